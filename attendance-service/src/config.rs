@@ -1,0 +1,76 @@
+//! The settings of the service. `--help` is their reference.
+
+use std::net::SocketAddr;
+
+use clap::Parser;
+use shared_auth::{Secret, config::TokenArgs};
+use shared_http::config::{Command, ConfigError, HttpArgs, HttpConfig, Settings};
+
+const DEFAULT_PORT: u16 = 18082;
+
+/// TixGo attendance-service: checks every ticket in exactly once, and tells who came.
+///
+/// Every setting is an environment variable, a flag, or a line of `.env` in the working directory; a
+/// flag wins over the environment, and the environment over `.env`.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub struct Args {
+    #[command(flatten)]
+    http: HttpArgs,
+
+    #[command(flatten)]
+    token: TokenArgs,
+
+    /// What to do instead of serving
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// The settings of the service, checked.
+#[derive(Debug)]
+pub struct Config {
+    /// Those of every service.
+    pub http: HttpConfig,
+    /// Verifies the tokens.
+    pub secret: Secret,
+    is_development_secret: bool,
+}
+
+impl Args {
+    /// Where the service listens, or would.
+    ///
+    /// # Errors
+    ///
+    /// The settings that tell are wrong.
+    pub fn address(&self) -> Result<SocketAddr, ConfigError> {
+        let mut settings = Settings::default();
+        let environment = self.http.environment(&mut settings);
+        let address = self.http.address(&mut settings, environment, DEFAULT_PORT);
+        settings.finish(address)
+    }
+
+    /// Checks every setting.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong, at once.
+    pub fn check(&self) -> Result<Config, ConfigError> {
+        let mut settings = Settings::default();
+        let http = self.http.check(&mut settings, DEFAULT_PORT);
+        let secret = self.token.check(&mut settings, http.environment);
+        settings.finish(Config { http, secret, is_development_secret: self.token.is_development_secret() })
+    }
+}
+
+impl Config {
+    /// Says in the log what runs where.
+    pub fn announce(&self, address: SocketAddr) {
+        let environment = self.http.environment;
+        tracing::info!(%address, %environment, store = "memory", "attendance-service is ready");
+        if self.is_development_secret {
+            tracing::warn!(
+                "JWT_SECRET is the development secret, known to everybody; never use it in public"
+            );
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Who came: checks every ticket in exactly once, and tells who was there.
+
+pub mod config;
+pub mod record;
+pub mod routes;
+pub mod store;
+
+use std::sync::Arc;
+
+use axum::{Router, extract::FromRef};
+use shared_auth::TokenVerifier;
+use shared_http::{middleware, pages};
+
+use crate::{
+    config::Config,
+    store::{CheckInStore, memory::MemoryCheckInStore},
+};
+
+/// What the handlers share.
+#[derive(Clone)]
+pub struct AppState {
+    /// Every ticket that was checked in.
+    pub check_ins: Arc<dyn CheckInStore>,
+    /// Verifies tokens.
+    pub verifier: Arc<TokenVerifier>,
+}
+
+impl AppState {
+    /// The state that `config` asks for.
+    pub fn new(config: &Config) -> Self {
+        Self {
+            check_ins: Arc::new(MemoryCheckInStore::default()),
+            verifier: Arc::new(TokenVerifier::new(&config.secret)),
+        }
+    }
+}
+
+impl FromRef<AppState> for Arc<TokenVerifier> {
+    fn from_ref(state: &AppState) -> Self {
+        state.verifier.clone()
+    }
+}
+
+/// The whole service, without a socket.
+///
+/// # Errors
+///
+/// The OpenAPI document cannot be written.
+pub fn app(state: AppState, config: &Config) -> Result<Router, serde_json::Error> {
+    let (api, openapi) = routes::api().split_for_parts();
+    let pages = pages::pages(&routes::ABOUT, &openapi)?;
+    let router = api.with_state(state).merge(pages);
+    Ok(middleware::stack(router, config.http.cors.clone(), config.http.limits.request_timeout))
+}

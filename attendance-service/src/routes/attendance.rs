@@ -1,0 +1,132 @@
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use axum::{
+    body::Body,
+    extract::{Path, State, rejection::PathRejection},
+    http::{
+        HeaderMap, StatusCode,
+        header::{CONTENT_TYPE, ETAG},
+    },
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use headers::{HeaderMapExt, IfNoneMatch};
+use http_body::{Frame, SizeHint};
+use serde::Serialize;
+use shared_auth::{AuthUser, openapi::Unauthorized};
+use shared_http::{ApiError, error::ErrorBody, openapi::AnyRoute};
+use utoipa::ToSchema;
+
+use crate::{
+    AppState,
+    record::{EventId, Record},
+};
+
+/// Who came to an event.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what is streamed; nobody builds it as a whole")]
+struct AttendanceBody {
+    /// The event.
+    #[schema(example = "evt1")]
+    event_id: String,
+    /// How many tickets were checked in.
+    #[schema(example = 1)]
+    total_checked_in: usize,
+    /// All of them, oldest first.
+    records: Vec<Record>,
+}
+
+/// Who came to an event
+///
+/// An event that nobody checked in to has 0 records. The list is compressed with gzip where the client
+/// accepts it.
+#[utoipa::path(
+    get,
+    path = "/attendance/{event_id}",
+    tag = "gate",
+    security(("bearer" = [])),
+    params(
+        ("event_id" = String, Path, description = "The event, percent-encoded, `/` included.", example = "evt1"),
+        ("If-None-Match" = Option<String>, Header, description = "The `ETag` of the list that the client has.")
+    ),
+    responses(
+        (
+            status = 200,
+            description = "The list.",
+            body = AttendanceBody,
+            headers(("ETag" = String, description = "Changes whenever the list does."))
+        ),
+        (status = 304, description = "The list is still the one that the client has."),
+        (status = 400, description = "The event in the path is not UTF-8.", body = ErrorBody),
+        Unauthorized,
+        AnyRoute
+    )
+)]
+pub(super) async fn attendance(
+    State(state): State<AppState>,
+    _: AuthUser,
+    event_id: Result<Path<EventId>, PathRejection>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let Path(event_id) = event_id
+        .map_err(|_| ApiError::BadRequest("event_id in the path must be percent-encoded UTF-8".into()))?;
+    let attendance = state.check_ins.attendance(&event_id).await?;
+
+    let tag = format!("W/\"{}\"", attendance.version);
+    if is_known(&headers, &tag) {
+        return Ok((StatusCode::NOT_MODIFIED, [(ETAG, tag)]).into_response());
+    }
+    let beginning = beginning(&event_id, attendance.total).map_err(ApiError::internal)?;
+    let pieces =
+        [Bytes::from(beginning)].into_iter().chain(attendance.records).chain([Bytes::from_static(b"]}")]);
+    let headers = [(CONTENT_TYPE, "application/json".to_owned()), (ETAG, tag)];
+    Ok((headers, Body::new(Pieces(pieces.collect()))).into_response())
+}
+
+fn is_known(headers: &HeaderMap, tag: &str) -> bool {
+    match (headers.typed_get::<IfNoneMatch>(), tag.parse()) {
+        (Some(known), Ok(tag)) => !known.precondition_passes(&tag),
+        _ => false,
+    }
+}
+
+/// The document up to where the records begin.
+fn beginning(event_id: &EventId, total_checked_in: usize) -> serde_json::Result<Vec<u8>> {
+    #[derive(Serialize)]
+    struct Beginning<'a> {
+        event_id: &'a EventId,
+        total_checked_in: usize,
+        records: [(); 0],
+    }
+    let mut json = serde_json::to_vec(&Beginning { event_id, total_checked_in, records: [] })?;
+    json.truncate(json.len() - "]}".len());
+    Ok(json)
+}
+
+/// A body of pieces that are there already: their length is known, and none is copied.
+struct Pieces(VecDeque<Bytes>);
+
+impl http_body::Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.0.pop_front().map(|piece| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0.iter().map(|piece| piece.len() as u64).sum())
+    }
+}

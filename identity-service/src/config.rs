@@ -1,0 +1,126 @@
+//! The settings of the service. `--help` is their reference.
+
+use std::{net::SocketAddr, time::Duration};
+
+use clap::Parser;
+use shared_auth::{Secret, config::TokenArgs};
+use shared_http::config::{Command, ConfigError, Environment, HttpArgs, HttpConfig, Settings};
+
+use crate::password::Cost;
+
+const DEFAULT_PORT: u16 = 18081;
+
+/// What production accepts at least: below, a stolen table of hashes is soon a table of passwords.
+const LEAST_PRODUCTION_COST: u32 = 10;
+
+/// TixGo identity-service: registers users and issues their tokens.
+///
+/// Every setting is an environment variable, a flag, or a line of `.env` in the working directory; a
+/// flag wins over the environment, and the environment over `.env`.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub struct Args {
+    #[command(flatten)]
+    http: HttpArgs,
+
+    #[command(flatten)]
+    token: TokenArgs,
+
+    /// Minutes until a token expires, 1 to 525600 [default: 120]
+    #[arg(long, env, value_name = "MINUTES")]
+    token_expire_minutes: Option<String>,
+
+    /// Work of a password hash, as a power of two, 4 to 15; production: at least 10 [default: 12]
+    #[arg(long, env, value_name = "COST")]
+    bcrypt_cost: Option<String>,
+
+    /// `true` adds the users panitia1 and admin1, password `secret` [default: true, in production false]
+    #[arg(long, env, value_name = "BOOL")]
+    demo_users: Option<String>,
+
+    /// What to do instead of serving
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// The settings of the service, checked.
+#[derive(Debug)]
+pub struct Config {
+    /// Those of every service.
+    pub http: HttpConfig,
+    /// Signs the tokens.
+    pub secret: Secret,
+    /// How long a token is good for.
+    pub token_lifetime: Duration,
+    /// The work of a password hash.
+    pub bcrypt_cost: Cost,
+    /// Whether everybody may log in as `panitia1` and `admin1`.
+    pub demo_users: bool,
+    is_development_secret: bool,
+}
+
+impl Args {
+    /// Where the service listens, or would.
+    ///
+    /// # Errors
+    ///
+    /// The settings that tell are wrong.
+    pub fn address(&self) -> Result<SocketAddr, ConfigError> {
+        let mut settings = Settings::default();
+        let environment = self.http.environment(&mut settings);
+        let address = self.http.address(&mut settings, environment, DEFAULT_PORT);
+        settings.finish(address)
+    }
+
+    /// Checks every setting.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong, at once.
+    pub fn check(&self) -> Result<Config, ConfigError> {
+        let mut settings = Settings::default();
+        let http = self.http.check(&mut settings, DEFAULT_PORT);
+        let secret = self.token.check(&mut settings, http.environment);
+        let minutes = settings.number("TOKEN_EXPIRE_MINUTES", &self.token_expire_minutes, 120, 1, 525_600);
+        let (least_cost, demo_users) = match http.environment {
+            Environment::Development => (Cost::LEAST, true),
+            Environment::Production => (LEAST_PRODUCTION_COST, false),
+        };
+        let allowed = format!("a whole number from {least_cost} to {}", Cost::MOST);
+        let bcrypt_cost =
+            settings.read("BCRYPT_COST", &self.bcrypt_cost, Cost::default(), &allowed, |text| {
+                Cost::new(text.parse().ok().filter(|cost| *cost >= least_cost)?)
+            });
+        let demo_users =
+            settings.read("DEMO_USERS", &self.demo_users, demo_users, "true or false", |text| match text {
+                "true" | "1" => Some(true),
+                "false" | "0" => Some(false),
+                _ => None,
+            });
+        settings.finish(Config {
+            http,
+            secret,
+            token_lifetime: Duration::from_secs(minutes * 60),
+            bcrypt_cost,
+            demo_users,
+            is_development_secret: self.token.is_development_secret(),
+        })
+    }
+}
+
+impl Config {
+    /// Says in the log what runs where.
+    pub fn announce(&self, address: SocketAddr) {
+        let environment = self.http.environment;
+        let demo_users = if self.demo_users { "on" } else { "off" };
+        tracing::info!(%address, %environment, store = "memory", demo_users, "identity-service is ready");
+        if self.is_development_secret {
+            tracing::warn!(
+                "JWT_SECRET is the development secret, known to everybody; never use it in public"
+            );
+        }
+        if self.demo_users && environment == Environment::Production {
+            tracing::warn!("anybody can log in as panitia1 or admin1; set DEMO_USERS=false in public");
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Who is at the gate: registers users, logs them in, tells who a token belongs to.
+
+pub mod config;
+pub mod password;
+pub mod routes;
+pub mod store;
+
+use std::sync::Arc;
+
+use axum::{Router, extract::FromRef};
+use shared_auth::{TokenIssuer, TokenVerifier};
+use shared_http::{middleware, pages};
+
+use crate::{
+    config::Config,
+    password::Passwords,
+    store::{UserStore, memory::MemoryUserStore},
+};
+
+/// What the handlers share.
+#[derive(Clone)]
+pub struct AppState {
+    /// Everybody who registered.
+    pub users: Arc<dyn UserStore>,
+    /// Hashes and verifies.
+    pub passwords: Arc<Passwords>,
+    /// Signs tokens.
+    pub issuer: Arc<TokenIssuer>,
+    /// Verifies them.
+    pub verifier: Arc<TokenVerifier>,
+}
+
+impl AppState {
+    /// The state that `config` asks for.
+    pub fn new(config: &Config) -> Self {
+        let demo_users = if config.demo_users { store::demo_users(config.bcrypt_cost) } else { vec![] };
+        Self {
+            users: Arc::new(MemoryUserStore::new(demo_users)),
+            passwords: Arc::new(Passwords::new(config.bcrypt_cost)),
+            issuer: Arc::new(TokenIssuer::new(&config.secret, config.token_lifetime)),
+            verifier: Arc::new(TokenVerifier::new(&config.secret)),
+        }
+    }
+}
+
+impl FromRef<AppState> for Arc<TokenVerifier> {
+    fn from_ref(state: &AppState) -> Self {
+        state.verifier.clone()
+    }
+}
+
+/// The whole service, without a socket.
+///
+/// # Errors
+///
+/// The OpenAPI document cannot be written.
+pub fn app(state: AppState, config: &Config) -> Result<Router, serde_json::Error> {
+    let (api, openapi) = routes::api().split_for_parts();
+    let pages = pages::pages(&routes::about(config.demo_users), &openapi)?;
+    let router = api.with_state(state).merge(pages);
+    Ok(middleware::stack(router, config.http.cors.clone(), config.http.limits.request_timeout))
+}

@@ -1,0 +1,46 @@
+//! The process: settings, log, state, listener, serve.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use identity_service::{
+    AppState, app,
+    config::{Args, Config},
+};
+use shared_http::{
+    config::{Command, load_dotenv},
+    health,
+    process::{self, Failure},
+    server, telemetry,
+};
+
+fn main() -> ExitCode {
+    process::exit_code("identity-service", run())
+}
+
+fn run() -> Result<(), Failure> {
+    load_dotenv()?;
+    let args = Args::parse();
+    match args.command {
+        Some(Command::Healthcheck) => check_health(&args),
+        None => serve(&args.check()?),
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn check_health(args: &Args) -> Result<(), Failure> {
+    health::check(args.address()?).await.map_err(Failure::Unhealthy)
+}
+
+#[tokio::main]
+async fn serve(config: &Config) -> Result<(), Failure> {
+    telemetry::init(config.http.log_format, config.http.log_filter.clone());
+    let shutdown = server::shutdown_signal()?;
+    let listener = process::listen(config.http.address).await?;
+    config.announce(listener.local_addr()?);
+
+    let app = app(AppState::new(config), config)?;
+    server::serve(listener, app, config.http.limits, shutdown).await;
+    tracing::info!("stopped");
+    Ok(())
+}

@@ -1,0 +1,80 @@
+//! The routes: request, response, OpenAPI and handler of each together.
+
+mod health;
+mod login;
+mod me;
+mod register;
+
+use serde::Serialize;
+use shared_auth::{Role, openapi::BearerScheme};
+use shared_http::{
+    ApiError,
+    error::{ErrorBody, InvalidBody},
+    pages::About,
+};
+use utoipa::{OpenApi, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    AppState,
+    password::{PasswordError, TooLong},
+    store::{StoreError, Username},
+};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "TixGo identity-service",
+        description = "Registers the people of an event committee, logs them in, and tells who a token belongs to."
+    ),
+    components(schemas(ErrorBody, InvalidBody)),
+    modifiers(&BearerScheme)
+)]
+struct Description;
+
+pub(crate) fn api() -> OpenApiRouter<AppState> {
+    OpenApiRouter::with_openapi(Description::openapi())
+        .routes(routes!(health::health))
+        .routes(routes!(register::register))
+        .routes(routes!(login::login))
+        .routes(routes!(me::me))
+}
+
+pub(crate) fn about(demo_users: bool) -> About {
+    About {
+        service: "identity-service",
+        tagline: "Registers the people of an event committee, logs them in, and tells who a token belongs to.",
+        notice: if demo_users { include_str!("../assets/demo-users.html") } else { "" },
+    }
+}
+
+/// Who somebody is.
+#[derive(Serialize, ToSchema)]
+struct UserBody {
+    /// The user's name.
+    #[schema(example = "panitia1")]
+    username: Username,
+    /// What the user may do.
+    role: Role,
+}
+
+impl From<TooLong> for ApiError {
+    fn from(_: TooLong) -> Self {
+        Self::BadRequest("Password terlalu panjang (maks 72 bytes). Gunakan password lebih pendek.".into())
+    }
+}
+
+impl From<PasswordError> for ApiError {
+    fn from(error: PasswordError) -> Self {
+        match error {
+            PasswordError::Busy => Self::Busy,
+            PasswordError::Failed(_) => Self::internal(error),
+        }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        Self::internal(error)
+    }
+}

@@ -1,0 +1,71 @@
+use axum::{Json, extract::State};
+use serde::{Deserialize, Serialize};
+use shared_http::{
+    ApiError, ValidJson,
+    error::ErrorBody,
+    json::{Field, Schema},
+    openapi::{AnyRoute, JsonBody},
+};
+use utoipa::ToSchema;
+use validator::Validate;
+
+use crate::{AppState, password::Password, store::Username};
+
+/// Somebody who wants a token.
+#[derive(Deserialize, ToSchema, Validate)]
+pub(super) struct LoginRequest {
+    /// The name.
+    #[schema(value_type = String, example = "panitia1")]
+    username: Username,
+    /// The password, of at most 72 bytes of UTF-8.
+    #[schema(example = "secret")]
+    password: String,
+}
+
+impl Schema for LoginRequest {
+    const FIELDS: &'static [Field] = &[Field::required("username"), Field::required("password")];
+}
+
+/// A token, and how to send it.
+#[derive(Serialize, ToSchema)]
+pub(super) struct TokenBody {
+    /// Goes into the header `Authorization: Bearer …` of the other requests.
+    access_token: String,
+    /// Always `bearer`.
+    #[schema(example = "bearer")]
+    token_type: &'static str,
+}
+
+/// Log in
+#[utoipa::path(
+    post,
+    path = "/auth/login",
+    tag = "auth",
+    request_body = LoginRequest,
+    responses(
+        (status = 200, description = "The password is right.", body = TokenBody),
+        (
+            status = 400,
+            description = "The user is unknown or the password wrong, and it is not told which; or the password is over \
+                           72 bytes, or the body is not UTF-8.",
+            body = ErrorBody,
+            example = json!({"detail": "Username atau password salah"})
+        ),
+        JsonBody,
+        AnyRoute
+    )
+)]
+pub(super) async fn login(
+    State(state): State<AppState>,
+    ValidJson(request): ValidJson<LoginRequest>,
+) -> Result<Json<TokenBody>, ApiError> {
+    let password = Password::new(request.password)?;
+    let user = state.users.find(&request.username).await?;
+    let hash = user.as_ref().map(|user| user.password.clone());
+    let matches = state.passwords.verify(password, hash).await?;
+    let Some(user) = user.filter(|_| matches) else {
+        return Err(ApiError::BadRequest("Username atau password salah".into()));
+    };
+    let access_token = state.issuer.issue(&user.username.0, user.role).map_err(ApiError::internal)?;
+    Ok(Json(TokenBody { access_token, token_type: "bearer" }))
+}

@@ -1,0 +1,91 @@
+//! Where users are kept. No HTTP in here: what an outcome means to a client stands in `routes`.
+
+pub mod memory;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use shared_auth::Role;
+use utoipa::ToSchema;
+use validator::ValidateLength;
+
+use crate::password::{Cost, PasswordHash};
+
+/// A name that users tell themselves apart by. Names that look alike are different names.
+#[derive(Clone, Debug, Deserialize, Eq, Hash, PartialEq, Serialize, ToSchema)]
+pub struct Username(pub String);
+
+impl AsRef<str> for Username {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl ValidateLength<u64> for Username {
+    fn length(&self) -> Option<u64> {
+        self.0.length()
+    }
+}
+
+/// Somebody who registered.
+#[derive(Clone, Debug)]
+pub struct User {
+    /// The name.
+    pub username: Username,
+    /// What the user may do.
+    pub role: Role,
+    /// What is kept of the password.
+    pub password: PasswordHash,
+}
+
+/// The outcome of a registration.
+#[derive(Debug, PartialEq)]
+pub enum Registration {
+    /// The user is in.
+    Accepted,
+    /// Somebody else has the name.
+    Taken,
+}
+
+/// The store cannot answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the user store failed: {0}")]
+pub struct StoreError(Box<dyn std::error::Error + Send + Sync>);
+
+/// A place for users.
+#[async_trait]
+pub trait UserStore: Send + Sync {
+    /// The user with that name.
+    async fn find(&self, username: &Username) -> Result<Option<User>, StoreError>;
+
+    /// Adds `user`, if nobody has the name: of all who ask at once one is accepted.
+    async fn register(&self, user: User) -> Result<Registration, StoreError>;
+}
+
+/// `panitia1` (committee) and `admin1` (admin). Their password `secret` is published, and so is its
+/// hash: starting need not wait for bcrypt.
+pub fn demo_users(cost: Cost) -> Vec<User> {
+    let hash = DEMO_HASHES[(cost.power() - Cost::LEAST) as usize];
+    [("panitia1", Role::Committee), ("admin1", Role::Admin)]
+        .map(|(name, role)| User {
+            username: Username(name.to_owned()),
+            role,
+            password: PasswordHash::from_stored(hash),
+        })
+        .into()
+}
+
+/// bcrypt hashes of `secret`, from cost 4 on.
+const DEMO_HASHES: [&str; 12] = [
+    "$2b$04$LuiHNXw2TvOCq1.rrE/4fO8rTqQU/GL5SkAafDpkNNwYnwfNrS.BW",
+    "$2b$05$VPRQmaoe6PRM2XMpn4dYbuvRvJRXS0xcgpwXOpTT1ucnx4wnEOYum",
+    "$2b$06$mhqGcHTggYiw0I4WYURqOuDvg3rbfj5NG4sCHdI0yULCULFNg5caW",
+    "$2b$07$0gzpbGlHVCnY.MBDQCIHTuaXrutCjhNQz8h7hcHWSaiOrSVbr3O7i",
+    "$2b$08$PZbYk224Ln47RVaVn7q28urzhSjIpDbR5wRjTLmQUSJzIgllvO1nm",
+    "$2b$09$9EHsd8.akGpmKQ51yDhz8uMAH9KRW3.nRKHVckB.QIwTDZYdoPzSC",
+    "$2b$10$pwhVwtmG0yjsVIzLCU.g..RO21tMsgTLpRVSTxhihgsRq.xo9T6IK",
+    "$2b$11$btCWJ/DnFNovfMhSR435lujd1gkDD5AgS14zdnMRomdH9Bc6c14PS",
+    "$2b$12$s.rhAQ51.uYnPUKtqG7ON.DUTiVUD3itXlQvajcHI3m2x7ViH0hSC",
+    "$2b$13$80A7aOUVzH/Li2RLFS7i1.XpQCvS5ruE/KMfl.kl4Pim3fPUQXMlO",
+    "$2b$14$.7QvcJH6unRCzN.Q17pdJOn247hbMIgJ6rAHXoCeaI0M.nhX/9mAq",
+    "$2b$15$hTyBZlf8en588J0LSb.uAOsvUg/tbNhHTivChcd46bqeirQsf.zmC",
+];

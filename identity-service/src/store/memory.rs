@@ -1,0 +1,38 @@
+//! Users in memory: gone when the process ends.
+
+use std::collections::{HashMap, hash_map::Entry};
+
+use async_trait::async_trait;
+use parking_lot::RwLock;
+
+use super::{Registration, StoreError, User, UserStore, Username};
+
+/// The default store.
+pub struct MemoryUserStore {
+    users: RwLock<HashMap<Username, User>>,
+}
+
+impl MemoryUserStore {
+    /// A store with these users in it.
+    pub fn new(users: Vec<User>) -> Self {
+        let users = users.into_iter().map(|user| (user.username.clone(), user)).collect();
+        Self { users: RwLock::new(users) }
+    }
+}
+
+#[async_trait]
+impl UserStore for MemoryUserStore {
+    async fn find(&self, username: &Username) -> Result<Option<User>, StoreError> {
+        Ok(self.users.read().get(username).cloned())
+    }
+
+    async fn register(&self, user: User) -> Result<Registration, StoreError> {
+        match self.users.write().entry(user.username.clone()) {
+            Entry::Occupied(_) => Ok(Registration::Taken),
+            Entry::Vacant(place) => {
+                place.insert(user);
+                Ok(Registration::Accepted)
+            }
+        }
+    }
+}

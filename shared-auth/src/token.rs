@@ -1,0 +1,224 @@
+//! Both ends of one shape: [`TokenIssuer`] and [`TokenVerifier`] (RFC 7519, HS256 of RFC 7518;
+//! contract, "Tokens").
+
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use hmac::{Hmac, KeyInit, Mac};
+use jsonwebtoken::{
+    Algorithm, DecodingKey, EncodingKey, Header, Validation,
+    crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils},
+    errors::{ErrorKind, Result as JwtResult},
+    signature::{self, Signer, Verifier},
+};
+use quick_cache::sync::Cache;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sha2::Sha256;
+use utoipa::ToSchema;
+
+/// Verified tokens that are remembered, and how long such a token may be, in bytes: together they
+/// bound the memory.
+const REMEMBERED_TOKENS: usize = 1024;
+const REMEMBERED_LENGTH: usize = 1024;
+
+/// What a user may be.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Checks tickets in at the gate.
+    Committee,
+    /// Runs the event.
+    Admin,
+}
+
+/// What a token says: exactly these four claims.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+pub struct Claims {
+    /// The user's name.
+    pub sub: String,
+    /// What the user may be.
+    pub role: Role,
+    /// When the token was issued, in seconds since 1970. May be ahead of the clock: a set-top box has
+    /// no clock battery, and after a power cut its clock starts in the past.
+    pub iat: i64,
+    /// From when on the token is worthless, in seconds since 1970.
+    pub exp: i64,
+}
+
+/// The key of HS256. Whoever holds it can mint tokens, so it is never shown.
+#[derive(Clone)]
+pub struct Secret(Arc<[u8]>);
+
+impl Secret {
+    /// Takes `bytes` as they are. Whether they are strong enough is the configuration's concern.
+    pub fn new(bytes: impl AsRef<[u8]>) -> Self {
+        Self(Arc::from(bytes.as_ref()))
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// Signs tokens.
+pub struct TokenIssuer {
+    header: Header,
+    key: EncodingKey,
+    lifetime: Duration,
+}
+
+impl TokenIssuer {
+    /// Tokens signed with `secret` and good for `lifetime`, in whole seconds.
+    pub fn new(secret: &Secret, lifetime: Duration) -> Self {
+        install_hs256();
+        // `typ` behind `alg`, so that tokens begin with the `eyJhbGc` that people know them by.
+        let mut header = Header { typ: None, ..Header::new(Algorithm::HS256) };
+        header.extras.insert("typ".to_owned(), "JWT".to_owned());
+        Self { header, key: EncodingKey::from_secret(&secret.0), lifetime }
+    }
+
+    /// A token that says who its bearer is, from now on.
+    ///
+    /// # Errors
+    ///
+    /// The claims cannot be signed, which no claims are known to cause.
+    pub fn issue(&self, sub: &str, role: Role) -> Result<String, jsonwebtoken::errors::Error> {
+        let iat = now();
+        let exp = iat.saturating_add_unsigned(self.lifetime.as_secs());
+        let claims = Claims { sub: sub.to_owned(), role, iat, exp };
+        jsonwebtoken::encode(&self.header, &claims, &self.key)
+    }
+}
+
+/// Why a token is refused.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+pub enum TokenError {
+    /// It was good until its `exp`.
+    #[error("Token expired")]
+    Expired,
+    /// Anything else.
+    #[error("Invalid token")]
+    Invalid,
+}
+
+/// Verifies tokens, and remembers those it has verified: a gate shows the same one all evening.
+pub struct TokenVerifier {
+    key: DecodingKey,
+    validation: Validation,
+    /// Keyed by the whole token, signature included: only what was verified once is found again.
+    remembered: Cache<Box<str>, Arc<Claims>>,
+}
+
+impl TokenVerifier {
+    /// Accepts what a [`TokenIssuer`] with the same secret issues.
+    pub fn new(secret: &Secret) -> Self {
+        install_hs256();
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.leeway = 0;
+        validation.validate_nbf = true;
+        // Ours to check: the library takes an `exp` of just now, and says "missing" before "expired".
+        validation.validate_exp = false;
+        validation.required_spec_claims.clear();
+        Self {
+            key: DecodingKey::from_secret(&secret.0),
+            validation,
+            remembered: Cache::new(REMEMBERED_TOKENS),
+        }
+    }
+
+    /// The claims of `token`, or why it is refused.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError::Expired`] only where the signature is good.
+    pub fn verify(&self, token: &str) -> Result<Arc<Claims>, TokenError> {
+        if let Some(claims) = self.remembered.get(token) {
+            if is_over(claims.exp) {
+                self.remembered.remove(token);
+                return Err(TokenError::Expired);
+            }
+            return Ok(claims);
+        }
+
+        let claims = Arc::new(self.verify_anew(token)?);
+        if token.len() <= REMEMBERED_LENGTH {
+            self.remembered.insert(token.into(), claims.clone());
+        }
+        Ok(claims)
+    }
+
+    fn verify_anew(&self, token: &str) -> Result<Claims, TokenError> {
+        let claims = jsonwebtoken::decode::<Map<String, Value>>(token, &self.key, &self.validation)
+            .map_err(|_| TokenError::Invalid)?
+            .claims;
+        if claims.get("exp").and_then(Value::as_i64).is_some_and(is_over) {
+            return Err(TokenError::Expired);
+        }
+        serde_json::from_value(Value::Object(claims)).map_err(|_| TokenError::Invalid)
+    }
+}
+
+fn is_over(exp: i64) -> bool {
+    exp <= now()
+}
+
+fn now() -> i64 {
+    // Before 1970 is as good as 1970 for a box whose clock has not been set yet.
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// HS256 over `hmac` and `sha2`. The library's own back ends bring sixty more crates, `rsa` with
+/// RUSTSEC-2023-0071 among them, or a C build.
+static HS256: CryptoProvider = CryptoProvider {
+    signer_factory: |algorithm, key| Ok(Box::new(Hs256::new(algorithm, key.as_bytes())?)),
+    verifier_factory: |algorithm, key| Ok(Box::new(Hs256::new(algorithm, key.try_get_as_bytes()?)?)),
+    key_utils: KeyUtils::new_unimplemented(),
+};
+
+/// The library keeps its provider for the whole process; one is as good as the next.
+fn install_hs256() {
+    let _ = HS256.install_default();
+}
+
+struct Hs256(Hmac<Sha256>);
+
+impl Hs256 {
+    fn new(algorithm: &Algorithm, key: &[u8]) -> JwtResult<Self> {
+        if *algorithm != Algorithm::HS256 {
+            return Err(ErrorKind::InvalidAlgorithm.into());
+        }
+        Hmac::new_from_slice(key).map(Self).map_err(|_| ErrorKind::InvalidKeyFormat.into())
+    }
+}
+
+impl Signer<Vec<u8>> for Hs256 {
+    fn try_sign(&self, message: &[u8]) -> Result<Vec<u8>, signature::Error> {
+        Ok(self.0.clone().chain_update(message).finalize().into_bytes().to_vec())
+    }
+}
+
+impl Verifier<Vec<u8>> for Hs256 {
+    fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), signature::Error> {
+        let mac = self.0.clone().chain_update(message);
+        mac.verify_slice(signature).map_err(|_| signature::Error::new())
+    }
+}
+
+impl JwtSigner for Hs256 {
+    fn algorithm(&self) -> Algorithm {
+        Algorithm::HS256
+    }
+}
+
+impl JwtVerifier for Hs256 {
+    fn algorithm(&self) -> Algorithm {
+        Algorithm::HS256
+    }
+}

@@ -1,0 +1,299 @@
+//! Settings: read once, from flags, the environment and a `.env` in the working directory, in this
+//! order of precedence. Every mistake is named at once.
+
+use std::{
+    fmt::{self, Display},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::Path,
+    process::ExitCode,
+    time::Duration,
+};
+
+use axum::http::HeaderValue;
+use clap::{Args, Subcommand};
+use tracing_subscriber::filter::Targets;
+
+use crate::{middleware::Cors, server::Limits, telemetry::LogFormat};
+
+/// `EX_CONFIG` of sysexits.h: something was found in an unconfigured or misconfigured state.
+const EX_CONFIG: u8 = 78;
+
+/// The settings of every service, as the operator wrote them.
+#[derive(Args, Debug)]
+pub struct HttpArgs {
+    /// `development` (friendly defaults) or `production` (strict ones) [default: development]
+    #[arg(long, env, value_name = "NAME", global = true)]
+    app_env: Option<String>,
+
+    /// IP address to listen on [default: 127.0.0.1, in production 0.0.0.0]
+    #[arg(long, env, value_name = "ADDRESS", global = true)]
+    host: Option<String>,
+
+    /// Port to listen on, 0 for any free one [default: 18081 for identity, 18082 for attendance]
+    #[arg(long, env, value_name = "PORT", global = true)]
+    port: Option<String>,
+
+    /// Origins whose pages may call the service, separated by commas, or `*` [default: none]
+    #[arg(long, env, value_name = "ORIGINS")]
+    cors_allowed_origins: Option<String>,
+
+    /// Form of the log lines on stderr: `text` or `json` [default: text, in production json]
+    #[arg(long, env, value_name = "FORMAT")]
+    log_format: Option<String>,
+
+    /// What is logged: a level, or `target=level` pairs separated by commas [default: info]
+    #[arg(long, env, value_name = "FILTER")]
+    rust_log: Option<String>,
+
+    /// Connections held open at once, 1 to 100000 [default: 1024]
+    #[arg(long, env, value_name = "COUNT")]
+    max_connections: Option<String>,
+
+    /// Seconds a request may take, and an idle connection may stay, 1 to 3600 [default: 10]
+    #[arg(long, env, value_name = "SECONDS")]
+    request_timeout_seconds: Option<String>,
+
+    /// Seconds from SIGTERM or SIGINT to the exit, for requests in flight, 0 to 3600 [default: 8]
+    #[arg(long, env, value_name = "SECONDS")]
+    shutdown_grace_seconds: Option<String>,
+}
+
+/// What a service does when it is not told to serve.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum Command {
+    /// Ask the running service's /health over loopback; exit status 0 if it is well, else 1
+    Healthcheck,
+}
+
+/// Whether strangers can reach the service.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Environment {
+    /// On a developer's machine: demo users, a known secret, loopback.
+    Development,
+    /// Anywhere else.
+    Production,
+}
+
+impl Display for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Development => "development",
+            Self::Production => "production",
+        })
+    }
+}
+
+/// The settings of every service, checked.
+#[derive(Debug)]
+pub struct HttpConfig {
+    /// Decides the defaults.
+    pub environment: Environment,
+    /// Where to listen.
+    pub address: SocketAddr,
+    /// Who may call from a web page.
+    pub cors: Cors,
+    /// The form of the log.
+    pub log_format: LogFormat,
+    /// What is logged.
+    pub log_filter: Targets,
+    /// Connections and time-outs.
+    pub limits: Limits,
+}
+
+impl HttpArgs {
+    /// Which defaults apply. Needed before any other setting can be read.
+    pub fn environment(&self, settings: &mut Settings) -> Environment {
+        settings.read(
+            "APP_ENV",
+            &self.app_env,
+            Environment::Development,
+            "development or production",
+            |text| match text {
+                "development" => Some(Environment::Development),
+                "production" => Some(Environment::Production),
+                _ => None,
+            },
+        )
+    }
+
+    /// Where to listen, or to ask for health.
+    pub fn address(&self, settings: &mut Settings, environment: Environment, port: u16) -> SocketAddr {
+        let host = match environment {
+            Environment::Development => Ipv4Addr::LOCALHOST,
+            Environment::Production => Ipv4Addr::UNSPECIFIED,
+        };
+        let host = settings.read(
+            "HOST",
+            &self.host,
+            IpAddr::V4(host),
+            "an IP address such as 127.0.0.1 or 0.0.0.0",
+            parse,
+        );
+        let port = settings.read("PORT", &self.port, port, "a port number, 0 to 65535", parse);
+        SocketAddr::new(host, port)
+    }
+
+    /// Checks everything, `default_port` being the service's own.
+    pub fn check(&self, settings: &mut Settings, default_port: u16) -> HttpConfig {
+        let environment = self.environment(settings);
+        let log_format = match environment {
+            Environment::Development => LogFormat::Text,
+            Environment::Production => LogFormat::Json,
+        };
+        HttpConfig {
+            environment,
+            address: self.address(settings, environment, default_port),
+            cors: settings.read(
+                "CORS_ALLOWED_ORIGINS",
+                &self.cors_allowed_origins,
+                Cors::Off,
+                "* or origins separated by commas, such as https://gate.example.org",
+                parse_cors,
+            ),
+            log_format: settings.read("LOG_FORMAT", &self.log_format, log_format, "text or json", |text| {
+                match text {
+                    "text" => Some(LogFormat::Text),
+                    "json" => Some(LogFormat::Json),
+                    _ => None,
+                }
+            }),
+            log_filter: settings.read(
+                "RUST_LOG",
+                &self.rust_log,
+                Targets::new().with_default(tracing::Level::INFO),
+                "error, warn, info, debug, trace, off, or target=level pairs separated by commas",
+                parse,
+            ),
+            limits: Limits {
+                max_connections: settings.number("MAX_CONNECTIONS", &self.max_connections, 1024, 1, 100_000)
+                    as usize,
+                request_timeout: Duration::from_secs(settings.number(
+                    "REQUEST_TIMEOUT_SECONDS",
+                    &self.request_timeout_seconds,
+                    10,
+                    1,
+                    3600,
+                )),
+                shutdown_grace: Duration::from_secs(settings.number(
+                    "SHUTDOWN_GRACE_SECONDS",
+                    &self.shutdown_grace_seconds,
+                    8,
+                    0,
+                    3600,
+                )),
+            },
+        }
+    }
+}
+
+fn parse<T: std::str::FromStr>(text: &str) -> Option<T> {
+    text.parse().ok()
+}
+
+fn parse_cors(text: &str) -> Option<Cors> {
+    if text == "*" {
+        return Some(Cors::AnyOrigin);
+    }
+    text.split(',')
+        .map(|origin| {
+            let origin = origin.trim().trim_end_matches('/');
+            let (scheme, host) = origin.split_once("://")?;
+            let plain =
+                matches!(scheme, "http" | "https") && !host.is_empty() && !host.contains(['/', '*', ' ']);
+            if plain { HeaderValue::from_str(origin).ok() } else { None }
+        })
+        .collect::<Option<_>>()
+        .map(Cors::Origins)
+}
+
+/// Reads settings one by one and remembers what is wrong with them.
+#[derive(Debug, Default)]
+pub struct Settings {
+    mistakes: Vec<String>,
+}
+
+impl Settings {
+    /// Reads `variable` from what the operator `given`; unset and empty mean `default`. `allowed`
+    /// tells what it may be.
+    pub fn read<T>(
+        &mut self,
+        variable: &str,
+        given: &Option<String>,
+        default: T,
+        allowed: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> T {
+        let Some(text) = set(given) else { return default };
+        parse(text).unwrap_or_else(|| {
+            self.mistake(format!("{variable} is {text:?}; it may be {allowed}"));
+            default
+        })
+    }
+
+    /// Reads a whole number from `least` to `most`.
+    pub fn number(
+        &mut self,
+        variable: &str,
+        given: &Option<String>,
+        default: u64,
+        least: u64,
+        most: u64,
+    ) -> u64 {
+        let allowed = format!("a whole number from {least} to {most}");
+        self.read(variable, given, default, &allowed, |text| {
+            parse(text).filter(|number| (least..=most).contains(number))
+        })
+    }
+
+    /// Remembers a mistake: a sentence with the variable and the way out, and never a secret.
+    pub fn mistake(&mut self, sentence: String) {
+        self.mistakes.push(sentence);
+    }
+
+    /// `value`, if nothing was wrong.
+    ///
+    /// # Errors
+    ///
+    /// All the mistakes that were made.
+    pub fn finish<T>(self, value: T) -> Result<T, ConfigError> {
+        if self.mistakes.is_empty() { Ok(value) } else { Err(ConfigError(self.mistakes)) }
+    }
+}
+
+/// What the operator wrote, if anything: compose files pass `VARIABLE=` for a variable that is unset.
+pub fn set(given: &Option<String>) -> Option<&str> {
+    given.as_deref().map(str::trim).filter(|text| !text.is_empty())
+}
+
+/// Why a service does not start: one sentence a mistake.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot start, the configuration is wrong:\n  {}\nSee --help for every setting.", .0.join("\n  "))]
+pub struct ConfigError(Vec<String>);
+
+impl From<&ConfigError> for ExitCode {
+    fn from(_: &ConfigError) -> Self {
+        Self::from(EX_CONFIG)
+    }
+}
+
+/// Adds the variables of `.env` in the working directory to the environment. What is set already
+/// stays. Call it before there is a second thread.
+///
+/// # Errors
+///
+/// The file is there and cannot be read or understood. The message does not quote it, for it holds
+/// secrets.
+pub fn load_dotenv() -> Result<(), ConfigError> {
+    let complaint = match dotenvy::from_path(Path::new(".env")) {
+        Ok(()) => return Ok(()),
+        Err(error) if error.not_found() => return Ok(()),
+        Err(dotenvy::Error::Io(error)) => format!(".env cannot be read: {error}"),
+        Err(dotenvy::Error::LineParse(_, column)) => {
+            format!(
+                ".env has a line that is not NAME=value (at its character {column}); quote values with spaces"
+            )
+        }
+        Err(_) => ".env cannot be understood; every line must be NAME=value".to_owned(),
+    };
+    Err(ConfigError(vec![complaint]))
+}

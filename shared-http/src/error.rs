@@ -1,0 +1,144 @@
+//! Every error leaves as `{"detail": …}`, and the status is chosen here and nowhere else.
+
+use std::{borrow::Cow, error::Error, sync::Arc};
+
+use axum::{
+    Json,
+    http::{
+        HeaderValue, StatusCode,
+        header::{RETRY_AFTER, WWW_AUTHENTICATE},
+    },
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// How long a client that was turned away for load should wait, in seconds.
+const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
+
+/// Everything that can go wrong with a request, as its client is told.
+#[derive(Debug)]
+pub enum ApiError {
+    /// 400: understood and refused, in the words of the rule that was broken.
+    BadRequest(Cow<'static, str>),
+    /// 401 with `WWW-Authenticate: Bearer`.
+    Unauthorized(&'static str),
+    /// 404: no such path.
+    NotFound,
+    /// 405: the path is known, the method is not; the router adds `Allow`.
+    MethodNotAllowed,
+    /// 408: the client did not send its whole request in time.
+    RequestTimeout,
+    /// 413: the body is over [`crate::json::BODY_LIMIT`].
+    BodyTooLarge,
+    /// 422: the body breaks the schema, in these places.
+    Invalid(Vec<FieldError>),
+    /// 500: our fault. The cause is logged once, with the request's id, and never shown.
+    Internal(Arc<dyn Error + Send + Sync>),
+    /// 503 with `Retry-After`: no room just now.
+    Busy,
+    /// 503 with `Retry-After`: the answer was not ready in time.
+    Overdue,
+}
+
+/// The cause of a 500, carried from [`ApiError`] to the middleware, which alone logs it.
+#[derive(Clone, Debug)]
+pub(crate) struct Cause(pub(crate) Arc<dyn Error + Send + Sync>);
+
+/// The body of every error but 422.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ErrorBody {
+    /// What went wrong, in a sentence for a person.
+    pub detail: Cow<'static, str>,
+}
+
+/// The body of a 422.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct InvalidBody {
+    /// One entry a failing field, in the order in which the schema declares them.
+    pub detail: Vec<FieldError>,
+}
+
+/// One reason why a body was refused, in the words of FastAPI (contract, "Schema errors").
+#[derive(Debug, PartialEq, Serialize, ToSchema)]
+pub struct FieldError {
+    /// The kind of failure.
+    #[serde(rename = "type")]
+    #[schema(example = "string_too_short")]
+    pub kind: &'static str,
+    /// Where: `body`, then the field, or the offset of the character at which the JSON breaks.
+    #[schema(value_type = Vec<Object>, example = json!(["body", "username"]))]
+    pub loc: Vec<Location>,
+    /// The failure in a sentence.
+    #[schema(example = "String should have at least 3 characters")]
+    pub msg: String,
+    /// What was found there.
+    #[schema(value_type = Value, example = "ab")]
+    pub input: serde_json::Value,
+    /// The limit that was broken, or what the JSON parser says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>, example = json!({"min_length": 3}))]
+    pub ctx: Option<serde_json::Value>,
+}
+
+/// One step of the way to a failure inside a request.
+#[derive(Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Location {
+    /// A part of the request or a field.
+    Name(&'static str),
+    /// An offset into the body, in characters.
+    Offset(usize),
+}
+
+impl ApiError {
+    /// Hides `cause` behind a 500 and keeps it for the log.
+    pub fn internal(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Internal(Arc::from(cause.into()))
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        match self {
+            Self::BadRequest(detail) => answer(StatusCode::BAD_REQUEST, detail),
+            Self::Unauthorized(detail) => with_header(
+                answer(StatusCode::UNAUTHORIZED, detail),
+                (WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
+            ),
+            Self::NotFound => answer(StatusCode::NOT_FOUND, "Not Found"),
+            Self::MethodNotAllowed => answer(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"),
+            Self::RequestTimeout => answer(
+                StatusCode::REQUEST_TIMEOUT,
+                "The request did not arrive in time. Please send it again.",
+            ),
+            Self::BodyTooLarge => {
+                answer(StatusCode::PAYLOAD_TOO_LARGE, "The request body is too large (at most 64 KiB).")
+            }
+            Self::Invalid(detail) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, Json(InvalidBody { detail })).into_response()
+            }
+            Self::Internal(cause) => {
+                let mut response = answer(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error");
+                response.extensions_mut().insert(Cause(cause));
+                response
+            }
+            Self::Busy => try_again("The service is busy. Please try again."),
+            Self::Overdue => try_again("The service could not answer in time. Please try again."),
+        }
+    }
+}
+
+fn answer(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Response {
+    let detail = detail.into();
+    (status, Json(ErrorBody { detail })).into_response()
+}
+
+fn try_again(detail: &'static str) -> Response {
+    with_header(answer(StatusCode::SERVICE_UNAVAILABLE, detail), (RETRY_AFTER, RETRY_AFTER_SECONDS))
+}
+
+fn with_header(mut response: Response, (name, value): (axum::http::HeaderName, HeaderValue)) -> Response {
+    response.headers_mut().insert(name, value);
+    response
+}

@@ -1,0 +1,211 @@
+//! Request bodies: read, parsed and checked, or refused in FastAPI's words (contract, "Schema errors").
+
+mod diagnose;
+
+use std::borrow::Cow;
+
+use axum::{
+    body::Body,
+    extract::{FromRequest, Request},
+    http::{HeaderMap, header::CONTENT_TYPE},
+};
+use bytes::Bytes;
+use http_body::Body as _;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+use validator::{Validate, ValidationError, ValidationErrors, ValidationErrorsKind};
+
+use self::diagnose::{Fault, diagnose};
+use crate::error::{ApiError, FieldError, Location};
+
+/// The longest body that is read, in bytes.
+pub const BODY_LIMIT: usize = 64 * 1024;
+
+/// A field of a [`Schema`]. All fields are strings: the contract knows no others.
+pub struct Field {
+    name: &'static str,
+    required: bool,
+}
+
+impl Field {
+    /// A field that has to be there.
+    pub const fn required(name: &'static str) -> Self {
+        Self { name, required: true }
+    }
+
+    /// A field that may be left out, but not be `null`.
+    pub const fn optional(name: &'static str) -> Self {
+        Self { name, required: false }
+    }
+}
+
+/// A request body: its fields in the order in which failures are reported, their limits as
+/// `#[validate(…)]` on the struct.
+pub trait Schema: DeserializeOwned + Validate {
+    /// The fields, named as in the struct.
+    const FIELDS: &'static [Field];
+}
+
+/// The body of a request, known to keep to the schema of `T`.
+///
+/// Refusals: 413 over [`BODY_LIMIT`], 400 where the body is not UTF-8, 422 with every failing
+/// field at once.
+pub struct ValidJson<T>(pub T);
+
+impl<S: Send + Sync, T: Schema> FromRequest<S> for ValidJson<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, ApiError> {
+        let is_json = is_json(request.headers());
+        let body = read(request.into_body()).await?;
+        let text = std::str::from_utf8(&body).map_err(|_| unreadable())?;
+
+        let value = if text.is_empty() {
+            Value::Null
+        } else if is_json {
+            parse(text)?
+        } else {
+            Value::String(text.to_owned())
+        };
+        match value {
+            Value::Object(fields) => check(fields).map(Self),
+            Value::Null => Err(body_error("missing", "Field required", Value::Null)),
+            other => Err(body_error(
+                "model_attributes_type",
+                "Input should be a valid dictionary or object to extract fields from",
+                other,
+            )),
+        }
+    }
+}
+
+/// For `#[validate(custom(function = "no_nul"))]` on a stored text: bcrypt cannot tell `a` from
+/// `a\0a`, and PostgreSQL cannot store it.
+pub fn no_nul(text: &impl AsRef<str>) -> Result<(), ValidationError> {
+    if text.as_ref().contains('\0') { Err(ValidationError::new("nul")) } else { Ok(()) }
+}
+
+/// FastAPI's rule: `application/json` or `application/…+json`, and no content type counts as JSON.
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(CONTENT_TYPE) else { return true };
+    let Ok(value) = value.to_str() else { return false };
+    if value.is_empty() {
+        return true;
+    }
+    let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match essence.strip_prefix("application/") {
+        Some(subtype) => !subtype.contains('/') && (subtype == "json" || subtype.ends_with("+json")),
+        None => false,
+    }
+}
+
+async fn read(body: Body) -> Result<Bytes, ApiError> {
+    // An announced length is refused at once, so that a client that waits for `100 Continue` sends nothing.
+    if body.size_hint().lower() > BODY_LIMIT as u64 {
+        return Err(ApiError::BodyTooLarge);
+    }
+    match Limited::new(body, BODY_LIMIT).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(ApiError::BodyTooLarge),
+        Err(_) => Err(unreadable()),
+    }
+}
+
+fn unreadable() -> ApiError {
+    ApiError::BadRequest(Cow::Borrowed("There was an error parsing the body"))
+}
+
+fn parse(text: &str) -> Result<Value, ApiError> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    match serde_json::from_str(text) {
+        Ok(value) if numbers_fit(&value) => Ok(value),
+        _ => Err(match diagnose(text) {
+            Fault::Syntax { offset, message } => ApiError::Invalid(vec![FieldError {
+                kind: "json_invalid",
+                loc: vec![Location::Name("body"), Location::Offset(offset)],
+                msg: "JSON decode error".to_owned(),
+                input: json!({}),
+                ctx: Some(json!({ "error": message })),
+            }]),
+            Fault::TooDeep => unreadable(),
+        }),
+    }
+}
+
+/// Numbers are kept as they are written; one that no double can hold would break whoever reads the echo.
+fn numbers_fit(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => number.as_f64().is_some_and(f64::is_finite),
+        Value::Array(items) => items.iter().all(numbers_fit),
+        Value::Object(fields) => fields.values().all(numbers_fit),
+        Value::Null | Value::Bool(_) | Value::String(_) => true,
+    }
+}
+
+fn body_error(kind: &'static str, msg: &str, input: Value) -> ApiError {
+    let loc = vec![Location::Name("body")];
+    ApiError::Invalid(vec![FieldError { kind, loc, msg: msg.to_owned(), input, ctx: None }])
+}
+
+/// Collects every failing field. A field that is absent or no string is replaced by an empty one
+/// meanwhile, so that the limits of the others are still checked.
+fn check<T: Schema>(mut fields: Map<String, Value>) -> Result<T, ApiError> {
+    let mut failures: Vec<Option<FieldError>> = T::FIELDS
+        .iter()
+        .map(|field| match fields.get(field.name) {
+            Some(Value::String(_)) => None,
+            Some(other) => Some(failure(
+                field,
+                "string_type",
+                "Input should be a valid string".to_owned(),
+                other.clone(),
+            )),
+            None if field.required => {
+                Some(failure(field, "missing", "Field required".to_owned(), Value::Object(fields.clone())))
+            }
+            None => None,
+        })
+        .collect();
+    for (field, failure) in T::FIELDS.iter().zip(&failures) {
+        if failure.is_some() {
+            fields.insert(field.name.to_owned(), Value::String(String::new()));
+        }
+    }
+
+    let body: T = serde_json::from_value(Value::Object(fields)).map_err(ApiError::internal)?;
+    if let Err(broken) = body.validate() {
+        for (field, failure) in T::FIELDS.iter().zip(&mut failures) {
+            if failure.is_none() {
+                *failure = broken_limit(field, &broken);
+            }
+        }
+    }
+    let failures: Vec<_> = failures.into_iter().flatten().collect();
+    if failures.is_empty() { Ok(body) } else { Err(ApiError::Invalid(failures)) }
+}
+
+fn broken_limit(field: &Field, broken: &ValidationErrors) -> Option<FieldError> {
+    let Some(ValidationErrorsKind::Field(errors)) = broken.0.get(field.name) else { return None };
+    let error = errors.iter().find(|error| error.code == "length").or(errors.first())?;
+    let input = error.params.get("value").cloned().unwrap_or(Value::Null);
+    if error.code == "nul" {
+        let msg = "Value error, NUL characters are not allowed".to_owned();
+        return Some(failure(field, "value_error", msg, input));
+    }
+
+    let length = input.as_str().unwrap_or_default().chars().count() as u64;
+    let limit = |name| error.params.get(name).and_then(Value::as_u64);
+    let (kind, bound, key, limit) = match (limit("min"), limit("max")) {
+        (Some(min), _) if length < min => ("string_too_short", "at least", "min_length", min),
+        (_, max) => ("string_too_long", "at most", "max_length", max?),
+    };
+    let plural = if limit == 1 { "" } else { "s" };
+    let msg = format!("String should have {bound} {limit} character{plural}");
+    Some(FieldError { ctx: Some(json!({ key: limit })), ..failure(field, kind, msg, input) })
+}
+
+fn failure(field: &Field, kind: &'static str, msg: String, input: Value) -> FieldError {
+    let loc = vec![Location::Name("body"), Location::Name(field.name)];
+    FieldError { kind, loc, msg, input, ctx: None }
+}

@@ -1,0 +1,20 @@
+//! HTTP plumbing of the TixGo services: what a request meets before and after its handler.
+//!
+//! Nothing in here knows of users, tokens or tickets.
+
+pub mod config;
+pub mod error;
+pub mod health;
+pub mod json;
+pub mod middleware;
+pub mod openapi;
+pub mod pages;
+pub mod process;
+pub mod server;
+pub mod telemetry;
+#[cfg(feature = "testing")]
+#[expect(clippy::expect_used, reason = "a test that cannot go on should say where")]
+pub mod testing;
+
+pub use error::ApiError;
+pub use json::ValidJson;

@@ -1,0 +1,96 @@
+//! What every route of every service may answer, for the OpenAPI document.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use utoipa::{
+    IntoResponses,
+    openapi::{ContentBuilder, HeaderBuilder, Object, Ref, RefOr, Response, ResponseBuilder, Type},
+};
+
+/// The responses by status, as utoipa wants them.
+pub type Responses = BTreeMap<String, RefOr<Response>>;
+
+/// What any request may meet: 500, 503.
+pub struct AnyRoute;
+
+impl IntoResponses for AnyRoute {
+    fn responses() -> Responses {
+        Responses::from([
+            (
+                "500".to_owned(),
+                error("A fault of ours; it is logged under the request's id.", "Internal Server Error")
+                    .build()
+                    .into(),
+            ),
+            (
+                "503".to_owned(),
+                error("Too busy, or not done in time.", "The service is busy. Please try again.")
+                    .header("Retry-After", integer("Seconds to wait before trying again."))
+                    .build()
+                    .into(),
+            ),
+        ])
+    }
+}
+
+/// What a request with a JSON body may meet besides: 408, 413, 422. A body that is not UTF-8 is a 400.
+pub struct JsonBody;
+
+impl IntoResponses for JsonBody {
+    fn responses() -> Responses {
+        let missing = json!({"detail": [
+            {"type": "missing", "loc": ["body", "username"], "msg": "Field required", "input": {}}
+        ]});
+        Responses::from([
+            (
+                "408".to_owned(),
+                error(
+                    "The body did not arrive in time.",
+                    "The request did not arrive in time. Please send it again.",
+                )
+                .build()
+                .into(),
+            ),
+            (
+                "413".to_owned(),
+                error("The body is over 64 KiB.", "The request body is too large (at most 64 KiB).")
+                    .build()
+                    .into(),
+            ),
+            (
+                "422".to_owned(),
+                response(
+                    "The body is no JSON, or breaks the schema: every failing field at once.",
+                    "InvalidBody",
+                    missing,
+                )
+                .build()
+                .into(),
+            ),
+        ])
+    }
+}
+
+/// An error response with the body `{"detail": …}`.
+pub fn error(description: &str, detail: &str) -> ResponseBuilder {
+    response(description, "ErrorBody", json!({ "detail": detail }))
+}
+
+/// A header that carries text.
+pub fn text(description: &str) -> utoipa::openapi::Header {
+    HeaderBuilder::new().schema(Some(Object::with_type(Type::String))).description(Some(description)).build()
+}
+
+fn integer(description: &str) -> utoipa::openapi::Header {
+    HeaderBuilder::new().schema(Some(Object::with_type(Type::Integer))).description(Some(description)).build()
+}
+
+fn response(description: &str, schema: &str, example: Value) -> ResponseBuilder {
+    let content =
+        ContentBuilder::new().schema(Some(Ref::from_schema_name(schema))).example(Some(example)).build();
+    ResponseBuilder::new()
+        .description(description)
+        .content("application/json", content)
+        .header("X-Request-Id", text("The request's own id where it sent a well-formed one, else a new one."))
+}

@@ -1,0 +1,56 @@
+//! How a service begins and ends as a process.
+
+use std::{
+    io::{self, Write},
+    net::SocketAddr,
+    process::ExitCode,
+};
+
+use tokio::net::TcpListener;
+
+use crate::config::ConfigError;
+
+/// Why a process ends before its time.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// Exit status 78.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Exit status 1, as for all others.
+    #[error("cannot listen on {address}: {error}. Stop what listens there, or set HOST and PORT.")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        error: io::Error,
+    },
+    /// The health check failed.
+    #[error("{0}")]
+    Unhealthy(String),
+    /// The system refused something basic.
+    #[error("cannot start: {0}")]
+    System(#[from] io::Error),
+    /// The pages cannot be built.
+    #[error("cannot describe the service: {0}")]
+    Pages(#[from] serde_json::Error),
+}
+
+/// Tells on stderr why `service` failed, if it did, and what its exit status is.
+pub fn exit_code(service: &str, outcome: Result<(), Failure>) -> ExitCode {
+    let Err(failure) = outcome else { return ExitCode::SUCCESS };
+    // With stderr gone there is nobody left to tell.
+    let _ = writeln!(io::stderr(), "{service}: {failure}");
+    match failure {
+        Failure::Config(error) => ExitCode::from(&error),
+        _ => ExitCode::FAILURE,
+    }
+}
+
+/// Listens on `address`.
+///
+/// # Errors
+///
+/// The address is taken, not ours, or needs privileges.
+pub async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| Failure::Listen { address, error })
+}

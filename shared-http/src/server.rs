@@ -1,0 +1,403 @@
+//! The accept loop: a server that can stand on the internet. HTTP/1.1 only.
+//!
+//! Every connection has a [`Seat`]. It knows whose turn it is, the client's or ours, and when the
+//! client last moved. When all seats are taken the client that has kept us waiting longest loses
+//! its own, so that silent and slow clients cannot lock the others out.
+
+use std::{
+    collections::HashMap,
+    io,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use axum::{Router, body::Body};
+use http_body::{Frame, SizeHint};
+use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use parking_lot::Mutex;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    task::AbortHandle,
+    time::{sleep, timeout},
+};
+use tower::Service;
+
+/// What hyper may buffer for one connection, in bytes: the longest request head among it.
+const BUFFER: usize = 16 * 1024;
+
+/// File descriptors kept back for what is not a connection: listener, runtime, storage, logs.
+const RESERVED_DESCRIPTORS: u64 = 32;
+
+/// How long to wait before looking again for a seat, or after a failed accept.
+const BACK_OFF: Duration = Duration::from_millis(50);
+
+/// How many clients at once, and how long they may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Open connections, if the process may have as many file descriptors.
+    pub max_connections: usize,
+    /// From one request to the end of the next request's head, and from there to the answer.
+    pub request_timeout: Duration,
+    /// From the shutdown signal until the last connection is closed.
+    pub shutdown_grace: Duration,
+}
+
+/// Serves `app` until `shutdown` resolves, then drains: requests in flight are answered, clients
+/// that still owe us a request are closed at half of the grace, and whatever is left at its end.
+pub async fn serve(listener: TcpListener, app: Router, limits: Limits, shutdown: impl Future<Output = ()>) {
+    let capacity = capacity(limits.max_connections);
+    let hall = Arc::new(Hall::default());
+    let seats = Arc::new(Semaphore::new(capacity));
+    let (drain, draining) = watch::channel(false);
+
+    let mut shutdown = pin!(shutdown);
+    loop {
+        let arrival = async {
+            let seat = free_seat(&seats, &hall).await;
+            (seat, listener.accept().await)
+        };
+        let (permit, accepted) = tokio::select! {
+            arrival = arrival => arrival,
+            () = &mut shutdown => break,
+        };
+        match accepted {
+            Ok((stream, peer)) => hall.enter(permit, |seat| {
+                converse(stream, peer, app.clone(), seat, limits.request_timeout, draining.clone())
+            }),
+            Err(error) if is_about_one_connection(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept connections; trying on");
+                hall.evict_longest_waiting();
+                sleep(BACK_OFF).await;
+            }
+        }
+    }
+
+    drop(listener);
+    let _ = drain.send(true);
+    let everybody_left = async { seats.acquire_many(capacity as u32).await };
+    let mut everybody_left = pin!(everybody_left);
+    let half = limits.shutdown_grace / 2;
+    if timeout(half, &mut everybody_left).await.is_err() {
+        hall.evict_if(|turn| matches!(turn, Turn::Head | Turn::Body));
+        if timeout(limits.shutdown_grace - half, &mut everybody_left).await.is_err() {
+            hall.evict_if(|_| true);
+        }
+    }
+}
+
+/// Resolves at SIGTERM or SIGINT.
+///
+/// # Errors
+///
+/// The signal handlers cannot be installed.
+pub fn shutdown_signal() -> io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        let name = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        };
+        tracing::info!(signal = name, "shutting down");
+    })
+}
+
+/// As many connections as were asked for, or as the limit on file descriptors allows.
+fn capacity(wanted: usize) -> usize {
+    let descriptors = rlimit::increase_nofile_limit(wanted as u64 + RESERVED_DESCRIPTORS);
+    let allowed = match descriptors {
+        Ok(limit) => usize::try_from(limit.saturating_sub(RESERVED_DESCRIPTORS)).unwrap_or(wanted),
+        Err(_) => wanted,
+    };
+    let capacity = wanted.min(allowed.max(1));
+    if capacity < wanted {
+        tracing::warn!(
+            max_connections = wanted,
+            capacity,
+            "the limit on open files (ulimit -n) allows fewer connections"
+        );
+    }
+    capacity
+}
+
+async fn free_seat(seats: &Arc<Semaphore>, hall: &Hall) -> OwnedSemaphorePermit {
+    loop {
+        if seats.available_permits() == 0 {
+            hall.evict_longest_waiting();
+        }
+        if let Ok(Ok(permit)) = timeout(BACK_OFF, seats.clone().acquire_owned()).await {
+            return permit;
+        }
+    }
+}
+
+/// The client went away between the handshake and our accept: no reason to wait.
+fn is_about_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset
+    )
+}
+
+async fn converse(
+    stream: TcpStream,
+    peer: SocketAddr,
+    app: Router,
+    seat: Arc<Seat>,
+    request_timeout: Duration,
+    mut draining: watch::Receiver<bool>,
+) {
+    // Answers are written whole: waiting for more (Nagle) only delays them.
+    let _ = stream.set_nodelay(true);
+
+    let service = service_fn(|request: Request<Incoming>| {
+        let mut request = request.map(|body| RequestBody::new(body, seat.clone()));
+        request.extensions_mut().insert(seat.clone());
+        let answer = app.clone().call(request);
+        let seat = seat.clone();
+        async move {
+            let response = answer.await?;
+            seat.give_turn(Turn::Answer);
+            Ok::<_, std::convert::Infallible>(response.map(|body| ResponseBody { body, seat }))
+        }
+    });
+    let mut connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(request_timeout)
+        .max_buf_size(BUFFER)
+        .serve_connection(TokioIo::new(stream), service);
+
+    let draining = async { drop(draining.wait_for(|draining| *draining).await) };
+    let outcome = tokio::select! {
+        biased;
+        outcome = &mut connection => outcome,
+        () = draining => {
+            Pin::new(&mut connection).graceful_shutdown();
+            (&mut connection).await
+        }
+    };
+    match outcome {
+        Ok(()) if seat.has_unread_body() => {
+            linger(connection.into_parts().io.into_inner(), request_timeout).await;
+        }
+        Ok(()) => {}
+        Err(error) => tracing::debug!(%peer, %error, "connection closed"),
+    }
+}
+
+/// Lets a client that was answered before it had sent its whole body finish sending. Closing on it
+/// would reset the connection, and the answer would be lost on its way.
+async fn linger(mut stream: TcpStream, at_most: Duration) {
+    let rest = async {
+        stream.shutdown().await?;
+        let mut discarded = [0; 4096];
+        while stream.read(&mut discarded).await? > 0 {}
+        io::Result::Ok(())
+    };
+    let _ = timeout(at_most, rest).await;
+}
+
+/// Who moves next on a connection, and with what.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Turn {
+    /// The client owes the head of a request.
+    Head,
+    /// The client owes the rest of a body.
+    Body,
+    /// We owe the answer.
+    Service,
+    /// The client has to take the answer.
+    Answer,
+}
+
+/// The place of one connection.
+pub(crate) struct Seat {
+    /// The move that was made last, counted over all connections, and whose turn it is now.
+    state: AtomicU64,
+    moves: Arc<AtomicU64>,
+}
+
+impl Seat {
+    const TURNS: [Turn; 4] = [Turn::Head, Turn::Body, Turn::Service, Turn::Answer];
+    const UNREAD_BODY: u64 = 4;
+    const MOVE: u64 = 8;
+
+    fn give_turn(&self, turn: Turn) {
+        let moved = self.moves.fetch_add(1, Ordering::Relaxed) * Self::MOVE;
+        let unread = self.state.load(Ordering::Relaxed) & Self::UNREAD_BODY;
+        self.state.store(moved | unread | turn as u64, Ordering::Relaxed);
+    }
+
+    fn leave_body_unread(&self) {
+        self.state.fetch_or(Self::UNREAD_BODY, Ordering::Relaxed);
+    }
+
+    fn has_unread_body(&self) -> bool {
+        self.state.load(Ordering::Relaxed) & Self::UNREAD_BODY != 0
+    }
+
+    /// Whose turn it is, and since which move.
+    fn waiting(&self) -> (Turn, u64) {
+        let state = self.state.load(Ordering::Relaxed);
+        (Self::TURNS[(state % 4) as usize], state / Self::MOVE)
+    }
+
+    /// Whether the client still owes a part of its request.
+    pub(crate) fn awaits_body(&self) -> bool {
+        self.waiting().0 == Turn::Body
+    }
+}
+
+/// All open connections.
+#[derive(Default)]
+struct Hall {
+    moves: Arc<AtomicU64>,
+    taken: Mutex<HashMap<u64, (Arc<Seat>, AbortHandle)>>,
+}
+
+impl Hall {
+    /// Spawns the conversation of a new connection; its permit goes back when it ends.
+    fn enter<F>(self: &Arc<Self>, permit: OwnedSemaphorePermit, talk: impl FnOnce(Arc<Seat>) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let seat = Arc::new(Seat { state: AtomicU64::new(0), moves: self.moves.clone() });
+        seat.give_turn(Turn::Head);
+        let number = self.moves.fetch_add(1, Ordering::Relaxed);
+        let conversation = talk(seat.clone());
+        let leave = Leave { hall: self.clone(), number, _permit: permit };
+
+        // Held while spawning: a conversation that is over at once must not leave before it has entered.
+        let mut taken = self.taken.lock();
+        let task = tokio::spawn(async move {
+            let _leave = leave;
+            conversation.await;
+        });
+        taken.insert(number, (seat, task.abort_handle()));
+    }
+
+    /// Closes the connection whose client has kept us waiting longest. Where we are at work on every
+    /// one of them, none is closed.
+    fn evict_longest_waiting(&self) {
+        let taken = self.taken.lock();
+        let longest = taken
+            .values()
+            .map(|(seat, task)| (seat.waiting(), task))
+            .filter(|((turn, _), task)| *turn != Turn::Service && !task.is_finished())
+            .min_by_key(|((_, since), _)| *since);
+        if let Some((_, task)) = longest {
+            task.abort();
+        }
+    }
+
+    fn evict_if(&self, condition: impl Fn(Turn) -> bool) {
+        for (seat, task) in self.taken.lock().values() {
+            if condition(seat.waiting().0) {
+                task.abort();
+            }
+        }
+    }
+}
+
+/// Gives a seat back, however its conversation ends.
+struct Leave {
+    hall: Arc<Hall>,
+    number: u64,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        self.hall.taken.lock().remove(&self.number);
+    }
+}
+
+/// A request's body, which tells the seat how far the client has come.
+struct RequestBody {
+    body: Incoming,
+    seat: Arc<Seat>,
+}
+
+impl RequestBody {
+    fn new(body: Incoming, seat: Arc<Seat>) -> Self {
+        let complete = http_body::Body::is_end_stream(&body);
+        seat.give_turn(if complete { Turn::Service } else { Turn::Body });
+        Self { body, seat }
+    }
+}
+
+impl http_body::Body for RequestBody {
+    type Data = bytes::Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        let complete = frame.is_none() || self.body.is_end_stream();
+        self.seat.give_turn(if complete { Turn::Service } else { Turn::Body });
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        if !http_body::Body::is_end_stream(&self.body) {
+            self.seat.leave_body_unread();
+        }
+    }
+}
+
+/// A response's body, which tells the seat that its client takes it, and when it is taken.
+struct ResponseBody {
+    body: Body,
+    seat: Arc<Seat>,
+}
+
+impl http_body::Body for ResponseBody {
+    type Data = bytes::Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        self.seat.give_turn(Turn::Answer);
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for ResponseBody {
+    fn drop(&mut self) {
+        self.seat.give_turn(Turn::Head);
+    }
+}
