@@ -11,7 +11,7 @@ use std::{
 
 use axum::http::HeaderValue;
 use clap::{Args, Subcommand};
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use crate::{middleware::Cors, server::Limits, telemetry::LogFormat};
 
@@ -162,7 +162,7 @@ impl HttpArgs {
                 &self.rust_log,
                 Targets::new().with_default(tracing::Level::INFO),
                 "error, warn, info, debug, trace, off, or target=level pairs separated by commas",
-                parse,
+                parse_filter,
             ),
             limits: Limits {
                 max_connections: settings.number("MAX_CONNECTIONS", &self.max_connections, 1024, 1, 100_000)
@@ -188,6 +188,12 @@ impl HttpArgs {
 
 fn parse<T: std::str::FromStr>(text: &str) -> Option<T> {
     text.parse().ok()
+}
+
+/// A word that is no level would be taken for a target, and silence everything else.
+fn parse_filter(text: &str) -> Option<Targets> {
+    let is_clear = |part: &str| part.contains('=') || part.trim().parse::<LevelFilter>().is_ok();
+    if text.split(',').all(is_clear) { parse(text) } else { None }
 }
 
 fn parse_cors(text: &str) -> Option<Cors> {

@@ -14,7 +14,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use axum::{Router, body::Body};
@@ -38,7 +38,11 @@ const BUFFER: usize = 16 * 1024;
 const RESERVED_DESCRIPTORS: u64 = 32;
 
 /// How long to wait before looking again for a seat, or after a failed accept.
-const BACK_OFF: Duration = Duration::from_millis(50);
+const BACK_OFF: Duration = Duration::from_millis(20);
+
+/// How long a client may keep us waiting even when all seats are taken: a request that is already here
+/// has to be read first.
+const PATIENCE: Duration = Duration::from_millis(20);
 
 /// How many clients at once, and how long they may take.
 #[derive(Clone, Copy, Debug)]
@@ -223,18 +227,22 @@ enum Turn {
 
 /// The place of one connection.
 pub(crate) struct Seat {
-    /// The move that was made last, counted over all connections, and whose turn it is now.
+    /// When the last move was made, in microseconds since `opened`, and whose turn it is now.
     state: AtomicU64,
-    moves: Arc<AtomicU64>,
+    opened: Instant,
 }
 
 impl Seat {
     const TURNS: [Turn; 4] = [Turn::Head, Turn::Body, Turn::Service, Turn::Answer];
     const UNREAD_BODY: u64 = 4;
-    const MOVE: u64 = 8;
+    const MICROSECOND: u64 = 8;
+
+    fn new() -> Self {
+        Self { state: AtomicU64::new(Turn::Head as u64), opened: Instant::now() }
+    }
 
     fn give_turn(&self, turn: Turn) {
-        let moved = self.moves.fetch_add(1, Ordering::Relaxed) * Self::MOVE;
+        let moved = self.opened.elapsed().as_micros() as u64 * Self::MICROSECOND;
         let unread = self.state.load(Ordering::Relaxed) & Self::UNREAD_BODY;
         self.state.store(moved | unread | turn as u64, Ordering::Relaxed);
     }
@@ -247,22 +255,26 @@ impl Seat {
         self.state.load(Ordering::Relaxed) & Self::UNREAD_BODY != 0
     }
 
-    /// Whose turn it is, and since which move.
-    fn waiting(&self) -> (Turn, u64) {
-        let state = self.state.load(Ordering::Relaxed);
-        (Self::TURNS[(state % 4) as usize], state / Self::MOVE)
+    /// Whose turn it is.
+    fn turn(&self) -> Turn {
+        Self::TURNS[(self.state.load(Ordering::Relaxed) % 4) as usize]
+    }
+
+    /// Since when.
+    fn since(&self) -> Instant {
+        self.opened + Duration::from_micros(self.state.load(Ordering::Relaxed) / Self::MICROSECOND)
     }
 
     /// Whether the client still owes a part of its request.
     pub(crate) fn awaits_body(&self) -> bool {
-        self.waiting().0 == Turn::Body
+        self.turn() == Turn::Body
     }
 }
 
 /// All open connections.
 #[derive(Default)]
 struct Hall {
-    moves: Arc<AtomicU64>,
+    entered: AtomicU64,
     taken: Mutex<HashMap<u64, (Arc<Seat>, AbortHandle)>>,
 }
 
@@ -272,9 +284,8 @@ impl Hall {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let seat = Arc::new(Seat { state: AtomicU64::new(0), moves: self.moves.clone() });
-        seat.give_turn(Turn::Head);
-        let number = self.moves.fetch_add(1, Ordering::Relaxed);
+        let seat = Arc::new(Seat::new());
+        let number = self.entered.fetch_add(1, Ordering::Relaxed);
         let conversation = talk(seat.clone());
         let leave = Leave { hall: self.clone(), number, _permit: permit };
 
@@ -287,23 +298,24 @@ impl Hall {
         taken.insert(number, (seat, task.abort_handle()));
     }
 
-    /// Closes the connection whose client has kept us waiting longest. Where we are at work on every
-    /// one of them, none is closed.
+    /// Closes the connection whose client has kept us waiting longest, if any has tried our patience.
     fn evict_longest_waiting(&self) {
         let taken = self.taken.lock();
         let longest = taken
             .values()
-            .map(|(seat, task)| (seat.waiting(), task))
-            .filter(|((turn, _), task)| *turn != Turn::Service && !task.is_finished())
-            .min_by_key(|((_, since), _)| *since);
-        if let Some((_, task)) = longest {
+            .filter(|(seat, task)| seat.turn() != Turn::Service && !task.is_finished())
+            .map(|(seat, task)| (seat.since(), task))
+            .min_by_key(|(since, _)| *since);
+        if let Some((since, task)) = longest
+            && since.elapsed() >= PATIENCE
+        {
             task.abort();
         }
     }
 
     fn evict_if(&self, condition: impl Fn(Turn) -> bool) {
         for (seat, task) in self.taken.lock().values() {
-            if condition(seat.waiting().0) {
+            if condition(seat.turn()) {
                 task.abort();
             }
         }

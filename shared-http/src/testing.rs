@@ -1,7 +1,7 @@
 //! A client for tests: it speaks HTTP to a router in process, through the whole middleware, or to a
 //! server on a port of its own.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, process::Stdio, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -10,8 +10,16 @@ use axum::{
 };
 use bytes::Bytes;
 use http_body_util::BodyExt;
+use parking_lot::Mutex;
 use serde_json::Value;
-use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{TcpListener, TcpStream},
+    process::{Child, Command},
+    sync::oneshot,
+    task::JoinHandle,
+    time::timeout,
+};
 use tower::ServiceExt;
 
 use crate::server::{Limits, serve};
@@ -128,4 +136,140 @@ impl Server {
     pub async fn stopped(self) {
         self.task.await.expect("no panic");
     }
+}
+
+/// A connection on which a test writes bytes of its own making.
+pub struct Raw(TcpStream);
+
+impl Raw {
+    /// Connects, and sends `bytes`.
+    pub async fn open(address: SocketAddr, bytes: impl AsRef<[u8]>) -> Self {
+        let mut raw = Self(TcpStream::connect(address).await.expect("a connection"));
+        raw.send(bytes).await;
+        raw
+    }
+
+    /// Sends more. That the server has hung up shows when it is read from.
+    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        drop(self.0.write_all(bytes.as_ref()).await);
+    }
+
+    /// Everything the server says until it closes the connection. Panics after `at_most`.
+    pub async fn rest(&mut self, at_most: Duration) -> String {
+        let mut said = Vec::new();
+        let closed = timeout(at_most, self.0.read_to_end(&mut said)).await;
+        assert!(closed.is_ok(), "not closed within {at_most:?}: {}", String::from_utf8_lossy(&said));
+        String::from_utf8_lossy(&said).into_owned()
+    }
+
+    /// What the server says up to and with `end`. Panics after `at_most`.
+    pub async fn until(&mut self, end: &str, at_most: Duration) -> String {
+        let mut said = Vec::new();
+        let read = async {
+            while !said.ends_with(end.as_bytes()) {
+                said.push(self.0.read_u8().await.expect("more"));
+            }
+        };
+        let found = timeout(at_most, read).await;
+        let said = String::from_utf8_lossy(&said).into_owned();
+        assert!(found.is_ok(), "no {end:?} within {at_most:?}: {said}");
+        said
+    }
+}
+
+/// One request over a connection of its own: `head` is the method and the path, `bearer` may be empty.
+/// Status and body of the answer.
+pub async fn fetch(address: SocketAddr, head: &str, bearer: &str, body: &str) -> (u16, String) {
+    let length = body.len();
+    let request = format!(
+        "{head} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nAuthorization: Bearer {bearer}\r\n\
+         Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+    );
+    let answer = Raw::open(address, request).await.rest(Duration::from_secs(30)).await;
+    let status =
+        answer.get(9..12).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("{answer:?}"));
+    let (_, body) = answer.split_once("\r\n\r\n").expect("a whole head");
+    (status, body.to_owned())
+}
+
+/// A service as its users start it: the binary, in a process of its own.
+pub struct Process {
+    /// Where it listens.
+    pub address: SocketAddr,
+    child: Child,
+    log: Arc<Mutex<String>>,
+}
+
+impl Process {
+    /// Starts `command` on a free port and waits until it says where it listens. Nothing of the test's
+    /// own environment reaches it.
+    pub async fn start(mut command: Command) -> Self {
+        let mut child =
+            command.env("PORT", "0").stderr(Stdio::piped()).kill_on_drop(true).spawn().expect("a process");
+        let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+        let log = Arc::new(Mutex::new(String::new()));
+        let address = timeout(Duration::from_secs(20), async {
+            loop {
+                let line = lines
+                    .next_line()
+                    .await
+                    .expect("UTF-8")
+                    .unwrap_or_else(|| panic!("ended: {}", log.lock()));
+                *log.lock() += &format!("{line}\n");
+                if let Some(address) = address_in(&line) {
+                    return address;
+                }
+            }
+        });
+        let address = address.await.expect("ready within 20 s");
+        let rest = log.clone();
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                *rest.lock() += &format!("{line}\n");
+            }
+        });
+        Self { address, child, log }
+    }
+
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("running")
+    }
+
+    /// Everything it logged until now.
+    pub fn log(&self) -> String {
+        self.log.lock().clone()
+    }
+
+    /// Sends `TERM`, `INT` or another signal.
+    pub async fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.id());
+        let status = Command::new("sh").args(["-c", &kill]).status().await.expect("sh");
+        assert!(status.success(), "{kill}");
+    }
+
+    /// Waits for its end, at most so long; its exit status.
+    pub async fn ended(&mut self, at_most: Duration) -> Option<i32> {
+        timeout(at_most, self.child.wait()).await.expect("ended in time").expect("a status").code()
+    }
+
+    /// A figure of `/proc/PID/status`, such as `VmHWM`, in KiB.
+    pub fn kibibytes(&self, name: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("procfs");
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.and_then(|line| line.split_whitespace().next()?.parse().ok()).expect("a figure")
+    }
+}
+
+/// `address=127.0.0.1:1234` of a text line, or `"address":"127.0.0.1:1234"` of a JSON one.
+fn address_in(line: &str) -> Option<SocketAddr> {
+    let rest = line.split_once("address")?.1;
+    rest.trim_start_matches(['=', ':', '"']).split([' ', '"', ',']).next()?.parse().ok()
+}
+
+/// A command that runs `binary` with none of the test's own environment, in a directory without `.env`.
+pub fn command(binary: &str) -> Command {
+    let mut command = Command::new(binary);
+    command.env_clear().current_dir(std::env::temp_dir());
+    command
 }

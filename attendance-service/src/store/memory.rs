@@ -153,3 +153,103 @@ impl Event {
 fn spread(hash: u32) -> u64 {
     u64::from(hash) << 32 | u64::from(hash)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+    use tokio::task::JoinSet;
+
+    use super::*;
+
+    fn scan(event: &str, ticket: &str) -> Scan {
+        Scan {
+            event_id: EventId(event.to_owned()),
+            ticket_id: TicketId(ticket.to_owned()),
+            checked_in_by: "panitia1".to_owned(),
+        }
+    }
+
+    async fn records(store: &MemoryCheckInStore, event: &str) -> Vec<Value> {
+        let attendance = store.attendance(&EventId(event.to_owned())).await.unwrap();
+        let json = [&b"["[..], &attendance.records.concat(), b"]"].concat();
+        let records: Vec<Value> = serde_json::from_slice(&json).unwrap();
+        assert_eq!(records.len(), attendance.total);
+        records
+    }
+
+    async fn accepts(store: &MemoryCheckInStore, event: &str, ticket: &str) -> bool {
+        matches!(store.check_in(scan(event, ticket)).await.unwrap(), CheckIn::Accepted(_))
+    }
+
+    #[tokio::test]
+    async fn records_keep_their_order_and_tickets_stay_used_over_many_chunks() {
+        let store = MemoryCheckInStore::default();
+        let ticket = |number: usize| format!("{number}-{}", "\"é\n".repeat(number % 300));
+        for number in 0..3000 {
+            assert!(accepts(&store, "e", &ticket(number)).await);
+        }
+        for number in 0..3000 {
+            assert!(!accepts(&store, "e", &ticket(number)).await);
+        }
+        let records = records(&store, "e").await;
+        assert_eq!(records.len(), 3000);
+        for (number, record) in records.iter().enumerate() {
+            assert_eq!(record["ticket_id"], ticket(number));
+        }
+        let moments: Vec<_> =
+            records.iter().map(|record| record["checked_in_at"].as_str().unwrap()).collect();
+        assert!(moments.is_sorted());
+    }
+
+    #[tokio::test]
+    async fn a_ticket_that_begins_or_ends_like_another_is_another() {
+        let store = MemoryCheckInStore::default();
+        for ticket in ["a", "ab", "", "a\"", "a\\", "a\",\"checked_in_by", "A", "e\u{301}", "é", " a", "a "]
+        {
+            assert!(accepts(&store, "e", ticket).await, "{ticket:?}");
+            assert!(!accepts(&store, "e", ticket).await, "{ticket:?}");
+            assert!(accepts(&store, "other", ticket).await, "{ticket:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_record_longer_than_a_chunk_has_one_of_its_own() {
+        let store = MemoryCheckInStore::default();
+        let long = "x".repeat(2 * CHUNK);
+        for ticket in ["a", &long, "b"] {
+            assert!(accepts(&store, "e", ticket).await);
+            assert!(!accepts(&store, "e", ticket).await);
+        }
+        let tickets: Vec<_> =
+            records(&store, "e").await.iter().map(|record| record["ticket_id"].clone()).collect();
+        assert_eq!(tickets, ["a", &long, "b"]);
+    }
+
+    #[tokio::test]
+    async fn what_a_reader_has_does_not_change_while_others_check_in() {
+        let store = MemoryCheckInStore::default();
+        accepts(&store, "e", "first").await;
+        let before = store.attendance(&EventId("e".to_owned())).await.unwrap();
+        let bytes = before.records.concat();
+        for number in 0..2000 {
+            accepts(&store, "e", &number.to_string()).await;
+        }
+        assert_eq!(before.records.concat(), bytes);
+        let after = store.attendance(&EventId("e".to_owned())).await.unwrap();
+        assert_eq!(after.total, 2001);
+        assert_ne!(after.version, before.version);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn of_all_who_scan_a_ticket_at_once_one_is_accepted() {
+        let store = Arc::new(MemoryCheckInStore::default());
+        let mut scans = JoinSet::new();
+        for number in 0..4000 {
+            let store = store.clone();
+            scans.spawn(async move { accepts(&store, "e", &(number % 1000).to_string()).await });
+        }
+        let accepted = scans.join_all().await.into_iter().filter(|accepted| *accepted).count();
+        assert_eq!(accepted, 1000);
+        assert_eq!(records(&store, "e").await.len(), 1000);
+    }
+}

@@ -1,0 +1,138 @@
+//! attendance-service as its operator meets it: the binary, its settings and its limits.
+
+use std::{
+    process::Output,
+    time::{Duration, Instant},
+};
+
+use shared_auth::{Role, Secret, TokenIssuer};
+use shared_http::testing::{Process, Raw, command, fetch};
+use tokio::process::Command;
+
+const SECOND: Duration = Duration::from_secs(1);
+const BINARY: &str = env!("CARGO_BIN_EXE_attendance-service");
+
+fn service(variables: &[(&str, &str)]) -> Command {
+    let mut command = command(BINARY);
+    command.envs(variables.iter().copied());
+    command
+}
+
+fn token() -> String {
+    TokenIssuer::new(&Secret::new("dev-secret"), SECOND * 3600).issue("panitia1", Role::Committee).unwrap()
+}
+
+#[tokio::test]
+async fn every_mistake_in_the_settings_is_named_at_once_with_exit_status_78() {
+    let mut command = service(&[("APP_ENV", "staging"), ("PORT", "http"), ("JWT_ALG", "none")]);
+    let Output { status, stderr, .. } = command.output().await.unwrap();
+    assert_eq!(status.code(), Some(78));
+    let said = String::from_utf8(stderr).unwrap();
+    for sentence in [
+        r#"APP_ENV is "staging"; it may be development or production"#,
+        r#"PORT is "http"; it may be a port number, 0 to 65535"#,
+        r#"JWT_ALG is "none"; it may be HS256"#,
+    ] {
+        assert!(said.contains(sentence), "{sentence}\n is missing in\n{said}");
+    }
+}
+
+#[tokio::test]
+async fn help_names_every_variable() {
+    let Output { status, stdout, .. } = service(&[]).arg("--help").output().await.unwrap();
+    assert!(status.success());
+    let help = String::from_utf8(stdout).unwrap();
+    for variable in [
+        "APP_ENV",
+        "HOST",
+        "PORT",
+        "JWT_SECRET",
+        "JWT_SECRET_FILE",
+        "JWT_ALG",
+        "CORS_ALLOWED_ORIGINS",
+        "LOG_FORMAT",
+        "RUST_LOG",
+        "MAX_CONNECTIONS",
+        "REQUEST_TIMEOUT_SECONDS",
+        "SHUTDOWN_GRACE_SECONDS",
+    ] {
+        assert!(help.contains(&format!("[env: {variable}")), "{variable} is missing in\n{help}");
+    }
+}
+
+#[tokio::test]
+async fn two_hundred_idle_clients_under_a_limit_of_64_files_lock_nobody_out() {
+    let mut shell = command("sh");
+    shell.args(["-c", "ulimit -n 64 && exec \"$0\"", BINARY]).env("REQUEST_TIMEOUT_SECONDS", "3");
+    let process = Process::start(shell).await;
+    let mut idle = Vec::new();
+    for number in 0..200 {
+        let bytes =
+            ["", "GET /health HTT", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "POST /checkins HTTP/1.1\r\n"]
+                [number % 4];
+        idle.push(Raw::open(process.address, bytes).await);
+    }
+    for _ in 0..5 {
+        let begin = Instant::now();
+        assert_eq!(fetch(process.address, "GET /health", "", "").await.0, 200);
+        assert!(begin.elapsed() < SECOND, "{:?}", begin.elapsed());
+    }
+    for client in &mut idle {
+        client.rest(SECOND * 5).await;
+    }
+    assert!(process.log().contains("the limit on open files (ulimit -n) allows fewer connections"));
+}
+
+#[tokio::test]
+async fn a_signal_ends_it_with_status_0() {
+    let mut process = Process::start(service(&[])).await;
+    fetch(process.address, "GET /health", "", "").await;
+    process.signal("TERM").await;
+    assert_eq!(process.ended(SECOND * 5).await, Some(0));
+    assert!(process.log().contains("ready"));
+}
+
+#[tokio::test]
+async fn hostile_bodies_get_json_errors_and_leave_the_memory_flat() {
+    let process = Process::start(service(&[])).await;
+    let (address, token) = (process.address, token());
+    let check_in = async |body: &str| fetch(address, "POST /checkins", &token, body).await;
+    check_in(r#"{"event_id":"e","ticket_id":"t"}"#).await;
+    let before = process.kibibytes("VmHWM");
+
+    let ten_megabytes = format!(r#"{{"event_id":"{}"}}"#, "x".repeat(10 << 20));
+    let ten_thousand_levels = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
+    let many_keys = format!("{{{}}}", r#""k":1,"#.repeat(9_000).trim_end_matches(','));
+    let many_items = format!("[{}]", "[],".repeat(20_000).trim_end_matches(','));
+    for _ in 0..10 {
+        for (body, expected) in
+            [(&ten_megabytes, 413), (&ten_thousand_levels, 400), (&many_keys, 422), (&many_items, 422)]
+        {
+            let (status, answer) = check_in(body).await;
+            assert_eq!(status, expected);
+            assert!(answer.starts_with(r#"{"detail":"#), "{answer}");
+        }
+    }
+    let grown = process.kibibytes("VmHWM") - before;
+    assert!(grown < 16 * 1024, "grown by {grown} KiB");
+}
+
+#[tokio::test]
+async fn a_slow_reader_of_a_long_list_holds_up_no_check_in() {
+    let process = Process::start(service(&[])).await;
+    let (address, token) = (process.address, token());
+    let long = "x".repeat(30_000);
+    for number in 0..200 {
+        let body = format!(r#"{{"event_id":"e","ticket_id":"{number}-{long}"}}"#);
+        assert_eq!(fetch(address, "POST /checkins", &token, &body).await.0, 200);
+    }
+    let request = format!("GET /attendance/e HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer {token}\r\n\r\n");
+    let mut slow = Raw::open(address, request).await;
+    slow.until("\r\n\r\n", SECOND).await;
+
+    let begin = Instant::now();
+    let (status, _) = fetch(address, "POST /checkins", &token, r#"{"event_id":"e","ticket_id":"t"}"#).await;
+    assert_eq!(status, 200);
+    assert!(begin.elapsed() < SECOND, "{:?}", begin.elapsed());
+    slow.until("}]}", SECOND * 10).await;
+}

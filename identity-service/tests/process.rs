@@ -1,0 +1,331 @@
+//! identity-service as its operator meets it: the binary, its settings, its log and its signals.
+
+use std::{
+    process::Output,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+use shared_http::testing::{Process, Raw, command, fetch};
+use tokio::process::Command;
+
+const SECOND: Duration = Duration::from_secs(1);
+const STRONG: &str = "3mFq0b6Jw1Zc8Yt5Rk2Nv7Xs4Lp9Hd0G";
+const PANITIA1: &str = r#"{"username":"panitia1","password":"secret"}"#;
+
+fn service(variables: &[(&str, &str)]) -> Command {
+    let mut command = command(env!("CARGO_BIN_EXE_identity-service"));
+    command.envs(variables.iter().copied());
+    command
+}
+
+/// For a service that must not start: its exit status and what it says.
+async fn refusal(mut command: Command) -> (Option<i32>, String) {
+    let Output { status, stderr, .. } = command.env("PORT", "0").output().await.unwrap();
+    (status.code(), String::from_utf8(stderr).unwrap())
+}
+
+#[tokio::test]
+async fn every_mistake_in_the_settings_is_named_at_once_with_exit_status_78() {
+    let mut command = service(&[
+        ("HOST", "localhost"),
+        ("JWT_ALG", "RS256"),
+        ("TOKEN_EXPIRE_MINUTES", "0"),
+        ("BCRYPT_COST", "3"),
+        ("DEMO_USERS", "maybe"),
+        ("CORS_ALLOWED_ORIGINS", "gate.example.org"),
+        ("LOG_FORMAT", "xml"),
+        ("RUST_LOG", "loud"),
+        ("MAX_CONNECTIONS", "many"),
+        ("REQUEST_TIMEOUT_SECONDS", "-1"),
+        ("SHUTDOWN_GRACE_SECONDS", "1.5"),
+    ]);
+    let Output { status, stderr, .. } = command.env("PORT", "65536").output().await.unwrap();
+    assert_eq!(status.code(), Some(78));
+    let said = String::from_utf8(stderr).unwrap();
+    for sentence in [
+        r#"HOST is "localhost"; it may be an IP address such as 127.0.0.1 or 0.0.0.0"#,
+        r#"PORT is "65536"; it may be a port number, 0 to 65535"#,
+        r#"JWT_ALG is "RS256"; it may be HS256"#,
+        r#"TOKEN_EXPIRE_MINUTES is "0"; it may be a whole number from 1 to 525600"#,
+        r#"BCRYPT_COST is "3"; it may be a whole number from 4 to 15"#,
+        r#"DEMO_USERS is "maybe"; it may be true or false"#,
+        r#"CORS_ALLOWED_ORIGINS is "gate.example.org"; it may be * or origins separated by commas"#,
+        r#"LOG_FORMAT is "xml"; it may be text or json"#,
+        r#"RUST_LOG is "loud"; it may be error, warn, info"#,
+        r#"MAX_CONNECTIONS is "many"; it may be a whole number from 1 to 100000"#,
+        r#"REQUEST_TIMEOUT_SECONDS is "-1"; it may be a whole number from 1 to 3600"#,
+        r#"SHUTDOWN_GRACE_SECONDS is "1.5"; it may be a whole number from 0 to 3600"#,
+    ] {
+        assert!(said.contains(sentence), "{sentence}\n is missing in\n{said}");
+    }
+}
+
+#[tokio::test]
+async fn production_refuses_a_secret_that_is_missing_short_or_published_and_does_not_show_it() {
+    for (secret, complaint) in [
+        ("", "JWT_SECRET is not set"),
+        ("dev-secret", "JWT_SECRET is an example from the documentation"),
+        ("0123456789abcdef0123456789abcde", "JWT_SECRET is shorter than 32 bytes"),
+        ("please-change-me-to-a-long-random-string", "JWT_SECRET is an example from the documentation"),
+    ] {
+        let (status, said) = refusal(service(&[("APP_ENV", "production"), ("JWT_SECRET", secret)])).await;
+        assert_eq!(status, Some(78), "{said}");
+        assert!(said.contains(complaint) && said.contains("openssl rand"), "{said}");
+        assert!(secret.is_empty() || !said.contains(secret), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn production_refuses_a_cheap_password_hash() {
+    let variables = [("APP_ENV", "production"), ("JWT_SECRET", STRONG), ("BCRYPT_COST", "9")];
+    let (status, said) = refusal(service(&variables)).await;
+    assert_eq!(status, Some(78));
+    assert!(said.contains(r#"BCRYPT_COST is "9"; it may be a whole number from 10 to 15"#), "{said}");
+}
+
+#[tokio::test]
+async fn production_logs_json_and_has_no_demo_users() {
+    let process = Process::start(service(&[("APP_ENV", "production"), ("JWT_SECRET", STRONG)])).await;
+    assert_eq!(process.address.ip().to_string(), "0.0.0.0");
+    let ready: Value = serde_json::from_str(process.log().lines().last().unwrap()).unwrap();
+    assert_eq!(ready["environment"], "production");
+    assert_eq!(ready["store"], "memory");
+    assert_eq!(ready["demo_users"], "off");
+
+    let address = ([127, 0, 0, 1], process.address.port()).into();
+    let (status, body) = fetch(address, "POST /auth/login", "", PANITIA1).await;
+    assert_eq!((status, body.as_str()), (400, r#"{"detail":"Username atau password salah"}"#));
+    let (_, page) = fetch(address, "GET /", "", "").await;
+    assert!(!page.contains("panitia1"));
+}
+
+#[tokio::test]
+async fn development_listens_on_loopback_has_demo_users_and_warns_of_its_secret() {
+    let process = Process::start(service(&[])).await;
+    assert_eq!(process.address.ip().to_string(), "127.0.0.1");
+    let (_, page) = fetch(process.address, "GET /", "", "").await;
+    assert!(page.contains("panitia1") && page.contains("admin1"));
+    let log = process.log();
+    assert!(log.contains("environment=development") && log.contains(r#"demo_users="on""#), "{log}");
+    fetch(process.address, "GET /health", "", "").await;
+    assert!(process.log().contains("JWT_SECRET is the development secret"), "{}", process.log());
+}
+
+#[tokio::test]
+async fn starting_does_not_wait_for_the_hashes_of_demo_users() {
+    // At this cost a single hash takes seconds.
+    let begin = Instant::now();
+    let process = Process::start(service(&[("BCRYPT_COST", "15")])).await;
+    assert_eq!(fetch(process.address, "GET /health", "", "").await.0, 200);
+    assert!(begin.elapsed() < SECOND, "{:?}", begin.elapsed());
+}
+
+#[tokio::test]
+async fn demo_users_can_log_in_at_every_cost() {
+    for cost in 4..=12 {
+        let process = Process::start(service(&[("BCRYPT_COST", &cost.to_string())])).await;
+        assert_eq!(fetch(process.address, "POST /auth/login", "", PANITIA1).await.0, 200, "cost {cost}");
+    }
+}
+
+#[tokio::test]
+async fn a_dotenv_file_is_read_and_overrides_neither_the_environment_nor_a_flag() {
+    let directory = tempfile::tempdir().unwrap();
+    let dotenv = "BCRYPT_COST=99\nDEMO_USERS=maybe\nLOG_FORMAT=xml\nJWT_SECRET='one of \"many\"'\n";
+    std::fs::write(directory.path().join(".env"), dotenv).unwrap();
+    let mut command = service(&[("DEMO_USERS", "false")]);
+    command.args(["--log-format", "text"]).current_dir(directory.path());
+    let (status, said) = refusal(command).await;
+    assert_eq!(status, Some(78));
+    assert!(said.contains(r#"BCRYPT_COST is "99""#), "{said}");
+    assert!(!said.contains("DEMO_USERS") && !said.contains("LOG_FORMAT"), "{said}");
+}
+
+#[tokio::test]
+async fn a_broken_dotenv_file_is_named_and_not_quoted() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join(".env"), "JWT_SECRET=it is hidden here\n").unwrap();
+    let mut command = service(&[]);
+    command.current_dir(directory.path());
+    let (status, said) = refusal(command).await;
+    assert_eq!(status, Some(78));
+    assert!(said.contains(".env has a line that is not NAME=value") && !said.contains("hidden"), "{said}");
+}
+
+#[tokio::test]
+async fn the_secret_can_come_from_a_file_and_a_bad_file_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    std::fs::write(path("good"), format!("{STRONG}\n")).unwrap();
+    std::fs::write(path("empty"), "\n").unwrap();
+
+    let production = ("APP_ENV", "production");
+    let process = Process::start(service(&[production, ("JWT_SECRET_FILE", &path("good"))])).await;
+    drop(process);
+    for (file, complaint) in [("empty", "which is empty"), ("none", "which cannot be read")] {
+        let (status, said) = refusal(service(&[production, ("JWT_SECRET_FILE", &path(file))])).await;
+        assert_eq!(status, Some(78));
+        assert!(said.contains("JWT_SECRET_FILE") && said.contains(complaint), "{said}");
+    }
+    let both = [production, ("JWT_SECRET", STRONG), ("JWT_SECRET_FILE", &path("good"))];
+    let (status, said) = refusal(service(&both)).await;
+    assert_eq!(status, Some(78));
+    assert!(said.contains("JWT_SECRET and JWT_SECRET_FILE are both set"), "{said}");
+}
+
+#[tokio::test]
+async fn help_names_every_variable_and_shows_no_secret() {
+    let mut command = service(&[("JWT_SECRET", STRONG)]);
+    let Output { status, stdout, .. } = command.arg("--help").output().await.unwrap();
+    assert!(status.success());
+    let help = String::from_utf8(stdout).unwrap();
+    for variable in [
+        "APP_ENV",
+        "HOST",
+        "PORT",
+        "JWT_SECRET",
+        "JWT_SECRET_FILE",
+        "JWT_ALG",
+        "TOKEN_EXPIRE_MINUTES",
+        "BCRYPT_COST",
+        "DEMO_USERS",
+        "CORS_ALLOWED_ORIGINS",
+        "LOG_FORMAT",
+        "RUST_LOG",
+        "MAX_CONNECTIONS",
+        "REQUEST_TIMEOUT_SECONDS",
+        "SHUTDOWN_GRACE_SECONDS",
+    ] {
+        assert!(help.contains(&format!("[env: {variable}")), "{variable} is missing in\n{help}");
+    }
+    assert!(!help.contains(STRONG));
+}
+
+#[tokio::test]
+async fn a_taken_port_is_named_with_the_way_out() {
+    let process = Process::start(service(&[])).await;
+    let mut command = service(&[("PORT", &process.address.port().to_string())]);
+    let Output { status, stderr, .. } = command.output().await.unwrap();
+    assert_eq!(status.code(), Some(1));
+    let said = String::from_utf8(stderr).unwrap();
+    assert!(
+        said.contains(&format!("cannot listen on {}", process.address)) && said.contains("set HOST and PORT"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn the_health_check_tells_a_service_that_is_up_from_one_that_is_not() {
+    let mut process = Process::start(service(&[])).await;
+    let port = process.address.port().to_string();
+    let check = async || {
+        let mut command = service(&[("PORT", &port), ("HOST", "0.0.0.0"), ("APP_ENV", "production")]);
+        command.arg("healthcheck").output().await.unwrap()
+    };
+    assert_eq!(check().await.status.code(), Some(0));
+    process.signal("TERM").await;
+    process.ended(SECOND * 5).await;
+    let Output { status, stderr, .. } = check().await;
+    assert_eq!(status.code(), Some(1));
+    let said = String::from_utf8(stderr).unwrap();
+    assert!(said.contains(&format!("http://127.0.0.1:{port}/health cannot be reached")), "{said}");
+}
+
+#[tokio::test]
+async fn a_signal_drains_answers_what_is_in_flight_and_ends_with_status_0() {
+    for signal in ["TERM", "INT"] {
+        let mut process =
+            Process::start(service(&[("BCRYPT_COST", "13"), ("SHUTDOWN_GRACE_SECONDS", "6")])).await;
+        let address = process.address;
+        let _half_head = Raw::open(address, "GET /health HTT").await;
+        let head = "POST /auth/login HTTP/1.1\r\nHost: t\r\nContent-Length: 43\r\n\r\n";
+        let _half_body = Raw::open(address, format!("{head}{{")).await;
+        let mut slow = Raw::open(address, format!("{head}{PANITIA1}")).await;
+        // Answered by the same loop: what was sent before it has been read.
+        fetch(address, "GET /health", "", "").await;
+
+        let begin = Instant::now();
+        process.signal(signal).await;
+        let answer = slow.rest(SECOND * 5).await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        assert_eq!(process.ended(SECOND * 6).await, Some(0));
+        assert!(begin.elapsed() < SECOND * 6, "{:?}", begin.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn no_log_at_any_level_holds_a_password_a_token_or_the_secret() {
+    for format in ["text", "json"] {
+        let variables =
+            [("JWT_SECRET", STRONG), ("RUST_LOG", "trace"), ("LOG_FORMAT", format), ("BCRYPT_COST", "4")];
+        let process = Process::start(service(&variables)).await;
+        let address = process.address;
+        let credentials = r#"{"username":"panitia7","password":"kata-sandi-rahasia"}"#;
+        assert_eq!(fetch(address, "POST /auth/register", "", credentials).await.0, 200);
+        let (_, body) = fetch(address, "POST /auth/login", "", credentials).await;
+        let body: Value = serde_json::from_str(&body).unwrap();
+        let token = body["access_token"].as_str().unwrap();
+        assert_eq!(fetch(address, "GET /auth/me", token, "").await.0, 200);
+        let forged = format!("{}AAAA", &token[..token.len() - 4]);
+        assert_eq!(fetch(address, "GET /auth/me", &forged, "").await.0, 401);
+        fetch(address, "POST /auth/login", "", r#"{"username":"panitia7","password":"kata-sandi-salah"}"#)
+            .await;
+        fetch(address, "POST /auth/register", "", r#"{"username":"x","password":"kata-sandi-pendek"}"#).await;
+        fetch(address, "POST /auth/register", "", r#"{"password":"kata-sandi-patah""#).await;
+        fetch(address, "GET /auth/me?access_token=kata-sandi-di-url", "", "").await;
+
+        let log = process.log();
+        assert!(log.contains("/auth/login"), "trace logs nothing: {log}");
+        let signature = token.rsplit('.').next().unwrap();
+        for secret in [STRONG, "kata-sandi", token, signature, &forged, "$2b$"] {
+            assert!(!log.contains(secret), "{secret} is in the log:\n{log}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_user_and_a_wrong_password_take_the_same_time() {
+    let process = Process::start(service(&[("BCRYPT_COST", "9")])).await;
+    let time = async |username: &str| {
+        let body = format!(r#"{{"username":"{username}","password":"wrong"}}"#);
+        let begin = Instant::now();
+        let answer = fetch(process.address, "POST /auth/login", "", &body).await;
+        assert_eq!(answer, (400, r#"{"detail":"Username atau password salah"}"#.to_owned()));
+        begin.elapsed()
+    };
+    let (mut known, mut unknown) = (Vec::new(), Vec::new());
+    for _ in 0..30 {
+        known.push(time("panitia1").await);
+        unknown.push(time("nobody").await);
+    }
+    known.sort();
+    unknown.sort();
+    let ratio = known[15].as_secs_f64() / unknown[15].as_secs_f64();
+    assert!((0.8..1.25).contains(&ratio), "medians: known {:?}, unknown {:?}", known[15], unknown[15]);
+}
+
+#[tokio::test]
+async fn a_flood_of_logins_is_refused_at_once_beyond_the_queue_and_leaves_the_rest_responsive() {
+    let process = Process::start(service(&[("BCRYPT_COST", "10")])).await;
+    let address = process.address;
+    let begin = Instant::now();
+    let logins: Vec<_> = (0..100)
+        .map(|_| {
+            tokio::spawn(async move {
+                let body = r#"{"username":"nobody","password":"wrong"}"#;
+                fetch(address, "POST /auth/login", "", body).await.0
+            })
+        })
+        .collect();
+    assert_eq!(fetch(address, "GET /health", "", "").await.0, 200);
+    let health = begin.elapsed();
+    let mut answers = Vec::new();
+    for login in logins {
+        answers.push(login.await.unwrap());
+    }
+    let count = |status| answers.iter().filter(|answer| **answer == status).count();
+    assert!(count(400) >= 9 && count(503) > 0 && count(400) + count(503) == 100, "{answers:?}");
+    assert!(health < SECOND, "{health:?}");
+    assert_eq!(fetch(address, "POST /auth/login", "", PANITIA1).await.0, 200);
+}

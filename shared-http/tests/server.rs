@@ -1,0 +1,319 @@
+//! The server and the middleware against clients that do not behave, over real sockets.
+
+use std::time::{Duration, Instant};
+
+use axum::{
+    Json, Router,
+    http::{HeaderName, StatusCode},
+    routing::{get, post},
+};
+use serde::{Deserialize, Serialize};
+use shared_http::{
+    ValidJson,
+    json::{Field, Schema},
+    middleware::{Cors, stack},
+    server::Limits,
+    testing::{self, Raw, Server},
+};
+use tokio::time::{interval, sleep, timeout};
+use validator::Validate;
+
+const SECOND: Duration = Duration::from_secs(1);
+const GET: &str = "GET /quick HTTP/1.1\r\nHost: t\r\n\r\n";
+
+#[derive(Deserialize, Serialize, Validate)]
+struct Echo {
+    text: String,
+}
+
+impl Schema for Echo {
+    const FIELDS: &'static [Field] = &[Field::required("text")];
+}
+
+fn app(deadline: Duration) -> Router {
+    let router = Router::new()
+        .route("/quick", get(async || "quick"))
+        .route(
+            "/slow",
+            get(async || {
+                sleep(SECOND).await;
+                "slow"
+            }),
+        )
+        .route("/panic", get(async || -> StatusCode { panic!("a test panics") }))
+        .route("/echo", post(async |ValidJson(echo): ValidJson<Echo>| Json(echo)))
+        .route("/refuse", post(async || (StatusCode::UNAUTHORIZED, "refused")));
+    stack(router, Cors::Off, deadline)
+}
+
+fn limits() -> Limits {
+    Limits { max_connections: 1024, request_timeout: SECOND * 2, shutdown_grace: SECOND * 8 }
+}
+
+async fn start(limits: Limits) -> Server {
+    Server::start(app(limits.request_timeout), limits).await
+}
+
+/// An honest client: connects, asks, and is answered within a second.
+async fn is_served(server: &Server) {
+    let begin = Instant::now();
+    let mut client = Raw::open(server.address, GET).await;
+    let answer = client.until("quick", SECOND * 5).await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert!(begin.elapsed() < SECOND, "served after {:?}", begin.elapsed());
+}
+
+#[tokio::test]
+async fn clients_that_never_finish_a_request_head_are_closed_in_time_and_hold_up_nobody() {
+    let server = start(limits()).await;
+    let mut hostile = Vec::new();
+    for bytes in
+        ["", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "GET /quick HTT", "GET /quick HTTP/1.1\r\nHost: t\r\n"]
+    {
+        hostile.push(Raw::open(server.address, bytes).await);
+    }
+    let mut idle = Raw::open(server.address, GET).await;
+    idle.until("quick", SECOND).await;
+    hostile.push(idle);
+
+    is_served(&server).await;
+    for client in &mut hostile {
+        client.rest(SECOND * 4).await;
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_comes_a_byte_at_a_time_is_cut_off_by_the_clock() {
+    let server = start(limits()).await;
+    let mut client = Raw::open(server.address, "GET /quick HTTP/1.1\r\nHost: ").await;
+    let mut tick = interval(SECOND / 10);
+    let begin = Instant::now();
+    let dripping = async {
+        loop {
+            tick.tick().await;
+            client.send("a").await;
+            if timeout(Duration::from_millis(1), client.rest(SECOND)).await.is_ok() {
+                break;
+            }
+        }
+    };
+    timeout(SECOND * 5, dripping).await.expect("closed in spite of the dripping");
+    assert!(begin.elapsed() > SECOND, "closed after {:?}", begin.elapsed());
+    is_served(&server).await;
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_arrive_in_time_is_answered_408() {
+    let server = start(limits()).await;
+    let head = "POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 20\r\n\r\n{";
+    let mut client = Raw::open(server.address, head).await;
+    is_served(&server).await;
+    let answer = client.rest(SECOND * 4).await;
+    assert!(answer.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{answer}");
+    assert!(
+        answer.ends_with(r#"{"detail":"The request did not arrive in time. Please send it again."}"#),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_ready_in_time_is_503_with_retry_after() {
+    let server = Server::start(app(SECOND / 10), limits()).await;
+    let mut client =
+        Raw::open(server.address, "GET /slow HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n").await;
+    let answer = client.rest(SECOND * 4).await;
+    assert!(answer.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{answer}");
+    assert!(answer.contains("\r\nretry-after: 1\r\n"), "{answer}");
+    assert!(
+        answer.ends_with(r#"{"detail":"The service could not answer in time. Please try again."}"#),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
+async fn when_every_seat_is_taken_the_client_that_waits_longest_makes_room() {
+    let server = start(Limits { max_connections: 16, request_timeout: SECOND * 60, ..limits() }).await;
+    let mut idle = Vec::new();
+    for _ in 0..200 {
+        idle.push(Raw::open(server.address, "").await);
+    }
+    for _ in 0..20 {
+        is_served(&server).await;
+    }
+    // Long before their time-out: they had to go.
+    for client in &mut idle[..180] {
+        assert_eq!(client.rest(SECOND).await, "");
+    }
+}
+
+#[tokio::test]
+async fn a_flood_of_bodies_that_drip_makes_room_for_others_too() {
+    let server = start(Limits { max_connections: 16, request_timeout: SECOND * 60, ..limits() }).await;
+    let head = "POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 1000\r\n\r\n{";
+    let mut dripping = Vec::new();
+    for _ in 0..100 {
+        dripping.push(Raw::open(server.address, head).await);
+    }
+    for _ in 0..5 {
+        for client in &mut dripping {
+            client.send(" ").await;
+        }
+        is_served(&server).await;
+    }
+}
+
+#[tokio::test]
+async fn a_request_at_work_is_never_evicted() {
+    let server = start(Limits { max_connections: 4, ..limits() }).await;
+    let slow = "GET /slow HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n";
+    let mut working = Vec::new();
+    for _ in 0..3 {
+        working.push(Raw::open(server.address, slow).await);
+    }
+    let mut others = Vec::new();
+    for _ in 0..20 {
+        others.push(Raw::open(server.address, "").await);
+    }
+    is_served(&server).await;
+    for client in &mut working {
+        assert!(client.rest(SECOND * 3).await.ends_with("slow"));
+    }
+}
+
+#[tokio::test]
+async fn draining_answers_what_is_in_flight_and_ends_before_its_deadline_whoever_hangs() {
+    let mut server =
+        start(Limits { shutdown_grace: SECOND * 4, request_timeout: SECOND * 60, ..limits() }).await;
+    let mut silent = Raw::open(server.address, "").await;
+    let mut half_head = Raw::open(server.address, "GET /quick HTT").await;
+    let mut half_body =
+        Raw::open(server.address, "POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 20\r\n\r\n{").await;
+    let mut idle = Raw::open(server.address, GET).await;
+    idle.until("quick", SECOND).await;
+    let mut slow = Raw::open(server.address, "GET /slow HTTP/1.1\r\nHost: t\r\n\r\n").await;
+    is_served(&server).await;
+
+    let begin = Instant::now();
+    server.signal();
+    assert!(slow.rest(SECOND * 3).await.ends_with("slow"));
+    let address = server.address;
+    server.stopped().await;
+    assert!(begin.elapsed() < SECOND * 4, "drained after {:?}", begin.elapsed());
+    for client in [&mut silent, &mut half_head, &mut half_body, &mut idle] {
+        client.rest(SECOND).await;
+    }
+    tokio::net::TcpStream::connect(address).await.expect_err("nobody listens any more");
+}
+
+#[tokio::test]
+async fn an_idle_server_drains_at_once() {
+    let mut server = start(limits()).await;
+    is_served(&server).await;
+    let begin = Instant::now();
+    server.signal();
+    server.stopped().await;
+    assert!(begin.elapsed() < SECOND, "drained after {:?}", begin.elapsed());
+}
+
+#[tokio::test]
+async fn a_panic_costs_one_request_and_not_the_service() {
+    let server = start(limits()).await;
+    let mut client =
+        Raw::open(server.address, "GET /panic HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n").await;
+    let answer = client.rest(SECOND).await;
+    assert!(answer.starts_with("HTTP/1.1 500 Internal Server Error\r\n"), "{answer}");
+    assert!(answer.ends_with(r#"{"detail":"Internal Server Error"}"#), "{answer}");
+    is_served(&server).await;
+}
+
+#[tokio::test]
+async fn a_client_that_sends_ten_megabytes_gets_its_answer_all_the_same() {
+    let server = start(limits()).await;
+    for (path, status) in
+        [("/refuse", "401 Unauthorized"), ("/echo", "413 Payload Too Large"), ("/none", "404 Not Found")]
+    {
+        for framing in ["Content-Length: 10485760", "Transfer-Encoding: chunked"] {
+            let head = format!("POST {path} HTTP/1.1\r\nHost: t\r\n{framing}\r\n\r\n");
+            let mut client = Raw::open(server.address, head).await;
+            let block = " ".repeat(0x10000);
+            for _ in 0..160 {
+                if framing.starts_with("Transfer") {
+                    client.send("10000\r\n").await;
+                }
+                client.send(&block).await;
+                if framing.starts_with("Transfer") {
+                    client.send("\r\n").await;
+                }
+            }
+            client.send("0\r\n\r\n").await;
+            let answer = client.rest(SECOND * 5).await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{path} {framing}: {answer}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn many_requests_share_one_connection() {
+    let server = start(limits()).await;
+    let mut client = Raw::open(server.address, GET).await;
+    for _ in 0..10 {
+        client.until("quick", SECOND).await;
+        client.send(GET).await;
+    }
+    client.send(GET.repeat(2)).await;
+    for _ in 0..3 {
+        client.until("quick", SECOND).await;
+    }
+}
+
+#[tokio::test]
+async fn a_head_over_the_buffer_is_refused() {
+    let server = start(limits()).await;
+    let head = format!("GET /quick HTTP/1.1\r\nHost: t\r\nX-Long: {}\r\n\r\n", "a".repeat(20_000));
+    let answer = Raw::open(server.address, head).await.rest(SECOND * 3).await;
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    is_served(&server).await;
+}
+
+#[tokio::test]
+async fn a_well_formed_request_id_comes_back_and_any_other_is_replaced() {
+    let id = HeaderName::from_static("x-request-id");
+    let app = app(SECOND);
+    let answer = testing::get(&app, "/quick").header(id.clone(), "gate-7_A.b").send().await;
+    assert_eq!(answer.header(id.clone()), "gate-7_A.b");
+
+    let mut made = Vec::new();
+    for given in [String::new(), "a b".into(), "a\u{e9}".into(), "a".repeat(65), "\"><script>".into()] {
+        let answer = testing::get(&app, "/quick").header(id.clone(), &given).send().await;
+        made.push(answer.header(id.clone()).to_owned());
+        assert_ne!(made.last(), Some(&given));
+    }
+    made.push(testing::get(&app, "/none").send().await.header(id).to_owned());
+    made.sort();
+    made.dedup();
+    assert_eq!(made.len(), 6, "every request has an id of its own: {made:?}");
+}
+
+#[tokio::test]
+async fn cors_headers_are_sent_to_the_origins_that_were_named_and_to_no_other() {
+    let header = HeaderName::from_static;
+    let named = Cors::Origins(vec!["https://gate.example.org".parse().unwrap()]);
+    for (cors, origin, allowed) in [
+        (Cors::Off, "https://gate.example.org", ""),
+        (named.clone(), "https://gate.example.org", "https://gate.example.org"),
+        (named, "https://evil.example.org", ""),
+        (Cors::AnyOrigin, "https://evil.example.org", "*"),
+    ] {
+        let app = stack(Router::new().route("/quick", get(async || "quick")), cors, SECOND);
+        let answer = testing::get(&app, "/quick").header(header("origin"), origin).send().await;
+        assert_eq!(answer.header(header("access-control-allow-origin")), allowed);
+
+        let preflight = testing::call(&app, axum::http::Method::OPTIONS, "/quick")
+            .header(header("origin"), origin)
+            .header(header("access-control-request-method"), "GET")
+            .header(header("access-control-request-headers"), "authorization")
+            .send()
+            .await;
+        assert_eq!(preflight.header(header("access-control-allow-origin")), allowed);
+    }
+}
