@@ -1,13 +1,14 @@
 //! attendance-service as its operator meets it: the binary, its settings and its limits.
 
 use std::{
+    net::SocketAddr,
     process::Output,
     time::{Duration, Instant},
 };
 
 use shared_auth::{Role, Secret, TokenIssuer};
 use shared_http::testing::{Process, Raw, command, fetch};
-use tokio::process::Command;
+use tokio::{process::Command, time::timeout};
 
 const SECOND: Duration = Duration::from_secs(1);
 const BINARY: &str = env!("CARGO_BIN_EXE_attendance-service");
@@ -84,6 +85,59 @@ async fn two_hundred_idle_clients_under_a_limit_of_64_files_lock_nobody_out() {
 }
 
 #[tokio::test]
+async fn with_no_file_left_to_open_it_waits_and_goes_on_when_there_is() {
+    let process = Process::start(service(&[])).await;
+    assert_eq!(fetch(process.address, "GET /health", "", "").await.0, 200);
+    let may_open =
+        |files| rlimit::prlimit(process.id() as i32, rlimit::Resource::NOFILE, Some((files, 1024)), None);
+    may_open(process.open_files()).unwrap();
+    let waiting = tokio::spawn(fetch_health(process.address));
+    let refused = async {
+        while !process.log().contains("cannot accept connections; trying on") {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(SECOND * 5, refused).await.expect("a line in the log");
+    may_open(1024).unwrap();
+    assert_eq!(waiting.await.unwrap(), 200);
+}
+
+async fn fetch_health(address: SocketAddr) -> u16 {
+    fetch(address, "GET /health", "", "").await.0
+}
+
+#[tokio::test]
+async fn an_id_of_ten_thousand_characters_fits_into_a_path() {
+    let process = Process::start(service(&[])).await;
+    let (address, token) = (process.address, token());
+    let event = "x".repeat(10_000);
+    let body = format!(r#"{{"event_id":"{event}","ticket_id":"{event}"}}"#);
+    assert_eq!(fetch(address, "POST /checkins", &token, &body).await.0, 200);
+    let (status, list) = fetch(address, &format!("GET /attendance/{event}"), &token, "").await;
+    assert_eq!(status, 200);
+    assert!(list.starts_with(&format!(r#"{{"event_id":"{event}","total_checked_in":1,"#)));
+}
+
+#[tokio::test]
+async fn no_log_at_any_level_holds_a_token_or_the_secret() {
+    let secret = "3mFq0b6Jw1Zc8Yt5Rk2Nv7Xs4Lp9Hd0G";
+    let process = Process::start(service(&[("RUST_LOG", "trace"), ("JWT_SECRET", secret)])).await;
+    let token =
+        TokenIssuer::new(&Secret::new(secret), SECOND * 60).issue("panitia1", Role::Committee).unwrap();
+    let forged = format!("{}AAAA", &token[..token.len() - 4]);
+    let body = r#"{"event_id":"e","ticket_id":"t"}"#;
+    for (token, expected) in [(&token, 200), (&token, 400), (&forged, 401)] {
+        assert_eq!(fetch(process.address, "POST /checkins", token, body).await.0, expected);
+        fetch(process.address, "GET /attendance/e", token, "").await;
+    }
+    let log = process.log();
+    assert!(log.contains("/checkins"), "trace logs nothing: {log}");
+    for secret in [secret, &token, &forged, token.rsplit('.').next().unwrap()] {
+        assert!(!log.contains(secret), "{secret} is in the log:\n{log}");
+    }
+}
+
+#[tokio::test]
 async fn a_signal_ends_it_with_status_0() {
     let mut process = Process::start(service(&[])).await;
     fetch(process.address, "GET /health", "", "").await;
@@ -126,7 +180,9 @@ async fn a_slow_reader_of_a_long_list_holds_up_no_check_in() {
         let body = format!(r#"{{"event_id":"e","ticket_id":"{number}-{long}"}}"#);
         assert_eq!(fetch(address, "POST /checkins", &token, &body).await.0, 200);
     }
-    let request = format!("GET /attendance/e HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer {token}\r\n\r\n");
+    let request = format!(
+        "GET /attendance/e HTTP/1.1\r\nHost: t\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\r\n"
+    );
     let mut slow = Raw::open(address, request).await;
     slow.until("\r\n\r\n", SECOND).await;
 
@@ -134,5 +190,5 @@ async fn a_slow_reader_of_a_long_list_holds_up_no_check_in() {
     let (status, _) = fetch(address, "POST /checkins", &token, r#"{"event_id":"e","ticket_id":"t"}"#).await;
     assert_eq!(status, 200);
     assert!(begin.elapsed() < SECOND, "{:?}", begin.elapsed());
-    slow.until("}]}", SECOND * 10).await;
+    assert!(slow.rest(SECOND * 10).await.ends_with("}]}"));
 }

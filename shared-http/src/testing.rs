@@ -158,7 +158,7 @@ impl Raw {
     pub async fn rest(&mut self, at_most: Duration) -> String {
         let mut said = Vec::new();
         let closed = timeout(at_most, self.0.read_to_end(&mut said)).await;
-        assert!(closed.is_ok(), "not closed within {at_most:?}: {}", String::from_utf8_lossy(&said));
+        assert!(closed.is_ok(), "not closed within {at_most:?}: {:.500}", String::from_utf8_lossy(&said));
         String::from_utf8_lossy(&said).into_owned()
     }
 
@@ -172,7 +172,7 @@ impl Raw {
         };
         let found = timeout(at_most, read).await;
         let said = String::from_utf8_lossy(&said).into_owned();
-        assert!(found.is_ok(), "no {end:?} within {at_most:?}: {said}");
+        assert!(found.is_ok(), "no {end:?} within {at_most:?}: {said:.500}");
         said
     }
 }
@@ -187,7 +187,7 @@ pub async fn fetch(address: SocketAddr, head: &str, bearer: &str, body: &str) ->
     );
     let answer = Raw::open(address, request).await.rest(Duration::from_secs(30)).await;
     let status =
-        answer.get(9..12).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("{answer:?}"));
+        answer.get(9..12).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("{answer:.500}"));
     let (_, body) = answer.split_once("\r\n\r\n").expect("a whole head");
     (status, body.to_owned())
 }
@@ -251,6 +251,11 @@ impl Process {
     /// Waits for its end, at most so long; its exit status.
     pub async fn ended(&mut self, at_most: Duration) -> Option<i32> {
         timeout(at_most, self.child.wait()).await.expect("ended in time").expect("a status").code()
+    }
+
+    /// How many files it has open.
+    pub fn open_files(&self) -> u64 {
+        std::fs::read_dir(format!("/proc/{}/fd", self.id())).expect("procfs").count() as u64
     }
 
     /// A figure of `/proc/PID/status`, such as `VmHWM`, in KiB.
