@@ -48,7 +48,7 @@ impl FromRef<AppState> for Arc<TokenVerifier> {
 /// The OpenAPI document cannot be written.
 pub fn app(state: AppState, config: &Config) -> Result<Router, serde_json::Error> {
     let (api, openapi) = routes::api().split_for_parts();
-    let pages = pages::pages(&routes::ABOUT, &openapi)?;
+    let pages = pages::pages(&routes::ABOUT, openapi)?;
     let router = api.with_state(state).merge(pages);
     Ok(middleware::stack(router, config.http.cors.clone(), config.http.limits.request_timeout))
 }

@@ -52,7 +52,7 @@ pub(crate) fn about(demo_users: bool) -> About {
 #[derive(Serialize, ToSchema)]
 struct UserBody {
     /// The user's name.
-    #[schema(example = "panitia1")]
+    #[schema(value_type = String, example = "panitia1")]
     username: Username,
     /// What the user may do.
     role: Role,

@@ -121,9 +121,9 @@ impl TokenVerifier {
         install_hs256();
         let mut validation = Validation::new(Algorithm::HS256);
         validation.leeway = 0;
-        validation.validate_nbf = true;
-        // Ours to check: the library takes an `exp` of just now, and says "missing" before "expired".
+        // Ours to check: the library takes an `exp` of just now, and puts other faults before "expired".
         validation.validate_exp = false;
+        validation.validate_nbf = false;
         validation.required_spec_claims.clear();
         Self {
             key: DecodingKey::from_secret(&secret.0),
@@ -159,6 +159,9 @@ impl TokenVerifier {
             .claims;
         if claims.get("exp").and_then(Value::as_i64).is_some_and(is_over) {
             return Err(TokenError::Expired);
+        }
+        if claims.get("nbf").is_some_and(|nbf| nbf.as_i64().is_none_or(|nbf| nbf > now())) {
+            return Err(TokenError::Invalid);
         }
         serde_json::from_value(Value::Object(claims)).map_err(|_| TokenError::Invalid)
     }

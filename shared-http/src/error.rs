@@ -64,20 +64,20 @@ pub struct InvalidBody {
 pub struct FieldError {
     /// The kind of failure.
     #[serde(rename = "type")]
-    #[schema(example = "string_too_short")]
+    #[schema(example = "missing")]
     pub kind: &'static str,
     /// Where: `body`, then the field, or the offset of the character at which the JSON breaks.
-    #[schema(value_type = Vec<Object>, example = json!(["body", "username"]))]
+    #[schema(value_type = Vec<Object>, example = json!(["body"]))]
     pub loc: Vec<Location>,
     /// The failure in a sentence.
-    #[schema(example = "String should have at least 3 characters")]
+    #[schema(example = "Field required")]
     pub msg: String,
     /// What was found there.
-    #[schema(value_type = Value, example = "ab")]
+    #[schema(value_type = Value)]
     pub input: serde_json::Value,
     /// The limit that was broken, or what the JSON parser says.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>, example = json!({"min_length": 3}))]
+    #[schema(value_type = Option<Object>, example = json!({"min_length": 1}))]
     pub ctx: Option<serde_json::Value>,
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use utoipa::{
     IntoResponses,
-    openapi::{ContentBuilder, HeaderBuilder, Object, Ref, RefOr, Response, ResponseBuilder, Type},
+    openapi::{ContentBuilder, HeaderBuilder, Object, OpenApi, Ref, RefOr, Response, ResponseBuilder, Type},
 };
 
 /// The responses by status, as utoipa wants them.
@@ -39,9 +39,8 @@ pub struct JsonBody;
 
 impl IntoResponses for JsonBody {
     fn responses() -> Responses {
-        let missing = json!({"detail": [
-            {"type": "missing", "loc": ["body", "username"], "msg": "Field required", "input": {}}
-        ]});
+        let missing =
+            json!({"detail": [{"type": "missing", "loc": ["body"], "msg": "Field required", "input": null}]});
         Responses::from([
             (
                 "408".to_owned(),
@@ -72,6 +71,17 @@ impl IntoResponses for JsonBody {
     }
 }
 
+/// Adds `X-Request-Id` to every response of every route: whatever is answered, the middleware sends it.
+pub(crate) fn add_request_ids(openapi: &mut OpenApi) {
+    let id = text("The request's own id where it sent a well-formed one, else a new one.");
+    let operations = openapi.paths.paths.values_mut().flat_map(|path| [&mut path.get, &mut path.post]);
+    for response in operations.flatten().flat_map(|operation| operation.responses.responses.values_mut()) {
+        if let RefOr::T(response) = response {
+            response.headers.insert("X-Request-Id".to_owned(), id.clone().into());
+        }
+    }
+}
+
 /// An error response with the body `{"detail": …}`.
 pub fn error(description: &str, detail: &str) -> ResponseBuilder {
     response(description, "ErrorBody", json!({ "detail": detail }))
@@ -89,8 +99,5 @@ fn integer(description: &str) -> utoipa::openapi::Header {
 fn response(description: &str, schema: &str, example: Value) -> ResponseBuilder {
     let content =
         ContentBuilder::new().schema(Some(Ref::from_schema_name(schema))).example(Some(example)).build();
-    ResponseBuilder::new()
-        .description(description)
-        .content("application/json", content)
-        .header("X-Request-Id", text("The request's own id where it sent a well-formed one, else a new one."))
+    ResponseBuilder::new().description(description).content("application/json", content)
 }

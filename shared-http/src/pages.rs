@@ -15,7 +15,7 @@ use bytes::Bytes;
 use utoipa::openapi::OpenApi;
 use utoipa_swagger_ui::Config;
 
-use crate::ApiError;
+use crate::{ApiError, openapi};
 
 const LANDING: &str = include_str!("../assets/landing.html");
 const DOCS: &str = include_str!("../assets/docs.html");
@@ -40,7 +40,7 @@ pub struct About {
 /// # Errors
 ///
 /// The document cannot be written as JSON.
-pub fn pages(about: &About, openapi: &OpenApi) -> Result<Router, serde_json::Error> {
+pub fn pages(about: &About, mut openapi: OpenApi) -> Result<Router, serde_json::Error> {
     let fill = |template: &str| {
         let page = template
             .replace("{{service}}", about.service)
@@ -49,7 +49,8 @@ pub fn pages(about: &About, openapi: &OpenApi) -> Result<Router, serde_json::Err
         let page = Bytes::from(page);
         get(async move || ([(CONTENT_SECURITY_POLICY, POLICY)], Html(page)))
     };
-    let document = Bytes::from(serde_json::to_vec(openapi)?);
+    openapi::add_request_ids(&mut openapi);
+    let document = Bytes::from(serde_json::to_vec(&openapi)?);
     let config = Config::from("/openapi.json").try_it_out_enabled(true).persist_authorization(true);
     let config = Arc::new(config);
     Ok(Router::new()

@@ -64,6 +64,7 @@ pub async fn serve(listener: TcpListener, app: Router, limits: Limits, shutdown:
     let (drain, draining) = watch::channel(false);
 
     let mut shutdown = pin!(shutdown);
+    let mut failing = false;
     loop {
         let arrival = async {
             let seat = free_seat(&seats, &hall).await;
@@ -74,12 +75,18 @@ pub async fn serve(listener: TcpListener, app: Router, limits: Limits, shutdown:
             () = &mut shutdown => break,
         };
         match accepted {
-            Ok((stream, peer)) => hall.enter(permit, |seat| {
-                converse(stream, peer, app.clone(), seat, limits.request_timeout, draining.clone())
-            }),
+            Ok((stream, peer)) => {
+                failing = false;
+                hall.enter(permit, |seat| {
+                    converse(stream, peer, app.clone(), seat, limits.request_timeout, draining.clone())
+                });
+            }
             Err(error) if is_about_one_connection(&error) => {}
             Err(error) => {
-                tracing::warn!(%error, "cannot accept connections; trying on");
+                // Once, not fifty times a second until it is over.
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::warn!(%error, "cannot accept connections; trying on");
+                }
                 hall.evict_longest_waiting();
                 sleep(BACK_OFF).await;
             }

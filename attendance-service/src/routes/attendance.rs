@@ -62,7 +62,12 @@ struct AttendanceBody {
             headers(("ETag" = String, description = "Changes whenever the list does."))
         ),
         (status = 304, description = "The list is still the one that the client has."),
-        (status = 400, description = "The event in the path is not UTF-8.", body = ErrorBody),
+        (
+            status = 400,
+            description = "The event in the path is not UTF-8.",
+            body = ErrorBody,
+            example = json!({"detail": "event_id in the path must be percent-encoded UTF-8"})
+        ),
         Unauthorized,
         AnyRoute
     )

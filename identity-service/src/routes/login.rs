@@ -30,6 +30,7 @@ impl Schema for LoginRequest {
 #[derive(Serialize, ToSchema)]
 pub(super) struct TokenBody {
     /// Goes into the header `Authorization: Bearer …` of the other requests.
+    #[schema(example = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJwYW5pdGlhMSJ9.c2lnbmF0dXJl")]
     access_token: String,
     /// Always `bearer`.
     #[schema(example = "bearer")]

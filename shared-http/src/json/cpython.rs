@@ -1,14 +1,18 @@
-//! What is wrong with a text that `serde_json` refused, in the words of `CPython`'s json module (3.11).
+//! JSON as `CPython`'s json module (3.11) reads it, for the bodies that need its words.
 //!
-//! Clients see those words and the place they point at, so both follow the C scanner (`_json.c`),
-//! which differs in details from the Python one. Where `CPython` is laxer than JSON (`NaN`, lone
-//! surrogates, numbers without bound) the words are ours.
+//! Clients see what it says of a broken text and where, so both follow the C scanner (`_json.c`), which
+//! differs in details from the Python one. Where `CPython` is laxer than JSON (`NaN`, lone surrogates,
+//! numbers without bound) the words are ours. What it reads is echoed, so objects keep their order and
+//! numbers their digits.
 
-/// `serde_json` starts at 128 and refuses on reaching zero, so the 128th bracket is one too many.
+use serde_json::{Map, Number, Value};
+
+/// As deep as `serde_json` goes.
 const MAX_DEPTH: usize = 127;
 
 const EXPECTING_VALUE: &str = "Expecting value";
 const LONE_SURROGATE: &str = "Lone surrogate in string";
+const OUT_OF_RANGE: &str = "Number out of range";
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
@@ -20,23 +24,21 @@ pub(crate) enum Fault {
     TooDeep,
 }
 
-/// Finds the first fault of `text`, from which a byte order mark has been removed.
-pub(crate) fn diagnose(text: &str) -> Fault {
+/// Reads `text`, from which a byte order mark has been removed, or finds its first fault.
+pub(crate) fn parse(text: &str) -> Result<Value, Fault> {
     let mut scanner = Scanner { text, at: 0, depth: 0 };
-    // The grammar is serde_json's, so the fallback serves one refused text only: an object whose first
-    // key is the name under which serde_json smuggles numbers of arbitrary precision.
-    match scanner.document() {
-        Err(Fault::TooDeep) => Fault::TooDeep,
-        Err(Fault::Syntax { offset, message }) => {
-            Fault::Syntax { offset: text.char_indices().take_while(|(i, _)| *i < offset).count(), message }
+    scanner.document().map_err(|fault| match fault {
+        Fault::TooDeep => Fault::TooDeep,
+        Fault::Syntax { offset, message } => {
+            let offset = text.char_indices().take_while(|(i, _)| *i < offset).count();
+            Fault::Syntax { offset, message }
         }
-        Ok(()) => Fault::Syntax { offset: 0, message: EXPECTING_VALUE },
-    }
+    })
 }
 
 type Scan<T = ()> = Result<T, Fault>;
 
-/// Counts in bytes: a fault's offset becomes code points once, in [`diagnose`].
+/// Counts in bytes: a fault's offset becomes code points once, in [`parse`].
 struct Scanner<'a> {
     text: &'a str,
     at: usize,
@@ -44,29 +46,56 @@ struct Scanner<'a> {
 }
 
 impl Scanner<'_> {
-    fn document(&mut self) -> Scan {
-        self.value()?;
+    fn document(&mut self) -> Scan<Value> {
+        let value = self.value()?;
         if self.at < self.text.len() {
             return self.fail("Extra data");
         }
-        Ok(())
+        Ok(value)
     }
 
-    fn value(&mut self) -> Scan {
+    fn value(&mut self) -> Scan<Value> {
         self.whitespace();
-        match self.peek() {
-            Some(b'"') => self.string()?,
-            Some(b'{') => self.nested("}", Self::member)?,
-            Some(b'[') => self.nested("]", Self::value)?,
-            Some(b'-' | b'0'..=b'9') => self.number()?,
-            _ if ["null", "true", "false"].iter().any(|word| self.eat(word)) => {}
+        let value = match self.peek() {
+            Some(b'"') => Value::String(self.string()?),
+            Some(b'{') => self.object()?,
+            Some(b'[') => self.array()?,
+            Some(b'-' | b'0'..=b'9') => Value::Number(self.number()?),
+            _ if self.eat("null") => Value::Null,
+            _ if self.eat("true") => Value::Bool(true),
+            _ if self.eat("false") => Value::Bool(false),
             _ => return self.fail(EXPECTING_VALUE),
-        }
+        };
         self.whitespace();
-        Ok(())
+        Ok(value)
     }
 
-    fn nested(&mut self, close: &str, item: fn(&mut Self) -> Scan) -> Scan {
+    fn object(&mut self) -> Scan<Value> {
+        let mut members = Map::new();
+        self.nested("}", |scanner| {
+            scanner.whitespace();
+            if scanner.peek() != Some(b'"') {
+                return scanner.fail("Expecting property name enclosed in double quotes");
+            }
+            let name = scanner.string()?;
+            scanner.whitespace();
+            scanner.require(":", "Expecting ':' delimiter")?;
+            members.insert(name, scanner.value()?);
+            Ok(())
+        })?;
+        Ok(Value::Object(members))
+    }
+
+    fn array(&mut self) -> Scan<Value> {
+        let mut items = Vec::new();
+        self.nested("]", |scanner| {
+            items.push(scanner.value()?);
+            Ok(())
+        })?;
+        Ok(Value::Array(items))
+    }
+
+    fn nested(&mut self, close: &str, mut item: impl FnMut(&mut Self) -> Scan) -> Scan {
         if self.depth == MAX_DEPTH {
             return Err(Fault::TooDeep);
         }
@@ -84,51 +113,59 @@ impl Scanner<'_> {
         Ok(())
     }
 
-    fn member(&mut self) -> Scan {
-        self.whitespace();
-        if self.peek() != Some(b'"') {
-            return self.fail("Expecting property name enclosed in double quotes");
-        }
-        self.string()?;
-        self.whitespace();
-        self.require(":", "Expecting ':' delimiter")?;
-        self.value()
-    }
-
-    fn string(&mut self) -> Scan {
+    fn string(&mut self) -> Scan<String> {
         let start = self.at;
         self.at += 1;
-        while !self.eat("\"") {
+        let mut string = String::new();
+        let mut plain = self.at;
+        loop {
             match self.peek() {
                 None => return fail_at(start, "Unterminated string starting at"),
-                Some(b'\\') if self.at + 1 < self.text.len() => self.escape()?,
+                Some(b'"') => break,
+                Some(b'\\') if self.at + 1 < self.text.len() => {
+                    string += self.slice(plain, self.at);
+                    string.push(self.escape()?);
+                    plain = self.at;
+                }
                 Some(..b' ') => return self.fail("Invalid control character at"),
                 Some(_) => self.at += 1,
             }
         }
-        Ok(())
+        string += self.slice(plain, self.at);
+        self.at += 1;
+        Ok(string)
     }
 
-    fn escape(&mut self) -> Scan {
+    fn escape(&mut self) -> Scan<char> {
         let start = self.at;
         self.at += 1;
-        match self.peek() {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 1,
-            Some(b'u') => match self.hex()? {
-                // Whether the half is lone shows only once the second escape is read, and a broken
-                // one stops CPython right there.
-                0xD800..=0xDBFF if self.rest().starts_with(b"\\u") => {
-                    self.at += 1;
-                    if !matches!(self.hex()?, 0xDC00..=0xDFFF) {
-                        return fail_at(start, LONE_SURROGATE);
-                    }
-                }
-                0xD800..=0xDFFF => return fail_at(start, LONE_SURROGATE),
-                _ => {}
-            },
+        let plain = match self.peek() {
+            Some(plain @ (b'"' | b'\\' | b'/')) => plain,
+            Some(b'b') => 0x08,
+            Some(b'f') => 0x0c,
+            Some(b'n') => b'\n',
+            Some(b'r') => b'\r',
+            Some(b't') => b'\t',
+            Some(b'u') => return self.unicode(start),
             _ => return fail_at(start, "Invalid \\escape"),
+        };
+        self.at += 1;
+        Ok(char::from(plain))
+    }
+
+    /// Reads `uXXXX`, or `uXXXX\uXXXX` where it takes two halves to make a character.
+    fn unicode(&mut self, start: usize) -> Scan<char> {
+        let mut code = self.hex()?;
+        // Whether a half is lone shows only once the second escape is read, and a broken one stops
+        // CPython right there.
+        if (0xD800..0xDC00).contains(&code) && self.rest().starts_with(b"\\u") {
+            self.at += 1;
+            let low = self.hex()?;
+            if (0xDC00..0xE000).contains(&low) {
+                code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
+            }
         }
-        Ok(())
+        char::from_u32(code).map_or_else(|| fail_at(start, LONE_SURROGATE), Ok)
     }
 
     /// Reads `uXXXX`. At the very end of the text `CPython` blames the escape, whole as it is,
@@ -146,7 +183,7 @@ impl Scanner<'_> {
     }
 
     /// Takes the longest number there is: what follows, as in `01` or `1.`, is the caller's.
-    fn number(&mut self) -> Scan {
+    fn number(&mut self) -> Scan<Number> {
         let start = self.at;
         self.eat("-");
         if !self.eat("0") && !self.digits() {
@@ -158,9 +195,9 @@ impl Scanner<'_> {
             let _ = s.eat("+") || s.eat("-");
             marked && s.digits()
         });
-        match self.text.get(start..self.at).map(str::parse::<f64>) {
-            Some(Ok(number)) if number.is_finite() => Ok(()),
-            _ => fail_at(start, "Number out of range"),
+        match self.slice(start, self.at).parse::<Number>() {
+            Ok(number) if number.as_f64().is_some_and(f64::is_finite) => Ok(number),
+            _ => fail_at(start, OUT_OF_RANGE),
         }
     }
 
@@ -203,6 +240,11 @@ impl Scanner<'_> {
         self.rest().first().copied()
     }
 
+    /// Both ends are at ASCII bytes, so they part no character.
+    fn slice(&self, from: usize, to: usize) -> &str {
+        self.text.get(from..to).unwrap_or_default()
+    }
+
     fn rest(&self) -> &[u8] {
         self.text.as_bytes().get(self.at..).unwrap_or_default()
     }
@@ -218,12 +260,13 @@ fn fail_at<T>(offset: usize, message: &'static str) -> Scan<T> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
-    use serde_json::Value;
 
     fn check(cases: &[(&str, usize, &'static str)]) {
         for &(text, offset, message) in cases {
-            assert_eq!(diagnose(text), Fault::Syntax { offset, message }, "{text:?}");
+            assert_eq!(parse(text), Err(Fault::Syntax { offset, message }), "{text:?}");
         }
     }
 
@@ -320,9 +363,33 @@ mod tests {
             let nested = |depth| format!("{}1{}", open.repeat(depth), close.repeat(depth));
             assert!(serde_json::from_str::<Value>(&nested(MAX_DEPTH)).is_ok());
             assert!(serde_json::from_str::<Value>(&nested(MAX_DEPTH + 1)).is_err());
-            assert_eq!(diagnose(&nested(MAX_DEPTH + 1)), Fault::TooDeep);
-            assert_eq!(diagnose(&open.repeat(1_000_000)), Fault::TooDeep);
+            assert_eq!(parse(&nested(MAX_DEPTH + 1)), Err(Fault::TooDeep));
+            assert_eq!(parse(&open.repeat(1_000_000)), Err(Fault::TooDeep));
             check(&[(&(nested(MAX_DEPTH) + "x"), nested(MAX_DEPTH).len(), "Extra data")]);
+        }
+    }
+
+    #[test]
+    fn keeps_order_digits_and_the_last_of_equal_keys() {
+        let text = r#" {"z": [1.0, -0, 12345678901234567890123, 1e5], "a": null, "z2": true, "a": "\u00e9\ud83d\ude00\n"} "#;
+        let value = parse(text).unwrap();
+        assert_eq!(value.to_string(), r#"{"z":[1.0,-0,12345678901234567890123,1e+5],"a":"é😀\n","z2":true}"#);
+        let private = r#"{"$serde_json::private::Number":"5"}"#;
+        assert_eq!(parse(private).unwrap().to_string(), private);
+    }
+
+    proptest! {
+        #[test]
+        fn reads_what_serde_json_reads(text in r#"[\[\]{}:,"\\0-9a-fA-F.eEtrulnsx+ é\t-]{0,12}"#) {
+            let theirs = serde_json::from_str::<Value>(&text).ok();
+            let theirs = theirs.filter(|value| value.as_number().is_none_or(|number| number.as_f64().is_some()));
+            prop_assert_eq!(parse(&text).ok(), theirs);
+        }
+
+        #[test]
+        fn reads_every_string_and_number(string: String, number in any::<f64>(), integer: i64) {
+            let value = serde_json::json!({ &string: [string, number, integer] });
+            prop_assert_eq!(parse(&value.to_string()), Ok(value));
         }
     }
 }

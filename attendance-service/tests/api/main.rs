@@ -1,0 +1,100 @@
+//! The wire contract of attendance-service, spoken to the whole router in process: a file per route,
+//! and one for what all routes have in common.
+
+#![expect(clippy::expect_used, reason = "a test that cannot go on should say where")]
+
+mod attendance;
+mod check_in;
+mod errors;
+mod forge;
+mod health;
+mod model;
+mod pages;
+mod schema;
+mod tokens;
+
+use std::{collections::BTreeMap, fmt::Write};
+
+use attendance_service::{AppState, config::Args};
+use axum::Router;
+use clap::Parser;
+use serde_json::{Value, json};
+use shared_http::testing::{Answer, get, post};
+
+/// What the tokens of these tests are signed with.
+pub(crate) const SECRET: &str = "a secret of the tests";
+
+pub(crate) const CHECK_IN: &str = "/checkins";
+
+pub(crate) const DUPLICATE: &str = r#"{"detail":"Ticket sudah pernah check-in"}"#;
+
+/// The service as a developer starts it.
+pub(crate) fn app() -> Router {
+    app_with(&[])
+}
+
+/// The service with other settings than [`app`].
+pub(crate) fn app_with(settings: &[(&str, &str)]) -> Router {
+    // Flags win over the environment, so every setting is one: the environment that the tests happen to
+    // run in must not decide. An empty setting is an unset one.
+    let mut all = BTreeMap::from([
+        ("app-env", "development"),
+        ("cors-allowed-origins", ""),
+        ("host", ""),
+        ("jwt-alg", ""),
+        ("jwt-secret", SECRET),
+        ("jwt-secret-file", ""),
+        ("log-format", ""),
+        ("max-connections", ""),
+        ("port", ""),
+        // Far beyond what a test takes on the slowest machine.
+        ("request-timeout-seconds", "600"),
+        ("rust-log", ""),
+        ("shutdown-grace-seconds", ""),
+    ]);
+    all.extend(settings.iter().copied());
+    let flags = all.into_iter().map(|(name, value)| format!("--{name}={value}"));
+    let args = Args::try_parse_from(["attendance-service".to_owned()].into_iter().chain(flags));
+    let config = args.expect("flags that clap knows").check().expect("settings that are right");
+    attendance_service::app(AppState::new(&config), &config).expect("a router")
+}
+
+/// Scans a ticket with the token of `panitia1`.
+pub(crate) async fn check_in(app: &Router, event: &str, ticket: &str) -> Answer {
+    let body = json!({ "event_id": event, "ticket_id": ticket });
+    post(app, CHECK_IN).bearer(&forge::token(&forge::claims())).json(&body).send().await
+}
+
+/// Who came to `event`, whatever characters it has.
+pub(crate) async fn attendance(app: &Router, event: &str) -> Answer {
+    get(app, &path(event)).bearer(&forge::token(&forge::claims())).send().await
+}
+
+/// The path of an event, every byte of its id escaped.
+pub(crate) fn path(event: &str) -> String {
+    event.bytes().fold("/attendance/".to_owned(), |mut path, byte| {
+        write!(path, "%{byte:02X}").expect("a string takes everything");
+        path
+    })
+}
+
+/// The record of a check-in that succeeded.
+pub(crate) fn record(answer: &Answer) -> Value {
+    let body = answer.json();
+    assert_eq!((answer.status.as_u16(), &body["status"]), (200, &"checked_in".into()), "{body}");
+    body["record"].clone()
+}
+
+/// What `/attendance` answers of these `records`, to the byte.
+pub(crate) fn list(event: &str, records: &[Value]) -> String {
+    json!({ "event_id": event, "total_checked_in": records.len(), "records": records }).to_string()
+}
+
+/// The `detail` of an error, once it is sure that the error has the form that all errors have.
+pub(crate) fn detail(answer: &Answer) -> Value {
+    assert_eq!(answer.headers["content-type"], "application/json", "{answer:?}");
+    let body = answer.json();
+    let fields = body.as_object().expect("an object");
+    assert_eq!(fields.keys().collect::<Vec<_>>(), ["detail"], "{body}");
+    body["detail"].clone()
+}

@@ -1,0 +1,169 @@
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use shared_auth::{Role, Secret, TokenVerifier};
+use shared_http::testing::post;
+
+use crate::{
+    LOGIN, SECRET, TOO_LONG, WRONG, app, app_with,
+    forge::{now, opened},
+    log_in, me, register, token_of,
+};
+
+#[tokio::test]
+async fn a_login_answers_a_bearer_token() {
+    let answer = log_in(&app(), "panitia1", "secret").await;
+    let token = token_of(&answer);
+    let body = format!(r#"{{"access_token":"{token}","token_type":"bearer"}}"#);
+    assert_eq!(answer.text(), (200, body.as_str()));
+    assert_eq!(answer.headers["content-type"], "application/json");
+}
+
+#[tokio::test]
+async fn a_token_says_who_and_until_when_and_nothing_else() {
+    for (minutes, seconds) in [("", 120 * 60), ("1", 60), ("525600", 525_600 * 60)] {
+        let app = app_with(&[("token-expire-minutes", minutes)]);
+        for (username, role) in [("panitia1", "committee"), ("admin1", "admin")] {
+            let before = now();
+            let token = token_of(&log_in(&app, username, "secret").await);
+            let after = now();
+
+            let (header, claims) = opened(&token);
+            assert_eq!(header, json!({ "alg": "HS256", "typ": "JWT" }));
+            let iat = claims["iat"].as_u64().expect("whole seconds");
+            assert!((before..=after).contains(&iat), "{before} <= {iat} <= {after}");
+            let expected = json!({ "sub": username, "role": role, "iat": iat, "exp": iat + seconds });
+            assert_eq!(claims, expected);
+        }
+    }
+}
+
+#[tokio::test]
+async fn any_name_passes_through_the_token_unchanged() {
+    let app = app();
+    for username in [r#"a"b\c"#, "日本語の名前", "🎫🎫🎫", " spaces ", "line\nbreak"] {
+        assert_eq!(register(&app, username, "rahasia").await.status, 200, "{username:?}");
+        let token = token_of(&log_in(&app, username, "rahasia").await);
+        assert_eq!(opened(&token).1["sub"], username);
+        assert_eq!(me(&app, &token).await.json()["username"], username);
+    }
+}
+
+#[tokio::test]
+async fn the_other_service_accepts_the_token_by_the_secret_alone() {
+    let token = token_of(&log_in(&app(), "admin1", "secret").await);
+    let claims = TokenVerifier::new(&Secret::new(SECRET)).verify(&token).expect("a good token");
+    assert_eq!((claims.sub.as_str(), claims.role), ("admin1", Role::Admin));
+    let other = TokenVerifier::new(&Secret::new("another secret")).verify(&token);
+    assert!(other.is_err(), "{other:?}");
+}
+
+#[tokio::test]
+async fn an_unknown_user_and_a_wrong_password_are_refused_with_the_same_bytes() {
+    let app = app();
+    let rows = [
+        ("panitia1", "Secret"),
+        ("panitia1", "secret "),
+        ("panitia1", "secre"),
+        ("panitia1", ""),
+        ("nobody", "secret"),
+        ("Panitia1", "secret"),
+        ("panitia1 ", "secret"),
+        ("", "secret"),
+        ("", ""),
+        // No stored text contains U+0000, and bcrypt takes both for `secret`.
+        ("panitia1", "secret\0"),
+        ("panitia1", "secret\0secret"),
+        ("panitia1\0", "secret"),
+        ("\0", "\0"),
+    ];
+    for (username, password) in rows {
+        let answer = log_in(&app, username, password).await;
+        assert_eq!(answer.text(), (400, WRONG), "{username:?} {password:?}");
+        assert_eq!(answer.headers["content-type"], "application/json");
+    }
+}
+
+#[tokio::test]
+async fn the_schema_of_a_login_has_no_limits_but_72_bytes_of_password() {
+    let app = app();
+    let rows = [
+        ("panitia1", "a".repeat(72), WRONG),
+        ("panitia1", "a".repeat(73), TOO_LONG),
+        ("panitia1", "é".repeat(36), WRONG),
+        ("panitia1", "é".repeat(37), TOO_LONG),
+        ("panitia1", "a".repeat(20_000), TOO_LONG),
+        ("nobody", "a".repeat(72), WRONG),
+        ("nobody", "a".repeat(73), TOO_LONG),
+        ("nobody", "é".repeat(37), TOO_LONG),
+        (&"n".repeat(20_000), "secret".to_owned(), WRONG),
+        ("x", "y".to_owned(), WRONG),
+    ];
+    for (username, password, body) in rows {
+        let answer = log_in(&app, username, &password).await;
+        assert_eq!(answer.text(), (400, body), "{username} {password}");
+    }
+}
+
+#[tokio::test]
+async fn demo_users_log_in_only_where_they_are_switched_on() {
+    let rows = [
+        (&[][..], 200),
+        (&[("demo-users", "true")][..], 200),
+        (&[("demo-users", "false")][..], 400),
+        (&[("app-env", "production"), ("bcrypt-cost", "10"), ("jwt-secret", STRONG)][..], 400),
+    ];
+    for (settings, status) in rows {
+        let app = app_with(settings);
+        for username in ["panitia1", "admin1"] {
+            let answer = log_in(&app, username, "secret").await;
+            assert_eq!(answer.status, status, "{settings:?} {username}");
+        }
+    }
+}
+
+const STRONG: &str = "Zk3vQ0y8r1Jt5uLw7nXb2cHd9sGfAePm";
+
+#[tokio::test]
+async fn a_login_body_is_checked_like_every_other() {
+    let app = app();
+    let missing = |field: &str, input: Value| json!({"type": "missing", "loc": ["body", field], "msg": "Field required", "input": input});
+    let no_text = |field: &str, input: Value| json!({"type": "string_type", "loc": ["body", field], "msg": "Input should be a valid string", "input": input});
+    let rows = [
+        (json!({}), vec![missing("username", json!({})), missing("password", json!({}))]),
+        (json!({"password": "p", "z": 1}), vec![missing("username", json!({"password": "p", "z": 1}))]),
+        (json!({"username": "u"}), vec![missing("password", json!({"username": "u"}))]),
+        (
+            json!({"password": null, "username": 5}),
+            vec![no_text("username", json!(5)), no_text("password", json!(null))],
+        ),
+        (json!({"username": "", "password": ["a"]}), vec![no_text("password", json!(["a"]))]),
+        // A role is no field of a login, so it may be anything.
+        (
+            json!({"role": 5, "password": {}}),
+            vec![missing("username", json!({"role": 5, "password": {}})), no_text("password", json!({}))],
+        ),
+    ];
+    for (request, expected) in rows {
+        let answer = post(&app, LOGIN).json(&request).send().await;
+        let expected = json!({ "detail": expected }).to_string();
+        assert_eq!(answer.text(), (422, expected.as_str()), "{request}");
+    }
+}
+
+/// Without work done for nothing, an unknown user is answered a hundred times as fast.
+#[tokio::test]
+async fn an_unknown_user_is_refused_as_slowly_as_a_wrong_password() {
+    let app = app_with(&[("bcrypt-cost", "8")]);
+    let mut fastest = [Duration::MAX; 2];
+    for _ in 0..5 {
+        for (username, fastest) in ["panitia1", "nobody"].into_iter().zip(&mut fastest) {
+            let begin = Instant::now();
+            let answer = log_in(&app, username, "not this").await;
+            *fastest = begin.elapsed().min(*fastest);
+            assert_eq!(answer.text(), (400, WRONG));
+        }
+    }
+    let [known, unknown] = fastest;
+    assert!(unknown > known / 3 && known > unknown / 3, "known {known:?}, unknown {unknown:?}");
+}

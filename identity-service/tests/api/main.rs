@@ -1,0 +1,100 @@
+//! The wire contract of identity-service, spoken to the whole router in process: a file per route,
+//! and one for what all routes have in common.
+
+#![expect(clippy::expect_used, reason = "a test that cannot go on should say where")]
+
+mod errors;
+mod forge;
+mod health;
+mod login;
+mod me;
+mod model;
+mod pages;
+mod register;
+mod schema;
+
+use std::collections::BTreeMap;
+
+use axum::Router;
+use clap::Parser;
+use identity_service::{AppState, config::Args};
+use serde_json::{Value, json};
+use shared_http::testing::{Answer, get, post};
+
+/// What the tokens of these tests are signed with.
+pub(crate) const SECRET: &str = "a secret of the tests";
+
+pub(crate) const REGISTER: &str = "/auth/register";
+pub(crate) const LOGIN: &str = "/auth/login";
+pub(crate) const ME: &str = "/auth/me";
+
+pub(crate) const TOO_LONG: &str =
+    r#"{"detail":"Password terlalu panjang (maks 72 bytes). Gunakan password lebih pendek."}"#;
+pub(crate) const WRONG: &str = r#"{"detail":"Username atau password salah"}"#;
+pub(crate) const BAD_ROLE: &str = r#"{"detail":"Invalid role (use 'committee' or 'admin')"}"#;
+
+/// The service as a developer starts it, but for a cheap bcrypt.
+pub(crate) fn app() -> Router {
+    app_with(&[])
+}
+
+/// The service with other settings than [`app`].
+pub(crate) fn app_with(settings: &[(&str, &str)]) -> Router {
+    // Flags win over the environment, so every setting is one: the environment that the tests happen to
+    // run in must not decide. An empty setting is an unset one.
+    let mut all = BTreeMap::from([
+        ("app-env", "development"),
+        ("bcrypt-cost", "4"),
+        ("cors-allowed-origins", ""),
+        ("demo-users", ""),
+        ("host", ""),
+        ("jwt-alg", ""),
+        ("jwt-secret", SECRET),
+        ("jwt-secret-file", ""),
+        ("log-format", ""),
+        ("max-connections", ""),
+        ("port", ""),
+        // Far beyond what a test takes on the slowest machine.
+        ("request-timeout-seconds", "600"),
+        ("rust-log", ""),
+        ("shutdown-grace-seconds", ""),
+        ("token-expire-minutes", ""),
+    ]);
+    all.extend(settings.iter().copied());
+    let flags = all.into_iter().map(|(name, value)| format!("--{name}={value}"));
+    let args = Args::try_parse_from(["identity-service".to_owned()].into_iter().chain(flags));
+    let config = args.expect("flags that clap knows").check().expect("settings that are right");
+    identity_service::app(AppState::new(&config), &config).expect("a router")
+}
+
+pub(crate) async fn register(app: &Router, username: &str, password: &str) -> Answer {
+    post(app, REGISTER).json(&json!({ "username": username, "password": password })).send().await
+}
+
+pub(crate) async fn log_in(app: &Router, username: &str, password: &str) -> Answer {
+    post(app, LOGIN).json(&json!({ "username": username, "password": password })).send().await
+}
+
+pub(crate) async fn me(app: &Router, token: &str) -> Answer {
+    get(app, ME).bearer(token).send().await
+}
+
+/// The token of a login that succeeded.
+pub(crate) fn token_of(answer: &Answer) -> String {
+    let body = answer.json();
+    assert_eq!(answer.status, 200, "{body}");
+    body["access_token"].as_str().expect("a token").to_owned()
+}
+
+pub(crate) fn taken(username: &str) -> String {
+    json!({ "detail": format!("User {username} sudah terdaftar") }).to_string()
+}
+
+/// The `detail` of an error, once it is sure that the error has the form that all errors have.
+pub(crate) fn detail(answer: &Answer) -> Value {
+    assert_eq!(answer.headers["content-type"], "application/json", "{answer:?}");
+    let body = answer.json();
+    let fields = body.as_object().expect("an object");
+    assert_eq!(fields.keys().collect::<Vec<_>>(), ["detail"], "{body}");
+    body["detail"].clone()
+}
