@@ -66,7 +66,7 @@ holder() {
         pid=$(find /proc/[0-9]*/fd -lname "socket:\[${inode:-none}\]" 2>/dev/null | cut -d / -f 3 | head -n 1)
     fi
     [ -n "$pid" ] || return 0
-    printf 'process %s (%s)' "$pid" "$({ tr '\0' ' ' <"/proc/$pid/cmdline" || ps -o args= -p "$pid"; } 2>/dev/null | cut -c 1-100)"
+    printf 'process %s (%s)' "$pid" "$({ tr '\0' ' ' <"/proc/$pid/cmdline" || ps -o args= -p "$pid"; } 2>/dev/null | cut -c 1-100 | sed 's/ *$//')"
 }
 
 must_be_free() {
@@ -115,13 +115,10 @@ identity-service    http://localhost:$identity_port    http://localhost:$identit
 attendance-service  http://localhost:$attendance_port    http://localhost:$attendance_port/docs
 
 EOF
-[ "${APP_ENV:-development}" = production ] && demo_users=false || demo_users=true
-if [ "${DEMO_USERS:-$demo_users}" != false ]; then
-    cat <<EOF
-Demo users are switched on: panitia1 and admin1, password secret. For development only. Log in:
+cat <<EOF
+Log in, where the line above says demo_users="on" (panitia1 and admin1, password secret; for development only):
   curl http://localhost:$identity_port/auth/login -H 'Content-Type: application/json' -d '{"username":"panitia1","password":"secret"}'
 EOF
-fi
 cat <<EOF
 Try everything once:
   ./smoke-test.sh http://localhost:$identity_port http://localhost:$attendance_port

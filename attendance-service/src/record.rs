@@ -1,7 +1,10 @@
 //! What a check-in is made of.
 
+use std::fmt::{self, Display};
+
+use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use validator::ValidateLength;
 
@@ -48,9 +51,9 @@ impl Timestamp {
     }
 }
 
-impl Serialize for Timestamp {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0.to_rfc3339_opts(SecondsFormat::Micros, false))
+impl Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.to_rfc3339_opts(SecondsFormat::Micros, false))
     }
 }
 
@@ -66,18 +69,57 @@ pub struct Scan {
 }
 
 /// A ticket that was checked in.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+// Written as JSON once, by [`Draft`], and only ever read as such.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what is written; nobody builds it as a whole")]
 pub struct Record {
     /// The event.
-    #[schema(value_type = String, example = "evt1")]
-    pub event_id: EventId,
+    #[schema(example = "evt1")]
+    event_id: String,
     /// The ticket.
-    #[schema(value_type = String, example = "TICKET123")]
-    pub ticket_id: TicketId,
+    #[schema(example = "TICKET123")]
+    ticket_id: String,
     /// Who scanned it.
     #[schema(example = "panitia1")]
-    pub checked_in_by: String,
+    checked_in_by: String,
     /// When.
-    #[schema(value_type = String, format = DateTime, example = "2026-01-03T13:25:53.415880+00:00")]
-    pub checked_in_at: Timestamp,
+    #[schema(format = DateTime, example = "2026-01-03T13:25:53.415880+00:00")]
+    checked_in_at: String,
+}
+
+/// The JSON of a [`Record`] that lacks its moment: that is known only when the ticket is accepted.
+pub struct Draft {
+    json: Vec<u8>,
+    identity: usize,
+}
+
+impl Draft {
+    /// # Errors
+    ///
+    /// The scan cannot be written as JSON, which no scan is known to cause.
+    pub fn new(scan: &Scan) -> serde_json::Result<Self> {
+        let mut json = Vec::with_capacity(192);
+        json.extend_from_slice(br#"{"event_id":"#);
+        serde_json::to_writer(&mut json, &scan.event_id)?;
+        json.extend_from_slice(br#","ticket_id":"#);
+        serde_json::to_writer(&mut json, &scan.ticket_id)?;
+        let identity = json.len();
+        json.extend_from_slice(br#","checked_in_by":"#);
+        serde_json::to_writer(&mut json, &scan.checked_in_by)?;
+        json.extend_from_slice(br#","checked_in_at":""#);
+        Ok(Self { json, identity })
+    }
+
+    /// How the record begins, up to the quote that closes the ticket's id: no other ticket's record
+    /// begins like this.
+    pub fn identity(&self) -> &[u8] {
+        &self.json[..self.identity]
+    }
+
+    /// The whole record.
+    pub fn accepted(mut self, at: Timestamp) -> Bytes {
+        self.json.extend_from_slice(at.to_string().as_bytes());
+        self.json.extend_from_slice(br#""}"#);
+        self.json.into()
+    }
 }

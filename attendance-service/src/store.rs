@@ -5,13 +5,13 @@ pub mod memory;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::record::{EventId, Record, Scan};
+use crate::record::{EventId, Scan};
 
 /// The outcome of a scan.
 #[derive(Debug)]
 pub enum CheckIn {
-    /// The ticket is in now.
-    Accepted(Record),
+    /// The ticket is in now: its [`Record`](crate::record::Record) as JSON.
+    Accepted(Bytes),
     /// It was in before.
     Duplicate,
 }
@@ -21,7 +21,7 @@ pub enum CheckIn {
 pub struct Attendance {
     /// How many.
     pub total: usize,
-    /// Their [`Record`]s as JSON in order of acceptance, parted by commas and cut anywhere.
+    /// Their [`Record`](crate::record::Record)s as JSON in order of acceptance, parted by commas and cut anywhere.
     pub records: Vec<Bytes>,
     /// Differs whenever the records of one event differ, also from one life of the store to the next.
     pub version: String,

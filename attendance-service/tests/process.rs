@@ -1,5 +1,7 @@
 //! attendance-service as its operator meets it: the binary, its settings and its limits.
 
+#![expect(clippy::unwrap_used, reason = "clippy knows test functions, not what they call")]
+
 use std::{
     net::SocketAddr,
     process::Output,

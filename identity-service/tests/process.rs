@@ -1,5 +1,7 @@
 //! identity-service as its operator meets it: the binary, its settings, its log and its signals.
 
+#![expect(clippy::unwrap_used, reason = "clippy knows test functions, not what they call")]
+
 use std::{
     process::Output,
     time::{Duration, Instant},

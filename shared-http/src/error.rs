@@ -59,7 +59,8 @@ pub struct InvalidBody {
     pub detail: Vec<FieldError>,
 }
 
-/// One reason why a body was refused, in the words of FastAPI (contract, "Schema errors").
+/// One reason why a body was refused.
+// In FastAPI's words: contract, "Schema errors".
 #[derive(Debug, PartialEq, Serialize, ToSchema)]
 pub struct FieldError {
     /// The kind of failure.
@@ -67,7 +68,7 @@ pub struct FieldError {
     #[schema(example = "missing")]
     pub kind: &'static str,
     /// Where: `body`, then the field, or the offset of the character at which the JSON breaks.
-    #[schema(value_type = Vec<Object>, example = json!(["body"]))]
+    #[schema(example = json!(["body"]))]
     pub loc: Vec<Location>,
     /// The failure in a sentence.
     #[schema(example = "Field required")]
@@ -82,7 +83,7 @@ pub struct FieldError {
 }
 
 /// One step of the way to a failure inside a request.
-#[derive(Debug, PartialEq, Serialize)]
+#[derive(Debug, PartialEq, Serialize, ToSchema)]
 #[serde(untagged)]
 pub enum Location {
     /// A part of the request or a field.

@@ -111,7 +111,7 @@ pub fn no_nul(text: &impl AsRef<str>) -> Result<(), ValidationError> {
 fn is_json(headers: &HeaderMap) -> bool {
     let Some(value) = headers.get(CONTENT_TYPE) else { return true };
     let Ok(value) = value.to_str() else { return false };
-    if value.is_empty() {
+    if value == "application/json" || value.is_empty() {
         return true;
     }
     let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();

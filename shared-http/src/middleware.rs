@@ -7,6 +7,7 @@ use std::{
     convert::Infallible,
     hash::{BuildHasher, RandomState},
     panic::AssertUnwindSafe,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -24,9 +25,11 @@ use axum::{
     },
     response::{IntoResponse, Response},
 };
-use futures_util::{FutureExt, future::BoxFuture};
+use futures_util::{FutureExt, future::BoxFuture, poll};
+use tokio::time::timeout;
 use tower::{Layer, Service};
 use tower_http::cors::{AllowOrigin, CorsLayer};
+use tracing::{Level, enabled};
 
 use crate::{
     error::{ApiError, Cause},
@@ -111,7 +114,13 @@ where
         let answer = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
 
         Box::pin(async move {
-            let mut response = match tokio::time::timeout(deadline, answer).await {
+            let mut answer = pin!(answer);
+            // Most answers need no waiting: only the others are worth a timer.
+            let answered = match poll!(answer.as_mut()) {
+                Poll::Ready(answered) => Ok(answered),
+                Poll::Pending => timeout(deadline, answer).await,
+            };
+            let mut response = match answered {
                 Ok(Ok(Ok(response))) => response,
                 Ok(Err(_panic)) => ApiError::internal("the handler panicked").into_response(),
                 Err(_elapsed) if seat.is_some_and(|seat| seat.awaits_body()) => {
@@ -127,25 +136,19 @@ where
 }
 
 /// Names requests, so that an answer and the lines about it in the log can be brought together.
-struct RequestIds {
-    process: u64,
-    next: AtomicU64,
-}
+struct RequestIds(AtomicU64);
 
 impl RequestIds {
+    /// Counts from anywhere, so that the ids of one process are not those of the next.
     fn new() -> Self {
-        Self { process: RandomState::new().hash_one(0), next: AtomicU64::new(1) }
+        Self(AtomicU64::new(RandomState::new().hash_one(0)))
     }
 
     /// The client's own `X-Request-Id` where it is well-formed, else a new one.
     fn of(&self, request: &Request) -> HeaderValue {
         match request.headers().get(REQUEST_ID) {
             Some(given) if is_well_formed(given.as_bytes()) => given.clone(),
-            _ => {
-                let number = self.next.fetch_add(1, Ordering::Relaxed);
-                HeaderValue::try_from(format!("{:016x}-{number}", self.process))
-                    .unwrap_or_else(|_| HeaderValue::from_static("none"))
-            }
+            _ => HeaderValue::from(self.0.fetch_add(1, Ordering::Relaxed)),
         }
     }
 }
@@ -157,7 +160,7 @@ fn is_well_formed(id: &[u8]) -> bool {
 
 /// What is logged of a request: never a header, a body, or the raw path.
 struct LogLine {
-    begin: Instant,
+    begin: Option<Instant>,
     method: Method,
     route: Option<MatchedPath>,
 }
@@ -165,7 +168,8 @@ struct LogLine {
 impl LogLine {
     fn begin(request: &Request) -> Self {
         let route = request.extensions().get::<MatchedPath>().cloned();
-        Self { begin: Instant::now(), method: request.method().clone(), route }
+        let begin = enabled!(Level::DEBUG).then(Instant::now);
+        Self { begin, method: request.method().clone(), route }
     }
 
     fn end(self, id: &HeaderValue, response: &Response) {
@@ -177,7 +181,7 @@ impl LogLine {
                 tracing::error!(?id, method, route, status, %cause, "request failed");
             }
             None => {
-                let microseconds = self.begin.elapsed().as_micros() as u64;
+                let microseconds = self.begin.map(|begin| begin.elapsed().as_micros() as u64);
                 tracing::debug!(?id, method, route, status, microseconds, "request");
             }
         }

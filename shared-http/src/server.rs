@@ -6,28 +6,33 @@
 
 use std::{
     collections::HashMap,
+    convert::Infallible,
     io,
     net::SocketAddr,
     pin::{Pin, pin},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
-use axum::{Router, body::Body};
+use axum::{
+    Router,
+    body::Body,
+    http::{HeaderValue, header::CONNECTION},
+};
 use http_body::{Frame, SizeHint};
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    sync::{OwnedSemaphorePermit, Semaphore},
     task::AbortHandle,
-    time::{sleep, timeout},
+    time::{interval, sleep, timeout},
 };
 use tower::Service;
 
@@ -44,6 +49,9 @@ const BACK_OFF: Duration = Duration::from_millis(20);
 /// has to be read first.
 const PATIENCE: Duration = Duration::from_millis(20);
 
+/// How long a client may take nothing of an answer that waits for it.
+const STALLED: Duration = Duration::from_secs(60);
+
 /// How many clients at once, and how long they may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -55,31 +63,50 @@ pub struct Limits {
     pub shutdown_grace: Duration,
 }
 
-/// Serves `app` until `shutdown` resolves, then drains: requests in flight are answered, clients
-/// that still owe us a request are closed at half of the grace, and whatever is left at its end.
+/// Serves `app` until `shutdown` resolves, then drains: requests in flight are answered, clients that
+/// owe us the head of a request are closed at once, those that owe us a body at half of the grace, and
+/// whatever is left at its end.
 pub async fn serve(listener: TcpListener, app: Router, limits: Limits, shutdown: impl Future<Output = ()>) {
     let capacity = capacity(limits.max_connections);
     let hall = Arc::new(Hall::default());
     let seats = Arc::new(Semaphore::new(capacity));
-    let (drain, draining) = watch::channel(false);
+    tokio::select! {
+        () = accept(listener, app, limits, &hall, &seats) => {}
+        () = sweep(&hall, limits.request_timeout) => {}
+        () = shutdown => {}
+    }
 
-    let mut shutdown = pin!(shutdown);
+    hall.draining.store(true, Ordering::Relaxed);
+    let mut everybody_left = pin!(async { drop(seats.acquire_many(capacity as u32).await) });
+    let half = limits.shutdown_grace / 2;
+    let stages: [(Duration, &[Turn]); 3] = [
+        // What has arrived by now is read before its connection is taken for an idle one.
+        (half.min(PATIENCE), &[Turn::Head]),
+        (half.saturating_sub(PATIENCE), &[Turn::Head, Turn::Body]),
+        (limits.shutdown_grace - half, &Seat::TURNS),
+    ];
+    for (wait, turns) in stages {
+        if timeout(wait, &mut everybody_left).await.is_ok() {
+            break;
+        }
+        hall.evict_if(|seat| turns.contains(&seat.turn()));
+    }
+}
+
+async fn accept(
+    listener: TcpListener,
+    app: Router,
+    limits: Limits,
+    hall: &Arc<Hall>,
+    seats: &Arc<Semaphore>,
+) {
     let mut failing = false;
     loop {
-        let arrival = async {
-            let seat = free_seat(&seats, &hall).await;
-            (seat, listener.accept().await)
-        };
-        let (permit, accepted) = tokio::select! {
-            arrival = arrival => arrival,
-            () = &mut shutdown => break,
-        };
-        match accepted {
+        let seat = free_seat(seats, hall).await;
+        match listener.accept().await {
             Ok((stream, peer)) => {
                 failing = false;
-                hall.enter(permit, |seat| {
-                    converse(stream, peer, app.clone(), seat, limits.request_timeout, draining.clone())
-                });
+                hall.enter(seat, |seat| converse(stream, peer, app.clone(), seat, limits.request_timeout));
             }
             Err(error) if is_about_one_connection(&error) => {}
             Err(error) => {
@@ -92,17 +119,20 @@ pub async fn serve(listener: TcpListener, app: Router, limits: Limits, shutdown:
             }
         }
     }
+}
 
-    drop(listener);
-    let _ = drain.send(true);
-    let everybody_left = async { seats.acquire_many(capacity as u32).await };
-    let mut everybody_left = pin!(everybody_left);
-    let half = limits.shutdown_grace / 2;
-    if timeout(half, &mut everybody_left).await.is_err() {
-        hall.evict_if(|turn| matches!(turn, Turn::Head | Turn::Body));
-        if timeout(limits.shutdown_grace - half, &mut everybody_left).await.is_err() {
-            hall.evict_if(|_| true);
-        }
+/// Closes the connections of clients that take too long over the head of a request, the first or the
+/// next, and of those that have stopped taking their answer. What takes too long between head and
+/// answer is the middleware's to refuse.
+async fn sweep(hall: &Hall, request_timeout: Duration) {
+    let mut round = interval((request_timeout / 4).min(Duration::from_secs(1)));
+    loop {
+        round.tick().await;
+        hall.evict_if(|seat| match seat.turn() {
+            Turn::Head => seat.since().elapsed() >= request_timeout,
+            Turn::Answer => seat.since().elapsed() >= STALLED,
+            Turn::Body | Turn::Service => false,
+        });
     }
 }
 
@@ -167,7 +197,6 @@ async fn converse(
     app: Router,
     seat: Arc<Seat>,
     request_timeout: Duration,
-    mut draining: watch::Receiver<bool>,
 ) {
     // Answers are written whole: waiting for more (Nagle) only delays them.
     let _ = stream.set_nodelay(true);
@@ -178,27 +207,19 @@ async fn converse(
         let answer = app.clone().call(request);
         let seat = seat.clone();
         async move {
-            let response = answer.await?;
-            seat.give_turn(Turn::Answer);
-            Ok::<_, std::convert::Infallible>(response.map(|body| ResponseBody { body, seat }))
+            let mut response = answer.await?;
+            if seat.hall.draining.load(Ordering::Relaxed) {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response.map(|body| ResponseBody { body, seat }))
         }
     });
+    // Time is kept for all connections at once, in sweep(): a timer each costs every request.
     let mut connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(request_timeout)
+        .header_read_timeout(None)
         .max_buf_size(BUFFER)
         .serve_connection(TokioIo::new(stream), service);
-
-    let draining = async { drop(draining.wait_for(|draining| *draining).await) };
-    let outcome = tokio::select! {
-        biased;
-        outcome = &mut connection => outcome,
-        () = draining => {
-            Pin::new(&mut connection).graceful_shutdown();
-            (&mut connection).await
-        }
-    };
-    match outcome {
+    match (&mut connection).await {
         Ok(()) if seat.has_unread_body() => {
             linger(connection.into_parts().io.into_inner(), request_timeout).await;
         }
@@ -237,6 +258,7 @@ pub(crate) struct Seat {
     /// When the last move was made, in microseconds since `opened`, and whose turn it is now.
     state: AtomicU64,
     opened: Instant,
+    hall: Arc<Hall>,
 }
 
 impl Seat {
@@ -244,14 +266,19 @@ impl Seat {
     const UNREAD_BODY: u64 = 4;
     const MICROSECOND: u64 = 8;
 
-    fn new() -> Self {
-        Self { state: AtomicU64::new(Turn::Head as u64), opened: Instant::now() }
+    fn new(hall: Arc<Hall>) -> Self {
+        Self { state: AtomicU64::new(Turn::Head as u64), opened: Instant::now(), hall }
     }
 
     fn give_turn(&self, turn: Turn) {
-        let moved = self.opened.elapsed().as_micros() as u64 * Self::MICROSECOND;
-        let unread = self.state.load(Ordering::Relaxed) & Self::UNREAD_BODY;
-        self.state.store(moved | unread | turn as u64, Ordering::Relaxed);
+        let before = self.state.load(Ordering::Relaxed);
+        let moved = match turn {
+            // Nobody asks how long we have been at work.
+            Turn::Service => before / Self::MICROSECOND,
+            Turn::Head | Turn::Body | Turn::Answer => self.opened.elapsed().as_micros() as u64,
+        };
+        let state = (moved * Self::MICROSECOND) | (before & Self::UNREAD_BODY) | turn as u64;
+        self.state.store(state, Ordering::Relaxed);
     }
 
     fn leave_body_unread(&self) {
@@ -281,6 +308,7 @@ impl Seat {
 /// All open connections.
 #[derive(Default)]
 struct Hall {
+    draining: AtomicBool,
     entered: AtomicU64,
     taken: Mutex<HashMap<u64, (Arc<Seat>, AbortHandle)>>,
 }
@@ -291,10 +319,10 @@ impl Hall {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let seat = Arc::new(Seat::new());
+        let seat = Arc::new(Seat::new(self.clone()));
         let number = self.entered.fetch_add(1, Ordering::Relaxed);
         let conversation = talk(seat.clone());
-        let leave = Leave { hall: self.clone(), number, _permit: permit };
+        let leave = Leave { seat: seat.clone(), number, _permit: permit };
 
         // Held while spawning: a conversation that is over at once must not leave before it has entered.
         let mut taken = self.taken.lock();
@@ -320,9 +348,9 @@ impl Hall {
         }
     }
 
-    fn evict_if(&self, condition: impl Fn(Turn) -> bool) {
+    fn evict_if(&self, condition: impl Fn(&Seat) -> bool) {
         for (seat, task) in self.taken.lock().values() {
-            if condition(seat.turn()) {
+            if condition(seat) {
                 task.abort();
             }
         }
@@ -331,14 +359,14 @@ impl Hall {
 
 /// Gives a seat back, however its conversation ends.
 struct Leave {
-    hall: Arc<Hall>,
+    seat: Arc<Seat>,
     number: u64,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Drop for Leave {
     fn drop(&mut self) {
-        self.hall.taken.lock().remove(&self.number);
+        self.seat.hall.taken.lock().remove(&self.number);
     }
 }
 

@@ -16,13 +16,12 @@ use bytes::Bytes;
 use foldhash::fast::RandomState as FastState;
 use hashbrown::HashTable;
 use parking_lot::{Mutex, RwLock};
-use serde::Serialize;
 
 use super::{Attendance, CheckIn, CheckInStore, StoreError};
-use crate::record::{EventId, Record, Scan, TicketId, Timestamp};
+use crate::record::{Draft, EventId, Scan, Timestamp};
 
 /// A chunk is full once it holds this many bytes.
-const CHUNK: usize = 64 * 1024;
+const CHUNK: usize = 256 * 1024;
 
 /// The default store.
 pub struct MemoryCheckInStore {
@@ -52,9 +51,9 @@ impl MemoryCheckInStore {
 impl CheckInStore for MemoryCheckInStore {
     async fn check_in(&self, scan: Scan) -> Result<CheckIn, StoreError> {
         let hash = self.hasher.hash_one(&scan.ticket_id) as u32;
-        let beginning = beginning(&scan)?;
+        let draft = Draft::new(&scan).map_err(|error| StoreError(error.into()))?;
         let event = self.event(&scan.event_id);
-        event.lock().check_in(scan, hash, &beginning)
+        Ok(event.lock().check_in(hash, draft))
     }
 
     async fn attendance(&self, event: &EventId) -> Result<Attendance, StoreError> {
@@ -63,23 +62,6 @@ impl CheckInStore for MemoryCheckInStore {
         let records = full.iter().cloned().chain([last]).collect();
         Ok(Attendance { total, records, version: format!("{:016x}-{total}", self.life) })
     }
-}
-
-/// How the record of a ticket begins, up to the quote that closes the ticket's id: no other ticket's
-/// record begins like this.
-fn beginning(scan: &Scan) -> Result<Vec<u8>, StoreError> {
-    #[derive(Serialize)]
-    struct Beginning<'a> {
-        event_id: &'a EventId,
-        ticket_id: &'a TicketId,
-    }
-    let mut json = to_json(&Beginning { event_id: &scan.event_id, ticket_id: &scan.ticket_id })?;
-    json.pop();
-    Ok(json)
-}
-
-fn to_json(value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
-    serde_json::to_vec(value).map_err(|error| StoreError(error.into()))
 }
 
 /// The check-ins of one event.
@@ -108,23 +90,22 @@ struct Snapshot {
 }
 
 impl Event {
-    fn check_in(&mut self, scan: Scan, hash: u32, beginning: &[u8]) -> Result<CheckIn, StoreError> {
+    fn check_in(&mut self, hash: u32, draft: Draft) -> CheckIn {
         let is_same = |place: &Place| {
             let chunk = self.full.get(place.chunk as usize).map_or(self.last.as_slice(), |chunk| chunk);
-            place.hash == hash && chunk[place.offset as usize..].starts_with(beginning)
+            place.hash == hash && chunk[place.offset as usize..].starts_with(draft.identity())
         };
         if self.tickets.find(spread(hash), is_same).is_some() {
-            return Ok(CheckIn::Duplicate);
+            return CheckIn::Duplicate;
         }
 
         let now = Timestamp::now();
-        let checked_in_at = self.latest.map_or(now, |latest| latest.max(now));
-        let Scan { event_id, ticket_id, checked_in_by } = scan;
-        let record = Record { event_id, ticket_id, checked_in_by, checked_in_at };
-        let place = self.append(hash, &to_json(&record)?);
+        let now = self.latest.map_or(now, |latest| latest.max(now));
+        self.latest = Some(now);
+        let record = draft.accepted(now);
+        let place = self.append(hash, &record);
         self.tickets.insert_unique(spread(hash), place, |place| spread(place.hash));
-        self.latest = Some(checked_in_at);
-        Ok(CheckIn::Accepted(record))
+        CheckIn::Accepted(record)
     }
 
     fn append(&mut self, hash: u32, json: &[u8]) -> Place {
@@ -160,6 +141,7 @@ mod tests {
     use tokio::task::JoinSet;
 
     use super::*;
+    use crate::record::TicketId;
 
     fn scan(event: &str, ticket: &str) -> Scan {
         Scan {

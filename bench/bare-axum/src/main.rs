@@ -1,7 +1,12 @@
 //! The yardstick of the benchmarks: axum as it comes, which parses and answers the same JSON with no
 //! token, no store and no middleware. `bare-axum ADDRESS [FILE]`; `GET /bytes` answers the file.
 
-use std::{env, error::Error, fs};
+use std::{
+    env,
+    error::Error,
+    fs,
+    io::{self, Write},
+};
 
 use axum::{
     Json, Router,
@@ -59,6 +64,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .route("/auth/me", get(me))
         .route("/bytes", get(async move || ([(CONTENT_TYPE, "application/json")], bytes)));
     let listener = TcpListener::bind(address).await?;
+    writeln!(io::stderr(), "bare-axum is ready address={}", listener.local_addr()?)?;
     #[expect(clippy::disallowed_methods, reason = "the yardstick is axum as it comes")]
     axum::serve(listener, app).await?;
     Ok(())

@@ -1,0 +1,162 @@
+"""What curl and wrk cannot do. Standard library only.
+
+client.py check-in ADDRESS EVENT FIRST COUNT   checks in COUNT tickets, numbered from FIRST
+client.py first-answer BINARY RUNS             milliseconds from exec to the first 200 on /health, median
+client.py login-flood ADDRESS LOGINS           name and value of every figure, one a line
+
+The token is in the environment variable TOKEN.
+"""
+
+import http.client
+import multiprocessing
+import os
+import selectors
+import signal
+import socket
+import statistics
+import sys
+import time
+
+TIMEOUT = 30
+
+
+def connect(address):
+    host, port = address.split(":")
+    connection = socket.create_connection((host, int(port)), TIMEOUT)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connection
+
+
+def post(path, body, *headers):
+    head = [f"POST {path} HTTP/1.1", "Host: localhost", "Content-Type: application/json", *headers]
+    return "\r\n".join([*head, f"Content-Length: {len(body)}", "", body]).encode()
+
+
+def bearer():
+    return "Authorization: Bearer " + os.environ["TOKEN"]
+
+
+def check_in(address, event, first, count):
+    # Pipelined, for a million one by one take minutes. A batch fits into the socket buffers of both sides.
+    batch = 100
+    connection = connect(address)
+    first, count = int(first), int(count)
+    for begin in range(first, first + count, batch):
+        tickets = range(begin, min(begin + batch, first + count))
+        requests = [post("/checkins", f'{{"event_id":"{event}","ticket_id":"{n}"}}', bearer()) for n in tickets]
+        connection.sendall(b"".join(requests))
+        answers = b""
+        while answers.count(b'"}}') < len(tickets):
+            received = connection.recv(1 << 16)
+            answers += received
+            if not received or answers.count(b"HTTP/1.1 ") > answers.count(b"HTTP/1.1 200"):
+                sys.exit(f"a check-in was refused: {answers[-500:].decode(errors='replace')}")
+
+
+def first_answer(binary, runs):
+    print(f"{statistics.median(start_once(binary) for _ in range(int(runs))) * 1000:.1f}")
+
+
+def start_once(binary):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    null = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in range(3)]
+    begin = time.monotonic()
+    process = os.posix_spawn(binary, [binary], {"PORT": str(port)}, file_actions=null)
+    try:
+        # No sleep between the attempts: it would be longer than what is measured.
+        while time.monotonic() < begin + TIMEOUT:
+            try:
+                with socket.create_connection(("127.0.0.1", port), TIMEOUT) as connection:
+                    connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                    if connection.recv(4096).startswith(b"HTTP/1.1 200 "):
+                        return time.monotonic() - begin
+            except (ConnectionRefusedError, ConnectionResetError):
+                pass
+        sys.exit(f"{binary} did not answer on /health within {TIMEOUT} s")
+    finally:
+        os.kill(process, signal.SIGTERM)
+        os.waitpid(process, 0)
+
+
+def poll(address, path, stop, answer):
+    """Asks again and again on one connection, and tells the worst latency at the end."""
+    connection = http.client.HTTPConnection(address, timeout=TIMEOUT)
+    worst = polls = 0
+    while not stop.is_set():
+        begin = time.monotonic()
+        connection.request("GET", path, headers=dict([bearer().split(": ")]))
+        response = connection.getresponse()
+        response.read()
+        worst = max(worst, time.monotonic() - begin)
+        polls += 1
+        if response.status != 200:
+            sys.exit(f"{path} was answered {response.status}")
+        # So that the client leaves the cores to the server.
+        time.sleep(0.001)
+    answer.send((worst, polls))
+
+
+def login_flood(address, logins):
+    logins = int(logins)
+    stop = multiprocessing.Event()
+    pollers = []
+    for path in ("/health", "/auth/me"):
+        receiver, sender = multiprocessing.Pipe(duplex=False)
+        process = multiprocessing.Process(target=poll, args=(address, path, stop, sender), daemon=True)
+        process.start()
+        sender.close()
+        pollers.append((path, receiver))
+    time.sleep(0.5)
+
+    wrong = post("/auth/login", '{"username":"panitia1","password":"not it"}')
+    connections = [connect(address) for _ in range(logins)]
+    selector = selectors.DefaultSelector()
+    begin = time.monotonic()
+    for connection in connections:
+        connection.sendall(wrong)
+        selector.register(connection, selectors.EVENT_READ)
+    refused = retry_after = others = 0
+    last_refusal = last_answer = 0.0
+    while selector.get_map() and time.monotonic() < begin + TIMEOUT:
+        for key, _ in selector.select(1):
+            answer = key.fileobj.recv(4096)
+            last_answer = time.monotonic() - begin
+            selector.unregister(key.fileobj)
+            if answer.startswith(b"HTTP/1.1 503 "):
+                refused += 1
+                last_refusal = last_answer
+                retry_after += b"\r\nretry-after: " in answer.lower()
+            elif not answer.startswith(b"HTTP/1.1 400 "):
+                others += 1
+    others += len(selector.get_map())
+
+    # The honest one keeps the right password, and gets in as soon as the flood is over.
+    begin = time.monotonic()
+    login = http.client.HTTPConnection(address, timeout=TIMEOUT)
+    right = '{"username":"panitia1","password":"secret"}'
+    login.request("POST", "/auth/login", right, {"Content-Type": "application/json"})
+    status = login.getresponse().status
+    honest = time.monotonic() - begin
+
+    stop.set()
+    for path, receiver in pollers:
+        try:
+            worst, polls = receiver.recv()
+        except EOFError:
+            sys.exit(f"polling {path} failed; see above")
+        print(path, f"{worst * 1000:.1f}", polls)
+    print("checked", logins - refused - others, f"{last_answer:.2f}")
+    print("refused", refused, f"{last_refusal:.3f}")
+    print("without_retry_after", refused - retry_after)
+    print("others", others)
+    print("honest", f"{honest:.2f}", status)
+
+
+COMMANDS = {"check-in": check_in, "first-answer": first_answer, "login-flood": login_flood}
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2 or sys.argv[1] not in COMMANDS:
+        sys.exit(__doc__)
+    COMMANDS[sys.argv[1]](*sys.argv[2:])
