@@ -430,7 +430,9 @@ impl http_body::Body for ResponseBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        self.seat.give_turn(Turn::Answer);
+        if !self.body.is_end_stream() {
+            self.seat.give_turn(Turn::Answer);
+        }
         Poll::Ready(frame)
     }
 
