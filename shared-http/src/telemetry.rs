@@ -1,13 +1,11 @@
 //! Log lines go to stderr, as text for a person or as JSON for a machine.
 
-use std::io::IsTerminal;
-
 use tracing_subscriber::{Layer, filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// The form of a log line.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum LogFormat {
-    /// For a person, in colour on a terminal.
+    /// For a person.
     Text,
     /// One JSON object a line.
     Json,
@@ -17,7 +15,7 @@ pub enum LogFormat {
 pub fn init(format: LogFormat, filter: Targets) {
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let lines = match format {
-        LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
+        LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
     // Fails only if there is a subscriber already.
