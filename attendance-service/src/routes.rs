@@ -4,6 +4,7 @@ mod attendance;
 mod check_in;
 mod health;
 
+use axum::middleware::map_request;
 use shared_auth::openapi::BearerScheme;
 use shared_http::{
     ApiError,
@@ -38,7 +39,11 @@ pub(crate) fn api() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(health::health))
         .routes(routes!(check_in::check_in))
-        .routes(routes!(attendance::attendance).layer(gzip))
+        .routes(
+            routes!(attendance::attendance)
+                .layer(gzip)
+                .layer(map_request(attendance::overlook_refused_encodings)),
+        )
 }
 
 impl From<StoreError> for ApiError {

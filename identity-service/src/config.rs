@@ -17,7 +17,7 @@ const LEAST_PRODUCTION_COST: u32 = 10;
 ///
 /// Every setting is an environment variable, a flag, or a line of `.env` in the working directory; a
 /// flag wins over the environment, and the environment over `.env`.
-#[derive(Debug, Parser)]
+#[derive(Parser)]
 #[command(version)]
 pub struct Args {
     #[command(flatten)]

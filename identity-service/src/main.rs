@@ -22,17 +22,15 @@ fn run() -> Result<(), Failure> {
     load_dotenv()?;
     let args = Args::parse();
     match args.command {
-        Some(Command::Healthcheck) => check_health(&args),
-        None => serve(&args.check()?),
+        Some(Command::Healthcheck) => process::block_on(check_health(&args)),
+        None => process::block_on(serve(&args.check()?)),
     }
 }
 
-#[tokio::main(flavor = "current_thread")]
 async fn check_health(args: &Args) -> Result<(), Failure> {
     health::check(args.address()?).await.map_err(Failure::Unhealthy)
 }
 
-#[tokio::main]
 async fn serve(config: &Config) -> Result<(), Failure> {
     telemetry::init(config.http.log_format, config.http.log_filter.clone());
     let shutdown = server::shutdown_signal()?;

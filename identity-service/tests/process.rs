@@ -257,6 +257,17 @@ async fn a_signal_drains_answers_what_is_in_flight_and_ends_with_status_0() {
 }
 
 #[tokio::test]
+async fn a_shutdown_does_not_outlast_its_grace_for_a_password_that_is_being_hashed() {
+    let mut process =
+        Process::start(service(&[("BCRYPT_COST", "15"), ("SHUTDOWN_GRACE_SECONDS", "0")])).await;
+    let login = format!("POST /auth/login HTTP/1.1\r\nHost: t\r\nContent-Length: 43\r\n\r\n{PANITIA1}");
+    let _hashing = Raw::open(process.address, login).await;
+    fetch(process.address, "GET /health", "", "").await;
+    process.signal("TERM").await;
+    assert_eq!(process.ended(SECOND).await, Some(0));
+}
+
+#[tokio::test]
 async fn no_log_at_any_level_holds_a_password_a_token_or_the_secret() {
     for format in ["text", "json"] {
         let variables =

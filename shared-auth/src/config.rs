@@ -35,7 +35,8 @@ const EXAMPLES: [&str; 14] = [
 const LEAST_DISTINCT: usize = 8;
 
 /// The settings of the token, as the operator wrote them.
-#[derive(Args, Debug)]
+// Without Debug, for it would show the secret.
+#[derive(Args)]
 pub struct TokenArgs {
     /// Secret that signs the tokens, the same for both services; production: at least 32 bytes, such
     /// as `openssl rand -base64 48` prints [default: dev-secret, in production none]

@@ -6,7 +6,7 @@ use std::{
     process::ExitCode,
 };
 
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, runtime::Runtime};
 
 use crate::config::ConfigError;
 
@@ -44,6 +44,19 @@ pub fn exit_code(service: &str, outcome: Result<(), Failure>) -> ExitCode {
         Failure::Config(error) => ExitCode::from(&error),
         _ => ExitCode::FAILURE,
     }
+}
+
+/// Runs `service` on all cores. Work on a blocking thread that is still going on at its end is left
+/// behind: the process must not outlast its drain for a password hash that nobody waits for.
+///
+/// # Errors
+///
+/// Those of `service`, and that its threads cannot be started.
+pub fn block_on(service: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = Runtime::new()?;
+    let outcome = runtime.block_on(service);
+    runtime.shutdown_background();
+    outcome
 }
 
 /// Listens on `address`.

@@ -7,7 +7,7 @@
 use std::{
     collections::HashMap,
     convert::Infallible,
-    io,
+    io::{self, IoSlice},
     net::SocketAddr,
     pin::{Pin, pin},
     sync::{
@@ -28,7 +28,7 @@ use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     task::AbortHandle,
@@ -49,8 +49,9 @@ const BACK_OFF: Duration = Duration::from_millis(20);
 /// has to be read first.
 const PATIENCE: Duration = Duration::from_millis(20);
 
-/// How long a client may take nothing of an answer that waits for it.
-const STALLED: Duration = Duration::from_secs(60);
+/// How long a client may take nothing of an answer that waits for it. The kernel holds megabytes for a
+/// client and tells us of progress late: at 8 kB/s it is silent for minutes.
+const STALLED: Duration = Duration::from_secs(600);
 
 /// How many clients at once, and how long they may take.
 #[derive(Clone, Copy, Debug)]
@@ -78,19 +79,16 @@ pub async fn serve(listener: TcpListener, app: Router, limits: Limits, shutdown:
 
     hall.draining.store(true, Ordering::Relaxed);
     let mut everybody_left = pin!(async { drop(seats.acquire_many(capacity as u32).await) });
-    let half = limits.shutdown_grace / 2;
-    let stages: [(Duration, &[Turn]); 3] = [
-        // What has arrived by now is read before its connection is taken for an idle one.
-        (half.min(PATIENCE), &[Turn::Head]),
-        (half.saturating_sub(PATIENCE), &[Turn::Head, Turn::Body]),
-        (limits.shutdown_grace - half, &Seat::TURNS),
-    ];
-    for (wait, turns) in stages {
-        if timeout(wait, &mut everybody_left).await.is_ok() {
-            break;
-        }
-        hall.evict_if(|seat| turns.contains(&seat.turn()));
+    let begin = Instant::now();
+    while timeout(PATIENCE, &mut everybody_left).await.is_err() && begin.elapsed() < limits.shutdown_grace {
+        hall.evict_if(|seat| match seat.turn() {
+            // What has arrived by now is read before its connection is taken for an idle one.
+            Turn::Head => seat.since().elapsed() >= PATIENCE,
+            Turn::Body => begin.elapsed() >= limits.shutdown_grace / 2,
+            Turn::Service | Turn::Answer => false,
+        });
     }
+    hall.evict_if(|_| true);
 }
 
 async fn accept(
@@ -218,10 +216,11 @@ async fn converse(
     let mut connection = http1::Builder::new()
         .header_read_timeout(None)
         .max_buf_size(BUFFER)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Watched { stream, seat: seat.clone() }), service);
     match (&mut connection).await {
         Ok(()) if seat.has_unread_body() => {
-            linger(connection.into_parts().io.into_inner(), request_timeout).await;
+            seat.give_turn(Turn::Body);
+            linger(connection.into_parts().io.into_inner().stream, request_timeout).await;
         }
         Ok(()) => {}
         Err(error) => tracing::debug!(%peer, %error, "connection closed"),
@@ -264,7 +263,8 @@ pub(crate) struct Seat {
 impl Seat {
     const TURNS: [Turn; 4] = [Turn::Head, Turn::Body, Turn::Service, Turn::Answer];
     const UNREAD_BODY: u64 = 4;
-    const MICROSECOND: u64 = 8;
+    const BLOCKED: u64 = 8;
+    const MICROSECOND: u64 = 16;
 
     fn new(hall: Arc<Hall>) -> Self {
         Self { state: AtomicU64::new(Turn::Head as u64), opened: Instant::now(), hall }
@@ -277,8 +277,20 @@ impl Seat {
             Turn::Service => before / Self::MICROSECOND,
             Turn::Head | Turn::Body | Turn::Answer => self.opened.elapsed().as_micros() as u64,
         };
-        let state = (moved * Self::MICROSECOND) | (before & Self::UNREAD_BODY) | turn as u64;
-        self.state.store(state, Ordering::Relaxed);
+        let kept = before & (Self::UNREAD_BODY | Self::BLOCKED);
+        self.state.store((moved * Self::MICROSECOND) | kept | turn as u64, Ordering::Relaxed);
+    }
+
+    /// The client does not take what we write, or takes it again. Whoever's turn it would be, it is the
+    /// client's while it is blocked.
+    fn set_blocked(&self, blocked: bool) {
+        let before = self.state.load(Ordering::Relaxed);
+        if (before & Self::BLOCKED != 0) == blocked {
+            return;
+        }
+        let moved = self.opened.elapsed().as_micros() as u64;
+        let kept = (before % Self::MICROSECOND) ^ Self::BLOCKED;
+        self.state.store((moved * Self::MICROSECOND) | kept, Ordering::Relaxed);
     }
 
     fn leave_body_unread(&self) {
@@ -291,7 +303,8 @@ impl Seat {
 
     /// Whose turn it is.
     fn turn(&self) -> Turn {
-        Self::TURNS[(self.state.load(Ordering::Relaxed) % 4) as usize]
+        let state = self.state.load(Ordering::Relaxed);
+        if state & Self::BLOCKED != 0 { Turn::Answer } else { Self::TURNS[(state % 4) as usize] }
     }
 
     /// Since when.
@@ -367,6 +380,58 @@ struct Leave {
 impl Drop for Leave {
     fn drop(&mut self) {
         self.seat.hall.taken.lock().remove(&self.number);
+    }
+}
+
+/// A connection, which tells the seat whether its client takes what is written: hyper has the end of an
+/// answer in its buffer long before the client has it.
+struct Watched {
+    stream: TcpStream,
+    seat: Arc<Seat>,
+}
+
+impl Watched {
+    fn written<T>(&self, outcome: Poll<T>) -> Poll<T> {
+        self.seat.set_blocked(outcome.is_pending());
+        outcome
+    }
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.written(outcome)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.stream).poll_write_vectored(cx, pieces);
+        self.written(outcome)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use axum::{
     Json, Router,
+    extract::Path,
     http::{HeaderName, StatusCode},
     routing::{get, post},
 };
@@ -42,6 +43,7 @@ fn app(deadline: Duration) -> Router {
         )
         .route("/panic", get(async || -> StatusCode { panic!("a test panics") }))
         .route("/echo", post(async |ValidJson(echo): ValidJson<Echo>| Json(echo)))
+        .route("/long/{length}", get(async |Path(length): Path<usize>| "x".repeat(length)))
         .route("/refuse", post(async || (StatusCode::UNAUTHORIZED, "refused")));
     stack(router, Cors::Off, deadline)
 }
@@ -160,6 +162,37 @@ async fn a_flood_of_bodies_that_drip_makes_room_for_others_too() {
         }
         is_served(&server).await;
     }
+}
+
+#[tokio::test]
+async fn a_client_that_pauses_in_the_middle_of_an_answer_gets_the_whole_of_it() {
+    let mut server = start(limits()).await;
+    let mut pausing = Vec::new();
+    for length in (0..20).map(|step| 5_000_000 + step * 7_000) {
+        let request = format!("GET /long/{length} HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n");
+        pausing.push((length, Raw::open(server.address, request).await));
+    }
+    // Longer than any client may take over a request, and into a drain.
+    sleep(SECOND * 3).await;
+    server.signal();
+    sleep(SECOND / 2).await;
+    for (length, client) in &mut pausing {
+        let answer = client.rest(SECOND * 5).await;
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert_eq!(body.len(), *length);
+    }
+}
+
+#[tokio::test]
+async fn a_drain_does_not_wait_for_a_client_that_has_its_answer() {
+    let mut server = start(limits()).await;
+    let mut slow = Raw::open(server.address, "GET /long/9000000 HTTP/1.1\r\nHost: t\r\n\r\n").await;
+    slow.until("\r\n\r\n", SECOND).await;
+    server.signal();
+    let begin = Instant::now();
+    assert_eq!(slow.rest(SECOND * 5).await.len(), 9_000_000);
+    server.stopped().await;
+    assert!(begin.elapsed() < SECOND * 2, "drained after {:?}", begin.elapsed());
 }
 
 #[tokio::test]

@@ -7,10 +7,10 @@ use std::{
 
 use axum::{
     body::Body,
-    extract::{Path, State, rejection::PathRejection},
+    extract::{Path, Request, State, rejection::PathRejection},
     http::{
         HeaderMap, StatusCode,
-        header::{CONTENT_TYPE, ETAG},
+        header::{ACCEPT_ENCODING, CONTENT_TYPE, ETAG, VARY},
     },
     response::{IntoResponse, Response},
 };
@@ -84,13 +84,25 @@ pub(super) async fn attendance(
 
     let tag = format!("W/\"{}\"", attendance.version);
     if is_known(&headers, &tag) {
-        return Ok((StatusCode::NOT_MODIFIED, [(ETAG, tag)]).into_response());
+        let headers = [(ETAG, tag), (VARY, "accept-encoding".to_owned())];
+        return Ok((StatusCode::NOT_MODIFIED, headers).into_response());
     }
     let beginning = beginning(&event_id, attendance.total).map_err(ApiError::internal)?;
     let pieces =
         [Bytes::from(beginning)].into_iter().chain(attendance.records).chain([Bytes::from_static(b"]}")]);
     let headers = [(CONTENT_TYPE, "application/json".to_owned()), (ETAG, tag)];
     Ok((headers, Body::new(Pieces(pieces.collect()))).into_response())
+}
+
+/// For the layer that compresses: it answers 406 to a client that refuses whatever there is, but sending
+/// the list as it is serves such a client better (RFC 9110, section 12.5.3, leaves the choice).
+pub(super) async fn overlook_refused_encodings(mut request: Request) -> Request {
+    let is_refusal = |part: &str| part.split_once("q=").is_some_and(|(_, q)| q.trim().parse() == Ok(0.0));
+    let accepted = request.headers().get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
+    if accepted.is_some_and(|value| value.split(',').any(is_refusal)) {
+        request.headers_mut().remove(ACCEPT_ENCODING);
+    }
+    request
 }
 
 fn is_known(headers: &HeaderMap, tag: &str) -> bool {

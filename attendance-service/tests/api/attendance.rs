@@ -261,3 +261,23 @@ proptest! {
         prop_assert_eq!(answer.text(), (200, expected.as_str()));
     }
 }
+
+#[tokio::test]
+async fn a_client_that_refuses_encodings_gets_the_list_as_it_is() {
+    let app = app();
+    let records = fill(&app, "evt1", 20).await;
+    for refused in ["identity;q=0", "*;q=0", "gzip;q=0", "gzip;q=0, identity; q=0.000", "br, *; q=0"] {
+        let answer = with(&app, "evt1", ACCEPT_ENCODING, refused).await;
+        assert_eq!(answer.text(), (200, list("evt1", &records).as_str()), "{refused}");
+        assert_eq!(answer.header(CONTENT_ENCODING), "", "{refused}");
+    }
+    let answer = with(&app, "evt1", ACCEPT_ENCODING, "br;q=1.0, gzip;q=0.8").await;
+    assert_eq!(answer.header(CONTENT_ENCODING), "gzip");
+}
+
+#[tokio::test]
+async fn what_has_not_changed_varies_by_encoding_too() {
+    let app = app();
+    let answer = with(&app, "evt1", IF_NONE_MATCH, "*").await;
+    assert_eq!((answer.status.as_u16(), answer.header(VARY)), (304, "accept-encoding"));
+}
