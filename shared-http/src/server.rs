@@ -1,6 +1,6 @@
 //! The accept loop: a server that can stand on the internet. HTTP/1.1 only.
 //!
-//! Every connection has a [`Seat`]. It knows whose turn it is, the client's or ours, and when the
+//! Every connection has a seat. It knows whose turn it is, the client's or ours, and when the
 //! client last moved. When all seats are taken the client that has kept us waiting longest loses
 //! its own, so that silent and slow clients cannot lock the others out.
 
