@@ -253,11 +253,6 @@ impl Process {
         timeout(at_most, self.child.wait()).await.expect("ended in time").expect("a status").code()
     }
 
-    /// How many files it has open.
-    pub fn open_files(&self) -> u64 {
-        std::fs::read_dir(format!("/proc/{}/fd", self.id())).expect("procfs").count() as u64
-    }
-
     /// A figure of `/proc/PID/status`, such as `VmHWM`, in KiB.
     pub fn kibibytes(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("procfs");
