@@ -1,0 +1,453 @@
+#!/usr/bin/env bash
+# Deploys both services as containers, here or on another machine over ssh. See usage below and DEPLOYMENT.md.
+#
+# A release is one file: docker-compose.prod.yml with every setting filled in and both images named by
+# their content. .deploy/current.yml is the one that passed last, .deploy/previous.yml the one before.
+# To go back is to start the older file again: images, settings and limits come back together.
+set -euo pipefail
+CDPATH='' cd -- "$(dirname -- "$0")"
+
+usage() {
+    cat <<'END'
+Usage: ./deploy.sh [OPTION] [USER@HOST]
+
+Without USER@HOST on this machine. With it, over ssh: builds here for the other machine's
+architecture, ships the images and starts them there, in the directory tixgo of its user.
+With IMAGE_REGISTRY set, images are pulled from there (IMAGE_TAG, default latest) instead of built.
+
+  (none)       build, start, check; whatever fails, the version that worked serves
+  --no-build   start the images that are already here (docker load)
+  --check      only say what is missing or wrong
+  --status     what runs
+  --rollback   back to the previous version; once more, and forward again
+
+Exit status: 0 done, 1 failed (the messages say why and what serves now), 2 used wrongly.
+END
+}
+usage_error() { printf 'deploy.sh: %s\n\n' "$1" >&2; usage >&2; exit 2; }
+# A broken connection to whoever watches must not stop a deploy half way.
+trap '' PIPE
+say() { printf '%s\n' "$1" || true; }
+warn() { printf '%s\n' "$1" >&2 || true; }
+die() { warn "deploy.sh: $1"; exit 1; }
+
+services='identity attendance'
+shipped='deploy.sh smoke-test.sh docker-compose.prod.yml .env.example cloudflared/config.yml.example'
+directory=tixgo
+
+problems=
+problem() { problems="$problems  - $1
+"; }
+no_problems() {
+    [ -z "$problems" ] || die "nothing was changed. Mend this first:
+$problems"
+}
+
+# setting NAME DEFAULT: from the environment, else from .env, as Compose does it.
+setting() {
+    value=${!1:-}
+    if [ -z "$value" ] && [ -f .env ]; then
+        value=$(sed -n "s/^[[:space:]]*\(export \)\{0,1\}$1=//p" .env | tail -n 1 | tr -d '\r')
+        case $value in
+            \"*\") value=${value#\"} value=${value%\"} ;;
+            \'*\') value=${value#\'} value=${value%\'} ;;
+        esac
+    fi
+    printf '%s' "${value:-$2}"
+}
+
+compose() { docker compose --project-name tixgo --project-directory . "$@"; }
+container() { docker container inspect --format "$2" "tixgo-$1" 2>/dev/null; }
+image_id() { docker image inspect --format '{{.Id}}' "$1" 2>/dev/null; }
+
+### What has to be there
+
+check_docker() {
+    if ! command -v docker >/dev/null; then
+        problem 'Docker is missing: https://docs.docker.com/engine/install/'
+        return
+    fi
+    docker info >/dev/null 2>&1 ||
+        problem "Docker does not answer: sudo systemctl start docker; or $(id -un) may not use it: sudo usermod -aG docker $(id -un), then log in again"
+}
+
+check_tools() {
+    command -v curl >/dev/null || problem 'curl is missing: sudo apt install curl'
+    check_docker
+    docker compose version >/dev/null 2>&1 ||
+        problem 'Docker Compose 2 is missing (docker compose version): https://docs.docker.com/compose/install/linux/'
+}
+
+check_secret() {
+    if [ ! -f .env ]; then
+        problem ".env is missing in $PWD: cp .env.example .env, then put a secret there: openssl rand -hex 32"
+        return
+    fi
+    secret=$(setting JWT_SECRET '')
+    lower=$(printf '%s' "$secret" | tr '[:upper:]' '[:lower:]')
+    # The words are those that the services refuse too (shared-auth/src/config.rs).
+    case $lower in
+        '') problem 'JWT_SECRET is not set in .env: openssl rand -hex 32 prints a good one' ;;
+        *changeme* | *change-me* | *change_me* | *change-this* | *change_this* | *dev-secret* | *dev_secret* | \
+            *example* | *ganti-* | *placeholder* | *secret-key* | *secret_key* | *supersecret* | *your-*)
+            problem 'JWT_SECRET in .env is an example from documentation: openssl rand -hex 32 prints a good one' ;;
+        *'$'*) problem "JWT_SECRET in .env contains \$, which Compose replaces: openssl rand -hex 32 prints a good one" ;;
+        *) [ "$(LC_ALL=C; printf '%s' "${#secret}")" -ge 32 ] ||
+            problem 'JWT_SECRET in .env is shorter than 32 bytes: openssl rand -hex 32 prints a good one' ;;
+    esac
+}
+
+check_port() {
+    case $2 in
+        *[!0-9]* | '' | 0* | ??????*) problem "$1 is '$2', which is no port: choose 1 to 65535"; return ;;
+    esac
+    [ "$2" -le 65535 ] || { problem "$1 is '$2', which is no port: choose 1 to 65535"; return; }
+    for name in $(docker ps --filter "publish=$2" --format '{{.Names}}' 2>/dev/null); do
+        case $name in tixgo-identity | tixgo-attendance) return ;; esac
+        problem "port $2 is taken by the container $name: docker stop $name, or set $1 in .env"
+        return
+    done
+    if (exec 3<>"/dev/tcp/$address/$2") 2>/dev/null; then
+        problem "port $2 is taken (sudo ss -ltnp 'sport = :$2' tells by whom): stop that, or set $1 in .env"
+    fi
+}
+
+check_names() {
+    for service in $services; do
+        project=$(container "$service" '{{index .Config.Labels "com.docker.compose.project"}}') || continue
+        [ "$project" = tixgo ] ||
+            problem "a container tixgo-$service exists already and is not from here: docker rm --force tixgo-$service"
+    done
+}
+
+# check_room MEGABYTES: where Docker keeps its images, if that can be seen from here.
+check_room() {
+    root=$(docker info --format '{{.DockerRootDir}}' 2>/dev/null) || return 0
+    free=$(df -Pm "$root" 2>/dev/null | awk 'NR == 2 { print $4 }')
+    [ -z "$free" ] || [ "$free" -ge "$1" ] ||
+        problem "$root has $free MB left, and $1 MB are needed: docker image prune, or docker builder prune"
+}
+
+check_builder() {
+    docker buildx version >/dev/null 2>&1 ||
+        problem 'Docker Buildx is missing (docker buildx version): https://docs.docker.com/build/install-buildx/'
+    memory=$(awk '$1 == "MemTotal:" { print int($2 / 1024) }' /proc/meminfo 2>/dev/null || true)
+    [ -z "$memory" ] || [ "$memory" -ge 3000 ] ||
+        problem "this machine has $memory MB of memory, and building needs 3000: build on a laptop (./deploy.sh $(id -un)@$(hostname)), or set IMAGE_REGISTRY"
+    [ -f Dockerfile ] || problem "$PWD holds no source to build from: --no-build starts the images that are here, IMAGE_REGISTRY pulls them"
+}
+
+check_here() {
+    check_tools
+    check_secret
+    check_port IDENTITY_PORT "$identity_port"
+    check_port ATTENDANCE_PORT "$attendance_port"
+    [ "$identity_port" != "$attendance_port" ] || problem "both services cannot have port $identity_port: set IDENTITY_PORT and ATTENDANCE_PORT"
+    check_names
+    case $images in
+        built) check_builder; check_room 4000 ;;
+        *) check_room 200 ;;
+    esac
+}
+
+### A release: made, rehearsed, started, forgotten
+
+# Prints the name of the release that is made of these two images.
+tag_release() {
+    release=
+    for id in "$@"; do
+        id=${id#sha256:}
+        release=$release${id:0:6}
+    done
+    docker tag "$1" "tixgo-identity:$release"
+    docker tag "$2" "tixgo-attendance:$release"
+    printf '%s' "$release"
+}
+
+render() {
+    IMAGE_REGISTRY='' IMAGE_TAG=$1 compose -f docker-compose.prod.yml config >"$2"
+}
+
+# Names what runs, where it was not started by this script, so that it can come back.
+adopt() {
+    [ ! -f .deploy/current.yml ] || return 0
+    identity=$(container identity '{{.Image}}') && attendance=$(container attendance '{{.Image}}') || return 0
+    render "$(tag_release "$identity" "$attendance")" .deploy/current.yml
+}
+
+# Starts both services beside those that serve, with no port and nothing stored, and waits for their
+# health: what cannot even start never takes the place of what works.
+rehearse() {
+    result=0
+    for service in $services; do
+        compose -f .deploy/next.yml run --detach --no-deps --name "tixgo-rehearsal-$service" \
+            --env DATABASE_URL= "$service" >>"$log" 2>&1 || result=1
+    done
+    for service in $services; do
+        await_health "rehearsal-$service" || result=1
+    done
+    docker rm --force tixgo-rehearsal-identity tixgo-rehearsal-attendance >/dev/null 2>&1 || true
+    return $result
+}
+
+await_health() {
+    SECONDS=0
+    while [ $SECONDS -lt 60 ]; do
+        case $(container "$1" '{{.State.Status}} {{.State.Health.Status}}') in
+            'running healthy') return 0 ;;
+            'running starting') sleep 0.5 ;;
+            *) break ;;
+        esac
+    done
+    warn "✗ $1 is not healthy. It said:"
+    docker logs --tail 20 "tixgo-$1" >&2 || true
+    return 1
+}
+
+# start FILE: takes the place of what runs, and passes the smoke test.
+start() {
+    result=0
+    compose -f "$1" --profile '*' up --detach --no-build --remove-orphans --wait --wait-timeout 60 >>"$log" 2>&1 || result=1
+    [ $result = 0 ] || tail -n 5 "$log" >&2 || true
+    for service in $services; do
+        await_health "$service" || result=1
+    done
+    [ $result = 0 ] || return 1
+    ./smoke-test.sh "http://$address:$identity_port" "http://$address:$attendance_port" >>"$log" ||
+        { warn '✗ The smoke test failed.'; return 1; }
+}
+
+# Whatever happens from here on, Ctrl-C and a closed terminal included, ends with what worked before.
+going_back=
+go_back() {
+    status=$?
+    [ -n "$going_back" ] || exit $status
+    trap '' INT TERM HUP
+    docker rm --force tixgo-rehearsal-identity tixgo-rehearsal-attendance >/dev/null 2>&1 || true
+    if [ "$going_back" = rehearsed ]; then
+        warn 'deploy.sh: the new version was not started. Whatever ran before still runs, untouched.'
+    elif [ ! -f .deploy/current.yml ]; then
+        compose -f .deploy/next.yml --profile '*' down >>"$log" 2>&1 || true
+        warn 'deploy.sh: the new version was stopped. There is no previous version to go back to.'
+    elif start .deploy/current.yml; then
+        warn 'deploy.sh: the new version failed. The previous version serves again.'
+    else
+        warn "deploy.sh: the new version failed, and the previous one could not be started either: see $PWD/$log and docker ps --all."
+    fi
+    exit 1
+}
+
+# replace: .deploy/next.yml becomes what runs. Nothing is touched when it runs already.
+replace() {
+    trap go_back EXIT
+    trap 'exit 1' INT TERM HUP
+    if ! cmp -s .deploy/next.yml .deploy/current.yml; then
+        going_back=rehearsed
+        rehearse || exit 1
+        going_back=started
+        start .deploy/next.yml || exit 1
+        if [ -f .deploy/current.yml ]; then mv .deploy/current.yml .deploy/previous.yml; fi
+    else
+        start .deploy/next.yml || die 'this version ran before, so nothing was exchanged. ./deploy.sh --rollback goes back to the one before.'
+    fi
+    mv .deploy/next.yml .deploy/current.yml
+    going_back=
+    forget_old
+    say '✓ Starting containers...'
+    say "✓ Services are running on ports $identity_port and $attendance_port"
+}
+
+# The box has little room: only the images of the current and the previous release stay.
+forget_old() {
+    for image in $(docker image ls --format '{{.Repository}}:{{.Tag}}' --filter 'reference=tixgo-*:????????????'); do
+        grep -qs "image: $image\$" .deploy/current.yml .deploy/previous.yml || docker image rm "$image" >/dev/null 2>&1 || true
+    done
+    docker image prune --force --filter label=org.opencontainers.image.vendor=TixGo >/dev/null 2>&1 || true
+}
+
+### What the options do, on this machine
+
+source_image() {
+    if [ "$images" = pulled ]; then printf '%s/' "$IMAGE_REGISTRY"; fi
+    printf 'tixgo-%s:%s' "$1" "$IMAGE_TAG"
+}
+
+get_images() {
+    case $images in
+        built)
+            for service in $services; do
+                build "$service" || die 'the build failed; the messages above say why. Whatever ran before still runs.'
+            done
+            say '✓ Building images...'
+            ;;
+        pulled)
+            for service in $services; do
+                docker pull --quiet "$(source_image "$service")" >/dev/null ||
+                    die "$(source_image "$service") cannot be pulled: is IMAGE_REGISTRY right, and docker login done? Whatever ran before still runs."
+            done
+            say '✓ Pulling images...'
+            ;;
+    esac
+    for service in $services; do
+        image_id "$(source_image "$service")" >/dev/null ||
+            die "there is no image $(source_image "$service") here: docker load it first, or leave --no-build away."
+    done
+}
+
+# build SERVICE [PLATFORM-OPTION...]: tixgo-SERVICE:latest, and the same one when nothing changed.
+build() {
+    service=$1
+    shift
+    docker buildx build --load --provenance=false --target "$service" --tag "tixgo-$service:$IMAGE_TAG" \
+        --build-arg "REVISION=$(git describe --always --dirty 2>/dev/null || echo unknown)" "$@" .
+}
+
+deploy_here() {
+    check_here
+    no_problems
+    get_images
+    adopt
+    render "$(tag_release "$(image_id "$(source_image identity)")" "$(image_id "$(source_image attendance)")")" .deploy/next.yml
+    replace
+}
+
+roll_back_here() {
+    [ -f .deploy/previous.yml ] || die 'there is no previous version to go back to.'
+    cp .deploy/previous.yml .deploy/next.yml
+    replace
+}
+
+show_status() {
+    result=0
+    for service in $services; do
+        state=$(container "$service" '{{.Config.Image}}, {{.State.Status}}{{with .State.Health}}, {{.Status}}{{end}}, started {{.State.StartedAt}}') || state='is not there'
+        case $state in *', running, healthy,'*) ;; *) result=1 ;; esac
+        say "tixgo-$service: $state"
+    done
+    for file in current previous; do
+        say "$file release: $(sed -n 's/^ *image: tixgo-identity://p' ".deploy/$file.yml" 2>/dev/null || true)"
+    done
+    return $result
+}
+
+### The same on another machine
+
+there() { ssh -o ControlMaster=auto -o ControlPath="$tmp/ssh" -o ControlPersist=60 -- "$host" "$1"; }
+there_deploy() { there "cd $directory && IMAGE_REGISTRY=$(printf %q "$IMAGE_REGISTRY") IMAGE_TAG=$(printf %q "$IMAGE_TAG") ./deploy.sh $1"; }
+
+platform_there() {
+    case $(there 'uname -m') in
+        x86_64) echo linux/amd64 ;;
+        aarch64 | arm64) echo linux/arm64 ;;
+        armv7l) echo linux/arm/v7 ;;
+        *) return 1 ;;
+    esac
+}
+
+connect() {
+    command -v ssh >/dev/null || die 'ssh is missing: sudo apt install openssh-client'
+    tmp=$(mktemp -d /tmp/tixgo.XXXXXX)
+    trap 'ssh -o ControlPath="$tmp/ssh" -O exit -- "$host" 2>/dev/null || true; rm -rf "$tmp"' EXIT
+    trap 'exit 1' INT TERM HUP
+    there true || die "cannot log in: ssh $host"
+}
+
+# The secret stays where it is: a .env is sent once, to a machine that has none.
+ship_files() {
+    # shellcheck disable=SC2086  # one argument a file
+    tar -cf - $shipped | there "mkdir -p $directory && tar -xf - -C $directory"
+    if [ -f .env ] && ! there "test -f $directory/.env"; then
+        there "umask 077 && cat >$directory/.env" <.env
+        say "Sent .env to $host, which had none."
+    fi
+}
+
+ship_images() {
+    mine=$(docker image inspect --format '{{.Id}}' "tixgo-identity:$IMAGE_TAG" "tixgo-attendance:$IMAGE_TAG")
+    theirs=$(there "docker image inspect --format '{{.Id}}' tixgo-identity:$IMAGE_TAG tixgo-attendance:$IMAGE_TAG 2>/dev/null" || true)
+    [ "$mine" != "$theirs" ] || return 0
+    docker save "tixgo-identity:$IMAGE_TAG" "tixgo-attendance:$IMAGE_TAG" | gzip | there 'gunzip | docker load' >/dev/null
+}
+
+# Both machines say what they miss, at once.
+check_both() {
+    if [ "$images" = built ]; then
+        check_docker
+        check_builder
+        check_room 4000
+        platform=$(platform_there) || problem "$host is no machine that there are images for: x86-64, ARM64 and ARMv7 only"
+    fi
+    there_deploy "--check $without_building" || problem "what $host says above"
+    no_problems
+}
+
+deploy_there() {
+    ship_files
+    check_both
+    if [ "$images" = built ]; then
+        for service in $services; do
+            build "$service" --platform "$platform" || die "the build failed; the messages above say why. Whatever ran on $host still runs."
+        done
+        say '✓ Building images...'
+        ship_images
+    fi
+    there_deploy "$without_building"
+}
+
+### What was asked for
+
+command=deploy images=built host=
+while [ $# -gt 0 ]; do
+    case $1 in
+        -h | --help) usage; exit ;;
+        --no-build) images=loaded ;;
+        --check) command=check ;;
+        --status) command=status ;;
+        --rollback) command=rollback ;;
+        -*) usage_error "unknown option: $1" ;;
+        *)
+            [ -z "$host" ] || usage_error "one machine at a time, got $host and $1"
+            host=$1
+            ;;
+    esac
+    shift
+done
+
+IMAGE_TAG=$(setting IMAGE_TAG latest)
+IMAGE_REGISTRY=$(setting IMAGE_REGISTRY '')
+if [ $images = built ] && [ -n "$IMAGE_REGISTRY" ]; then images=pulled; fi
+
+if [ -n "$host" ]; then
+    connect
+    # Images that are built are built here, never there.
+    without_building=--no-build
+    [ $images != pulled ] || without_building=
+    case $command in
+        deploy) deploy_there ;;
+        check) ship_files; check_both; say "Everything is there, here and on $host." ;;
+        *) there_deploy "--$command" ;;
+    esac
+    exit
+fi
+
+identity_port=$(setting IDENTITY_PORT 18081)
+attendance_port=$(setting ATTENDANCE_PORT 18082)
+address=$(setting BIND_ADDRESS 0.0.0.0)
+[ "$address" != 0.0.0.0 ] || address=127.0.0.1
+umask 077
+mkdir -p .deploy
+log=.deploy/log
+
+case $command in
+    check) check_here; no_problems; say 'Everything is there.'; exit ;;
+    status) show_status; exit ;;
+esac
+
+# Two deploys at once would each take the other's half for the previous version.
+exec 9>.deploy/lock
+if command -v flock >/dev/null; then flock --nonblock 9 || die 'another deploy is running.'; fi
+: >"$log"
+case $command in
+    deploy) deploy_here ;;
+    rollback) roll_back_here ;;
+esac
