@@ -6,6 +6,9 @@
 # The compiler always runs on the machine that builds, whatever the platform of the image: no emulation.
 # glibc, linked statically: musl's allocator is slow under threads, and a cross compiler for C comes with Debian.
 
+# The software bill of materials of a release comes from Cargo.lock: a stripped binary names no crates.
+ARG BUILDKIT_SBOM_SCAN_CONTEXT=true
+
 FROM --platform=$BUILDPLATFORM rust:1.95.0-slim-bookworm AS build
 WORKDIR /src
 
