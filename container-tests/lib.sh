@@ -33,7 +33,7 @@ fails() { if "$@"; then return 1; fi; }
 # contains TEXT WANTED
 contains() {
     case $1 in *"$2"*) return 0 ;; esac
-    printf '  wanted: %s\n  got:    %s\n' "$2" "$1" >&2
+    printf '  wanted: %s\n  got:    %s\n' "$2" "$(printf '%s' "$1" | tail -n 20)" >&2
     return 1
 }
 
@@ -68,3 +68,13 @@ commit() {
 }
 
 good_env() { printf 'JWT_SECRET=%s\n' "$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')" >"$1/.env"; }
+
+# Everything that the Compose files and deploy.sh start here.
+stop_tixgo() {
+    docker rm --force tixgo-rehearsal-identity tixgo-rehearsal-attendance || true
+    docker compose --project-name tixgo down --volumes --timeout 1 || true
+    docker compose --project-name tixgo-dev down --volumes --timeout 1 || true
+} >/dev/null 2>&1
+
+running_image() { docker container inspect --format '{{.Config.Image}}' "tixgo-$1"; }
+containers() { docker container inspect --format '{{.Id}} {{.State.StartedAt}}' tixgo-identity tixgo-attendance; }

@@ -1,0 +1,160 @@
+#!/usr/bin/env bash
+# deploy.sh on this machine: good versions, broken ones, and the way back.
+# shellcheck source=container-tests/lib.sh
+. "$(dirname -- "$0")/lib.sh"
+
+clean_up() {
+    [ -z "${registry:-}" ] || kill "$registry"
+    [ -z "${prober:-}" ] || kill "$prober"
+    stop_tixgo
+}
+fails docker container inspect tixgo-identity >/dev/null 2>&1 ||
+    { echo 'A TixGo runs on this machine already; these tests would take its place.' >&2; exit 1; }
+
+identity=http://127.0.0.1:18081 attendance=http://127.0.0.1:18082
+clone=$work/tixgo
+output=$work/output
+fresh_clone "$clone"
+good_env "$clone"
+cd "$clone"
+
+deploy() { ./deploy.sh "$@" >"$output" 2>&1 || { status=$?; tail -n 30 "$output"; return $status; }; }
+# A deploy that has to fail; what it said is in $said.
+failed_deploy() {
+    if ./deploy.sh "$@" >"$output" 2>&1; then cat "$output"; return 1; fi
+    said=$(cat "$output")
+}
+says() { contains "$said" "$1"; }
+serves() { ./smoke-test.sh "$identity" "$attendance" >/dev/null; }
+revision() { docker container inspect --format '{{index .Config.Labels "org.opencontainers.image.revision"}}' "tixgo-$1"; }
+break_with() { sed -i.whole "$1" Dockerfile; fails cmp -s Dockerfile Dockerfile.whole; }
+mend() { mv Dockerfile.whole Dockerfile; }
+
+# Asks both services twenty times a second; `longest_silence` tells the worst gap between two answers in milliseconds.
+start_probe() {
+    : >"$work/answers"
+    while sleep 0.05; do
+        if curl -q -sf --max-time 1 "$identity/health" "$attendance/health" >/dev/null; then date +%s%N >>"$work/answers"; fi
+    done &
+    prober=$!
+    until_true 5 test -s "$work/answers"
+}
+longest_silence() {
+    answers=$(wc -l <"$work/answers")
+    until_true 10 eval "[ \$(wc -l <'$work/answers') -gt $answers ]"
+    kill "$prober"
+    prober=
+    awk 'NR > 1 && $1 - last > worst { worst = $1 - last } { last = $1 } END { printf "%d", worst / 1000000 }' "$work/answers"
+}
+
+docker compose -f docker-compose.prod.yml up --build --detach --wait --quiet-pull >"$output" 2>&1 || { cat "$output"; exit 1; }
+before=$(containers)
+
+break_with 's/^ENTRYPOINT \["\/attendance-service"\]/ENTRYPOINT ["\/attendance-service", "--no-such-flag"]/'
+start_probe
+check 'a version that cannot start ends non-zero' failed_deploy
+silence=$(longest_silence)
+check 'and says what it said' says '--no-such-flag'
+check 'and that nothing was exchanged' says 'Whatever ran before still runs, untouched.'
+check 'what ran before runs on, the same containers' same "$(containers)" "$before"
+check "and never stopped answering (longest silence $silence ms)" test "$silence" -lt 1000
+mend
+
+break_with 's/^HEALTHCHECK .*"\/identity-service".*/HEALTHCHECK --interval=1s --retries=1 CMD ["\/identity-service", "no-such-command"]/'
+check 'a version that never gets healthy ends non-zero' failed_deploy
+check 'what ran before runs on, the same containers' same "$(containers)" "$before"
+check 'no rehearsal is left behind' same "$(docker ps --all --quiet --filter name=tixgo-rehearsal)" ''
+mend
+
+break_with 's/^COPY --from=build \/out\/attendance-service \//COPY --from=build \/out\/identity-service \/attendance-service/'
+check 'a version that is healthy and answers wrongly ends non-zero' failed_deploy
+check 'and says that the smoke test failed' says 'The smoke test failed'
+check 'and that the previous version serves again, though it was started by hand' says 'The previous version serves again.'
+check 'which it does' serves
+
+./deploy.sh >"$output" 2>&1 &
+deployer=$!
+old=$(running_image attendance)
+exchanged() { [ "$(running_image attendance 2>/dev/null)" != "$old" ]; }
+check 'a deploy is on its way' until_true 60 exchanged
+kill -TERM $deployer
+status=0
+wait $deployer || status=$?
+check 'interrupted in the middle, it ends non-zero' test $status != 0
+check 'with the previous version' same "$(running_image attendance)" "$old"
+check 'that serves' serves
+mend
+
+check 'a good version is deployed' deploy
+check 'with three ticks' same "$(grep '^✓' "$output")" '✓ Building images...
+✓ Starting containers...
+✓ Services are running on ports 18081 and 18082'
+first=$(running_image identity)
+check '--status says so' deploy --status
+check 'and names the release' contains "$(cat "$output")" "$first"
+
+before=$(containers)
+release=$(cat .deploy/current.yml)
+check 'a second time' deploy
+check 'exchanges nothing' same "$(containers)" "$before"
+check 'and changes nothing' same "$(cat .deploy/current.yml)" "$release"
+
+commit . 'Another version'
+start_probe
+check 'the next version is deployed' deploy
+silence=$(longest_silence)
+check "with at most 3 s of silence ($silence ms)" test "$silence" -le 3000
+check 'it is the next version' same "$(revision identity) $(revision attendance)" "$(git describe --always) $(git describe --always)"
+second=$(running_image identity)
+check 'and another image' test "$second" != "$first"
+
+check '--rollback goes back' deploy --rollback
+check 'to the version before' same "$(running_image identity)" "$first"
+check 'which serves' serves
+check '--rollback goes forward again' deploy --rollback
+check 'to the next version' same "$(running_image identity)" "$second"
+
+printf 'TOKEN_EXPIRE_MINUTES=30\n' >>.env
+check 'a changed setting is deployed' deploy
+check 'in a new release of the same images' same "$(running_image identity)" "$second"
+check 'and --rollback takes it back' deploy --rollback
+check 'from the containers too' fails grep -q TOKEN_EXPIRE_MINUTES <(docker container inspect tixgo-identity)
+printf 'TOKEN_EXPIRE_MINUTES=never\n' >>.env
+check 'a setting that is wrong is refused' failed_deploy
+check 'with the words of the service' says 'TOKEN_EXPIRE_MINUTES is "never"'
+check 'while what worked serves' serves
+
+commit . 'A third version'
+sed -i.whole '/TOKEN/d' .env
+check 'a third version is deployed' deploy
+check 'only images of two releases are kept' same \
+    "$(docker image ls --quiet --filter 'reference=tixgo-identity:????????????' | sort -u | wc -l | tr -d ' ')" 2
+
+if command -v docker-registry >/dev/null; then
+    cat >"$work/registry.yml" <<END
+version: 0.1
+storage: {filesystem: {rootdirectory: $work/registry}}
+http: {addr: "127.0.0.1:0"}
+END
+    docker-registry serve "$work/registry.yml" >"$work/registry.log" 2>&1 &
+    registry=$!
+    listens() { grep -qo 'listening on 127.0.0.1:[0-9]*' "$work/registry.log"; }
+    until_true 10 listens
+    IMAGE_REGISTRY=$(grep -o 'listening on 127.0.0.1:[0-9]*' "$work/registry.log" | sed 's/listening on //')
+    export IMAGE_REGISTRY
+    for service in identity attendance; do
+        docker tag "tixgo-$service:latest" "$IMAGE_REGISTRY/tixgo-$service:1.2.3"
+        docker push --quiet "$IMAGE_REGISTRY/tixgo-$service:1.2.3" >/dev/null
+        docker image rm "$IMAGE_REGISTRY/tixgo-$service:1.2.3" >/dev/null
+    done
+    export IMAGE_TAG=1.2.3
+    check 'images are pulled from a registry' deploy
+    check 'and not built' same "$(grep -c '^✓ Pulling images...' "$output") $(grep -c 'Building' "$output")" '1 0'
+    IMAGE_TAG=9.9.9
+    check 'an image that is not there is named' failed_deploy
+    check 'by its whole name' says "$IMAGE_REGISTRY/tixgo-identity:9.9.9"
+    check 'while what worked serves' serves
+    unset IMAGE_REGISTRY IMAGE_TAG
+else
+    skip 'deploying from a registry (docker-registry is missing)'
+fi
