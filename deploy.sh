@@ -58,6 +58,8 @@ setting() {
 
 compose() { docker compose --project-name tixgo --project-directory . "$@"; }
 container() { docker container inspect --format "$2" "tixgo-$1" 2>/dev/null; }
+# Also of a container that does not run.
+ports_of() { container "$1" '{{range .HostConfig.PortBindings}}{{range .}}{{.HostPort}} {{end}}{{end}}' || true; }
 image_id() { docker image inspect --format '{{.Id}}' "$1" 2>/dev/null; }
 
 ### What has to be there
@@ -102,8 +104,8 @@ check_port() {
         *[!0-9]* | '' | 0* | ??????*) problem "$1 is '$2', which is no port: choose 1 to 65535"; return ;;
     esac
     [ "$2" -le 65535 ] || { problem "$1 is '$2', which is no port: choose 1 to 65535"; return; }
+    case " $(ports_of identity) $(ports_of attendance) " in *" $2 "*) return ;; esac
     for name in $(docker ps --filter "publish=$2" --format '{{.Names}}' 2>/dev/null); do
-        case $name in tixgo-identity | tixgo-attendance) return ;; esac
         problem "port $2 is taken by the container $name: docker stop $name, or set $1 in .env"
         return
     done
@@ -213,9 +215,12 @@ start() {
         await_health "$service" || result=1
     done
     [ $result = 0 ] || return 1
-    ./smoke-test.sh "http://$address:$identity_port" "http://$address:$attendance_port" >>"$log" ||
+    ./smoke-test.sh "http://$(address_of identity)" "http://$(address_of attendance)" >>"$log" ||
         { warn '✗ The smoke test failed.'; return 1; }
 }
+
+# Where a running service answers: a release that comes back has the ports it had.
+address_of() { docker port "tixgo-$1" 8000/tcp | head -n 1 | sed 's/^0\.0\.0\.0:/127.0.0.1:/'; }
 
 # Whatever happens from here on, Ctrl-C and a closed terminal included, ends with what worked before.
 going_back=
@@ -234,6 +239,7 @@ go_back() {
     else
         warn "deploy.sh: the new version failed, and the previous one could not be started either: see $PWD/$log and docker ps --all."
     fi
+    forget_old
     exit 1
 }
 
@@ -254,7 +260,15 @@ replace() {
     going_back=
     forget_old
     say '✓ Starting containers...'
-    say "✓ Services are running on ports $identity_port and $attendance_port"
+    identity=$(address_of identity) attendance=$(address_of attendance)
+    say "✓ Services are running on ports ${identity##*:} and ${attendance##*:}"
+    tunnel_is_up || warn '✗ The tunnel does not stay up, so the public domains do not answer: docker logs tixgo-cloudflared'
+}
+
+# True also where it runs elsewhere.
+tunnel_is_up() {
+    state=$(container cloudflared '{{.State.Status}} {{.RestartCount}}') || return 0
+    [ "$state" = 'running 0' ]
 }
 
 # The box has little room: only the images of the current and the previous release stay.
@@ -294,12 +308,20 @@ get_images() {
     done
 }
 
-# build SERVICE [PLATFORM-OPTION...]: tixgo-SERVICE:latest, and the same one when nothing changed.
+# The last commit that changed what is built: another one must not make another image.
+revision() {
+    set -- Dockerfile Cargo.toml Cargo.lock '*/Cargo.toml' '*/src/*' '*/assets/*'
+    commit=$(git log -1 --format=%h -- "$@" 2>/dev/null || true)
+    [ -z "$commit" ] || git diff --quiet HEAD -- "$@" || commit=$commit-dirty
+    printf '%s' "${commit:-unknown}"
+}
+
+# build SERVICE [PLATFORM-OPTION...]: an image, and the same one when nothing changed.
 build() {
     service=$1
     shift
     docker buildx build --load --provenance=false --target "$service" --tag "tixgo-$service:$IMAGE_TAG" \
-        --build-arg "REVISION=$(git describe --always --dirty 2>/dev/null || echo unknown)" "$@" .
+        --build-arg "REVISION=$(revision)" "$@" .
 }
 
 deploy_here() {
@@ -308,6 +330,10 @@ deploy_here() {
     get_images
     adopt
     render "$(tag_release "$(image_id "$(source_image identity)")" "$(image_id "$(source_image attendance)")")" .deploy/next.yml
+    if [ "$images" = pulled ]; then
+        # The release has a name for them; the registry's would keep them for ever.
+        docker image rm "$(source_image identity)" "$(source_image attendance)" >/dev/null
+    fi
     replace
 }
 
@@ -324,6 +350,7 @@ show_status() {
         case $state in *', running, healthy,'*) ;; *) result=1 ;; esac
         say "tixgo-$service: $state"
     done
+    tunnel_is_up || { say 'tixgo-cloudflared: does not stay up (docker logs tixgo-cloudflared)'; result=1; }
     for file in current previous; do
         say "$file release: $(sed -n 's/^ *image: tixgo-identity://p' ".deploy/$file.yml" 2>/dev/null || true)"
     done
@@ -346,7 +373,7 @@ platform_there() {
 
 connect() {
     command -v ssh >/dev/null || die 'ssh is missing: sudo apt install openssh-client'
-    tmp=$(mktemp -d /tmp/tixgo.XXXXXX)
+    tmp=$(mktemp -d "${TMPDIR:-/tmp}/tixgo.XXXXXX")
     trap 'ssh -o ControlPath="$tmp/ssh" -O exit -- "$host" 2>/dev/null || true; rm -rf "$tmp"' EXIT
     trap 'exit 1' INT TERM HUP
     there true || die "cannot log in: ssh $host"

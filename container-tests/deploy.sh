@@ -27,6 +27,8 @@ failed_deploy() {
 says() { contains "$said" "$1"; }
 serves() { ./smoke-test.sh "$identity" "$attendance" >/dev/null; }
 revision() { docker container inspect --format '{{index .Config.Labels "org.opencontainers.image.revision"}}' "tixgo-$1"; }
+# A commit that touches what is built, without building it anew.
+new_version() { printf '# %s\n' "$1" >>Dockerfile; commit . "$1"; }
 break_with() { sed -i.whole "$1" Dockerfile; fails cmp -s Dockerfile Dockerfile.whole; }
 mend() { mv Dockerfile.whole Dockerfile; }
 
@@ -99,12 +101,17 @@ check 'a second time' deploy
 check 'exchanges nothing' same "$(containers)" "$before"
 check 'and changes nothing' same "$(cat .deploy/current.yml)" "$release"
 
-commit . 'Another version'
+printf 'Nothing that is built.\n' >>README.md
+commit . 'Another commit'
+check 'a commit that touches nothing that is built' deploy
+check 'exchanges nothing' same "$(containers)" "$before"
+
+new_version 'Another version'
 start_probe
 check 'the next version is deployed' deploy
 silence=$(longest_silence)
 check "with at most 3 s of silence ($silence ms)" test "$silence" -le 3000
-check 'it is the next version' same "$(revision identity) $(revision attendance)" "$(git describe --always) $(git describe --always)"
+check 'it is the next version' same "$(revision identity) $(revision attendance)" "$(git log -1 --format='%h %h')"
 second=$(running_image identity)
 check 'and another image' test "$second" != "$first"
 
@@ -124,8 +131,16 @@ check 'a setting that is wrong is refused' failed_deploy
 check 'with the words of the service' says 'TOKEN_EXPIRE_MINUTES is "never"'
 check 'while what worked serves' serves
 
-commit . 'A third version'
 sed -i.whole '/TOKEN/d' .env
+printf 'IDENTITY_PORT=28081\nBIND_ADDRESS=127.0.0.1\n' >>.env
+check 'another port is deployed' deploy
+check 'and said' contains "$(cat "$output")" 'on ports 28081 and 18082'
+check '--rollback goes back to the old one' deploy --rollback
+check 'and says so' contains "$(cat "$output")" 'on ports 18081 and 18082'
+check 'where it serves' serves
+sed -i.whole '/_PORT/d;/BIND/d' .env
+
+new_version 'A third version'
 check 'a third version is deployed' deploy
 check 'only images of two releases are kept' same \
     "$(docker image ls --quiet --filter 'reference=tixgo-identity:????????????' | sort -u | wc -l | tr -d ' ')" 2
@@ -149,6 +164,7 @@ END
     done
     export IMAGE_TAG=1.2.3
     check 'images are pulled from a registry' deploy
+    check 'no name of the registry is left behind' same "$(docker image ls --quiet "$IMAGE_REGISTRY/*")" ''
     check 'and not built' same "$(grep -c '^✓ Pulling images...' "$output") $(grep -c 'Building' "$output")" '1 0'
     IMAGE_TAG=9.9.9
     check 'an image that is not there is named' failed_deploy

@@ -85,6 +85,7 @@ check 'the box lets us in' until_true 20 ssh stb true 2>/dev/null
 
 fresh_clone "$clone"
 cd "$clone"
+export TMPDIR=$work
 home=$box/home/tixgo
 
 check 'with no .env on either side a deploy is refused' failed_deploy root@stb
@@ -114,6 +115,7 @@ check 'a second time' deploy stb
 check 'exchanges nothing' same "$(box_containers)" "$before"
 check 'and leaves the .env of the box alone' grep -q '^# mine$' "$home/.env"
 
+printf '# Another version\n' >>Dockerfile
 commit . 'Another version'
 check 'the next version is deployed' deploy stb
 second=$(box_image identity)
