@@ -87,15 +87,19 @@ check_secret() {
     fi
     secret=$(setting JWT_SECRET '')
     lower=$(printf '%s' "$secret" | tr '[:upper:]' '[:lower:]')
-    # The words are those that the services refuse too (shared-auth/src/config.rs).
+    # What the services refuse too (shared-auth/src/config.rs), before anything is built.
     case $lower in
         '') problem 'JWT_SECRET is not set in .env: openssl rand -hex 32 prints a good one' ;;
         *changeme* | *change-me* | *change_me* | *change-this* | *change_this* | *dev-secret* | *dev_secret* | \
             *example* | *ganti-* | *placeholder* | *secret-key* | *secret_key* | *supersecret* | *your-*)
-            problem 'JWT_SECRET in .env is an example from documentation: openssl rand -hex 32 prints a good one' ;;
+            problem 'JWT_SECRET in .env is an example from the documentation: openssl rand -hex 32 prints a good one' ;;
         *'$'*) problem "JWT_SECRET in .env contains \$, which Compose replaces: openssl rand -hex 32 prints a good one" ;;
-        *) [ "$(LC_ALL=C; printf '%s' "${#secret}")" -ge 32 ] ||
-            problem 'JWT_SECRET in .env is shorter than 32 bytes: openssl rand -hex 32 prints a good one' ;;
+        *)
+            [ "$(printf '%s' "$secret" | wc -c)" -ge 32 ] ||
+                problem 'JWT_SECRET in .env is shorter than 32 bytes: openssl rand -hex 32 prints a good one'
+            [ "$(printf '%s' "$secret" | fold -w 1 | sort -u | wc -l)" -ge 8 ] ||
+                problem 'JWT_SECRET in .env repeats a few characters only: openssl rand -hex 32 prints a good one'
+            ;;
     esac
 }
 
@@ -321,7 +325,7 @@ build() {
     service=$1
     shift
     docker buildx build --load --provenance=false --target "$service" --tag "tixgo-$service:$IMAGE_TAG" \
-        --build-arg "REVISION=$(revision)" "$@" .
+        --build-arg "VERSION=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml)" --build-arg "REVISION=$(revision)" "$@" .
 }
 
 deploy_here() {

@@ -11,7 +11,9 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/tixgo-test.XXXXXX")
 clean_up() { :; }
 leave() {
     status=$?
-    [ $status = 0 ] || printf 'FAILED: %s\n' "${checking:-setting up}"
+    # With nobody left to read, what was started still has to go.
+    trap '' PIPE
+    [ $status = 0 ] || printf 'FAILED: %s\n' "${checking:-setting up}" || true
     clean_up >/dev/null 2>&1 || true
     rm -rf "$work"
     exit $status
@@ -69,8 +71,10 @@ commit() {
 
 good_env() { printf 'JWT_SECRET=%s\n' "$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')" >"$1/.env"; }
 
-# Everything that the Compose files and deploy.sh start here.
+# Everything that the Compose files and deploy.sh start here. From a directory with no Compose file: the one for
+# production wants a secret even to stop.
 stop_tixgo() {
+    cd "$work"
     docker rm --force tixgo-rehearsal-identity tixgo-rehearsal-attendance || true
     docker compose --project-name tixgo down --volumes --timeout 1 || true
     docker compose --project-name tixgo-dev down --volumes --timeout 1 || true
