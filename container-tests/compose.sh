@@ -78,7 +78,7 @@ while IFS='|' read -r secret weakness; do
 
     check "production: Compose fails with the secret $secret" refuses up $production
     for service in identity attendance; do
-        says_why() { grep -q "JWT_SECRET ${weakness/from/from the}; in production it must be" <<<"$(docker logs "tixgo-$service" 2>&1)"; }
+        says_why() { grep -q "JWT_SECRET $weakness; in production it must be" <<<"$(docker logs "tixgo-$service" 2>&1)"; }
         check "production: $service says that it $weakness" until_true 10 says_why
     done
     check 'production: no port answers' fails curl -sf --max-time 2 http://127.0.0.1:18081/health http://127.0.0.1:18082/health
