@@ -28,7 +28,9 @@ usage_error() { printf 'deploy.sh: %s\n\n' "$1" >&2; usage >&2; exit 2; }
 # A broken connection to whoever watches must not stop a deploy half way.
 trap '' PIPE
 say() { printf '%s\n' "$1" || true; }
-warn() { printf '%s\n' "$1" >&2 || true; }
+# To whoever watches, also out of a trap that finds stderr led into the log.
+exec 3>&2
+warn() { printf '%s\n' "$1" >&3 || true; }
 die() { warn "deploy.sh: $1"; exit 1; }
 
 services='identity attendance'
@@ -58,8 +60,8 @@ setting() {
 
 compose() { docker compose --project-name tixgo --project-directory . "$@"; }
 container() { docker container inspect --format "$2" "tixgo-$1" 2>/dev/null; }
-# Also of a container that does not run.
-ports_of() { container "$1" '{{range .HostConfig.PortBindings}}{{range .}}{{.HostPort}} {{end}}{{end}}' || true; }
+# Also of a container that starts over and over.
+ports_of() { container "$1" '{{if .State.Running}}{{range .HostConfig.PortBindings}}{{range .}}{{.HostPort}} {{end}}{{end}}{{end}}' || true; }
 image_id() { docker image inspect --format '{{.Id}}' "$1" 2>/dev/null; }
 
 ### What has to be there
@@ -124,12 +126,21 @@ check_names() {
         [ "$project" = tixgo ] ||
             problem "a container tixgo-$service exists already and is not from here: docker rm --force tixgo-$service"
     done
+    # One of two is no version to go back to.
+    [ -s .deploy/current.yml ] || [ "$(container identity x)" = "$(container attendance x)" ] ||
+        problem 'only one of tixgo-identity and tixgo-attendance is here: start the other one too, or docker rm --force this one'
+}
+
+check_tag() {
+    case $IMAGE_TAG in
+        *[!A-Za-z0-9_.-]* | .* | -*) problem "IMAGE_TAG is '$IMAGE_TAG', which is no tag: letters, digits, '_', '.' and '-' only" ;;
+    esac
 }
 
 # check_room MEGABYTES: where Docker keeps its images, if that can be seen from here.
 check_room() {
     root=$(docker info --format '{{.DockerRootDir}}' 2>/dev/null) || return 0
-    free=$(df -Pm "$root" 2>/dev/null | awk 'NR == 2 { print $4 }')
+    free=$(df -Pm "$root" 2>/dev/null | awk 'NR == 2 { print $4 }' || true)
     [ -z "$free" ] || [ "$free" -ge "$1" ] ||
         problem "$root has $free MB left, and $1 MB are needed: docker image prune, or docker builder prune"
 }
@@ -150,6 +161,7 @@ check_here() {
     check_port ATTENDANCE_PORT "$attendance_port"
     [ "$identity_port" != "$attendance_port" ] || problem "both services cannot have port $identity_port: set IDENTITY_PORT and ATTENDANCE_PORT"
     check_names
+    check_tag
     case $images in
         built) check_builder; check_room 4000 ;;
         *) check_room 200 ;;
@@ -170,21 +182,44 @@ tag_release() {
     printf '%s' "$release"
 }
 
+# render RELEASE FILE [COMPOSE-OPTION...]: whole and on the disk, or not at all.
 render() {
-    IMAGE_REGISTRY='' IMAGE_TAG=$1 compose -f docker-compose.prod.yml config >"$2"
+    release=$1 file=$2
+    shift 2
+    IMAGE_REGISTRY='' IMAGE_TAG=$release compose -f docker-compose.prod.yml "$@" config >"$file.new" ||
+        die 'docker-compose.prod.yml cannot be read with this .env; the messages above say why. Whatever ran before still runs.'
+    if grep -q '^    env_file:' "$file.new"; then
+        die "this Docker Compose leaves the settings out of a release: install a newer one. Whatever ran before still runs."
+    fi
+    sync
+    mv -f "$file.new" "$file"
 }
 
-# Names what runs, where it was not started by this script, so that it can come back.
+# Names what runs, where it was not started by this script, so that it can come back: with the settings and
+# ports that its containers have, for .env may hold others by now.
 adopt() {
-    [ ! -f .deploy/current.yml ] || return 0
+    [ ! -s .deploy/current.yml ] || return 0
     identity=$(container identity '{{.Image}}') && attendance=$(container attendance '{{.Image}}') || return 0
-    render "$(tag_release "$identity" "$attendance")" .deploy/current.yml
+    {
+        echo 'services:'
+        for service in $services; do
+            printf '  %s:\n    env_file: !reset []\n' "$service"
+            printf '    environment: !override %s\n' "$(container "$service" '{{json .Config.Env}}' | sed 's/\$/$$/g')"
+            printf '    ports: !override [%s]\n' "$(container "$service" '{{range .HostConfig.PortBindings}}{{range .}}"{{.HostIp}}:{{.HostPort}}:8000"{{end}}{{end}}')"
+        done
+    } >.deploy/adopted.yml
+    render "$(tag_release "$identity" "$attendance")" .deploy/current.yml -f .deploy/adopted.yml
+    rm .deploy/adopted.yml
 }
+
+# Those that a release is made of.
+images_of() { sed -n 's/^    image: \(tixgo-.*\)/\1/p' "$1" 2>/dev/null; }
 
 # Starts both services beside those that serve, with no port and nothing stored, and waits for their
 # health: what cannot even start never takes the place of what works.
 rehearse() {
     result=0
+    end_rehearsal
     for service in $services; do
         compose -f .deploy/next.yml run --detach --no-deps --name "tixgo-rehearsal-$service" \
             --env DATABASE_URL= "$service" >>"$log" 2>&1 || result=1
@@ -192,9 +227,11 @@ rehearse() {
     for service in $services; do
         await_health "rehearsal-$service" || result=1
     done
-    docker rm --force tixgo-rehearsal-identity tixgo-rehearsal-attendance >/dev/null 2>&1 || true
+    end_rehearsal
     return $result
 }
+
+end_rehearsal() { docker rm --force tixgo-rehearsal-identity tixgo-rehearsal-attendance >/dev/null 2>&1 || true; }
 
 await_health() {
     SECONDS=0
@@ -206,20 +243,22 @@ await_health() {
         esac
     done
     warn "✗ $1 is not healthy. It said:"
-    docker logs --tail 20 "tixgo-$1" >&2 || true
+    docker logs --tail 20 "tixgo-$1" >&3 2>&1 || true
     return 1
 }
 
-# start FILE: takes the place of what runs, and passes the smoke test.
+# start FILE: takes the place of what runs, and passes the smoke test. A client that has sent half a request
+# keeps the old version for one second, not for its whole drain: nobody is served meanwhile.
 start() {
     result=0
-    compose -f "$1" --profile '*' up --detach --no-build --remove-orphans --wait --wait-timeout 60 >>"$log" 2>&1 || result=1
-    [ $result = 0 ] || tail -n 5 "$log" >&2 || true
+    compose -f "$1" --profile '*' up --detach --no-build --remove-orphans --timeout 1 --wait --wait-timeout 60 >>"$log" 2>&1 ||
+        { result=1; tail -n 5 "$log" >&3 || true; }
     for service in $services; do
         await_health "$service" || result=1
     done
     [ $result = 0 ] || return 1
-    ./smoke-test.sh "http://$(address_of identity)" "http://$(address_of attendance)" >>"$log" ||
+    env -u SMOKE_USERNAME -u SMOKE_PASSWORD no_proxy='*' \
+        ./smoke-test.sh "http://$(address_of identity)" "http://$(address_of attendance)" >>"$log" ||
         { warn '✗ The smoke test failed.'; return 1; }
 }
 
@@ -232,13 +271,15 @@ go_back() {
     status=$?
     [ -n "$going_back" ] || exit $status
     trap '' INT TERM HUP
-    docker rm --force tixgo-rehearsal-identity tixgo-rehearsal-attendance >/dev/null 2>&1 || true
+    end_rehearsal
+    # In a process group of their own: another Ctrl-C must not reach them.
+    set -m
     if [ "$going_back" = rehearsed ]; then
         warn 'deploy.sh: the new version was not started. Whatever ran before still runs, untouched.'
-    elif [ ! -f .deploy/current.yml ]; then
-        compose -f .deploy/next.yml --profile '*' down >>"$log" 2>&1 || true
+    elif [ ! -s .deploy/current.yml ]; then
+        compose -f .deploy/next.yml --profile '*' down >>"$log" 2>&1 & wait $! || true
         warn 'deploy.sh: the new version was stopped. There is no previous version to go back to.'
-    elif start .deploy/current.yml; then
+    elif start .deploy/current.yml & wait $!; then
         warn 'deploy.sh: the new version failed. The previous version serves again.'
     else
         warn "deploy.sh: the new version failed, and the previous one could not be started either: see $PWD/$log and docker ps --all."
@@ -249,19 +290,24 @@ go_back() {
 
 # replace: .deploy/next.yml becomes what runs. Nothing is touched when it runs already.
 replace() {
+    for image in $(images_of .deploy/next.yml); do
+        image_id "$image" >/dev/null || die "the image $image of that version is gone: deploy it anew. Whatever runs still runs."
+    done
     trap go_back EXIT
     trap 'exit 1' INT TERM HUP
-    if ! cmp -s .deploy/next.yml .deploy/current.yml; then
+    if cmp -s .deploy/next.yml .deploy/current.yml; then
+        start .deploy/next.yml || die 'the version that was here before does not serve either. ./deploy.sh --rollback goes back to the one before that.'
+    else
         going_back=rehearsed
         rehearse || exit 1
         going_back=started
         start .deploy/next.yml || exit 1
-        if [ -f .deploy/current.yml ]; then mv .deploy/current.yml .deploy/previous.yml; fi
-    else
-        start .deploy/next.yml || die 'this version ran before, so nothing was exchanged. ./deploy.sh --rollback goes back to the one before.'
+        trap '' INT TERM HUP
+        # At no moment is there no current release.
+        if [ -s .deploy/current.yml ]; then ln -f .deploy/current.yml .deploy/previous.yml; fi
+        mv -f .deploy/next.yml .deploy/current.yml
+        going_back=
     fi
-    mv .deploy/next.yml .deploy/current.yml
-    going_back=
     forget_old
     say '✓ Starting containers...'
     identity=$(address_of identity) attendance=$(address_of attendance)
@@ -269,15 +315,20 @@ replace() {
     tunnel_is_up || warn '✗ The tunnel does not stay up, so the public domains do not answer: docker logs tixgo-cloudflared'
 }
 
-# True also where it runs elsewhere.
+# True also where it runs elsewhere. One that cannot run starts over within seconds.
 tunnel_is_up() {
     state=$(container cloudflared '{{.State.Status}} {{.RestartCount}}') || return 0
-    [ "$state" = 'running 0' ]
+    sleep 3
+    [ "${state% *}" = running ] && [ "$(container cloudflared '{{.State.Status}} {{.RestartCount}}')" = "$state" ]
 }
 
-# The box has little room: only the images of the current and the previous release stay.
+# The box has little room: only the images of the current and the previous release stay. What --no-build
+# starts next is the current one, unless somebody brings another.
 forget_old() {
-    for image in $(docker image ls --format '{{.Repository}}:{{.Tag}}' --filter 'reference=tixgo-*:????????????'); do
+    for image in $(images_of .deploy/current.yml); do
+        [ "$images" = pulled ] || docker tag "$image" "${image%:*}:$IMAGE_TAG" || true
+    done
+    for image in $(docker image ls --format '{{.Repository}}:{{.Tag}}' | grep -E '^tixgo-(identity|attendance):[0-9a-f]{12}$' || true); do
         grep -qs "image: $image\$" .deploy/current.yml .deploy/previous.yml || docker image rm "$image" >/dev/null 2>&1 || true
     done
     docker image prune --force --filter label=org.opencontainers.image.vendor=TixGo >/dev/null 2>&1 || true
@@ -342,8 +393,10 @@ deploy_here() {
 }
 
 roll_back_here() {
-    [ -f .deploy/previous.yml ] || die 'there is no previous version to go back to.'
-    cp .deploy/previous.yml .deploy/next.yml
+    [ -s .deploy/previous.yml ] || die 'there is no previous version to go back to.'
+    cp .deploy/previous.yml .deploy/next.yml.new
+    sync
+    mv -f .deploy/next.yml.new .deploy/next.yml
     replace
 }
 
@@ -363,11 +416,12 @@ show_status() {
 
 ### The same on another machine
 
-there() { ssh -o ControlMaster=auto -o ControlPath="$tmp/ssh" -o ControlPersist=60 -- "$host" "$1"; }
+there() { ssh -o ServerAliveInterval=15 -o ControlMaster=auto -o ControlPath="$tmp/ssh" -o ControlPersist=60 -- "$host" "$1"; }
 there_deploy() { there "cd $directory && IMAGE_REGISTRY=$(printf %q "$IMAGE_REGISTRY") IMAGE_TAG=$(printf %q "$IMAGE_TAG") ./deploy.sh $1"; }
 
 platform_there() {
-    case $(there 'uname -m') in
+    # A shell may greet before it obeys.
+    case $(there 'uname -m' | tail -n 1) in
         x86_64) echo linux/amd64 ;;
         aarch64 | arm64) echo linux/arm64 ;;
         armv7l) echo linux/arm/v7 ;;
@@ -386,18 +440,29 @@ connect() {
 # The secret stays where it is: a .env is sent once, to a machine that has none.
 ship_files() {
     # shellcheck disable=SC2086  # one argument a file
-    tar -cf - $shipped | there "mkdir -p $directory && tar -xf - -C $directory"
-    if [ -f .env ] && ! there "test -f $directory/.env"; then
-        there "umask 077 && cat >$directory/.env" <.env
-        say "Sent .env to $host, which had none."
-    fi
+    COPYFILE_DISABLE=1 tar -cf - $shipped | there "mkdir -p $directory && tar -xf - -C $directory"
+    [ -f .env ] || return 0
+    status=0
+    there "test -f $directory/.env" || status=$?
+    case $status in
+        0) ;;
+        1)
+            check_secret
+            no_problems
+            there "cd $directory && umask 077 && cat >.env.new && mv .env.new .env" <.env
+            say "Sent .env to $host, which had none."
+            ;;
+        # A connection that fails must not look like a box without .env.
+        *) die "the connection to $host failed." ;;
+    esac
 }
 
 ship_images() {
     mine=$(docker image inspect --format '{{.Id}}' "tixgo-identity:$IMAGE_TAG" "tixgo-attendance:$IMAGE_TAG")
-    theirs=$(there "docker image inspect --format '{{.Id}}' tixgo-identity:$IMAGE_TAG tixgo-attendance:$IMAGE_TAG 2>/dev/null" || true)
+    theirs=$(there "docker image inspect --format '{{.Id}}' tixgo-identity:$IMAGE_TAG tixgo-attendance:$IMAGE_TAG 2>/dev/null" | tail -n 2 || true)
     [ "$mine" != "$theirs" ] || return 0
-    docker save "tixgo-identity:$IMAGE_TAG" "tixgo-attendance:$IMAGE_TAG" | gzip | there 'gunzip | docker load' >/dev/null
+    docker save "tixgo-identity:$IMAGE_TAG" "tixgo-attendance:$IMAGE_TAG" | gzip | there 'docker load' >/dev/null ||
+        die "the images did not reach $host: is there room? Whatever ran there still runs."
 }
 
 # Both machines say what they miss, at once.
@@ -436,6 +501,7 @@ while [ $# -gt 0 ]; do
         --status) command=status ;;
         --rollback) command=rollback ;;
         -*) usage_error "unknown option: $1" ;;
+        '') usage_error 'the name of the machine is empty' ;;
         *)
             [ -z "$host" ] || usage_error "one machine at a time, got $host and $1"
             host=$1

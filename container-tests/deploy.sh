@@ -5,7 +5,7 @@
 
 clean_up() {
     [ -z "${registry:-}" ] || kill "$registry"
-    [ -z "${prober:-}" ] || kill "$prober"
+    [ -z "${prober:-}" ] || kill "$prober" "$halves"
     stop_tixgo
 }
 fails docker container inspect tixgo-identity >/dev/null 2>&1 ||
@@ -32,9 +32,19 @@ new_version() { printf '# %s\n' "$1" >>Dockerfile; commit . "$1"; }
 break_with() { sed -i.whole "$1" Dockerfile; fails cmp -s Dockerfile Dockerfile.whole; }
 mend() { mv Dockerfile.whole Dockerfile; }
 
+# Clients whose request stops half way, as a phone's does in bad reception.
+half_requests() {
+    while sleep 1; do
+        for port in 18081 18082; do
+            (exec 5<>"/dev/tcp/127.0.0.1/$port" && printf 'POST /checkins HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{' >&5 && sleep 10) 2>/dev/null &
+        done
+    done
+}
 # Asks both services twenty times a second; `longest_silence` tells the worst gap between two answers in milliseconds.
 start_probe() {
     : >"$work/answers"
+    half_requests &
+    halves=$!
     while sleep 0.05; do
         if curl -q -sf --max-time 1 "$identity/health" "$attendance/health" >/dev/null; then date +%s%N >>"$work/answers"; fi
     done &
@@ -44,13 +54,24 @@ start_probe() {
 longest_silence() {
     answers=$(wc -l <"$work/answers")
     until_true 10 eval "[ \$(wc -l <'$work/answers') -gt $answers ]"
-    kill "$prober"
-    prober=
+    kill "$prober" "$halves"
+    prober='' halves=''
     awk 'NR > 1 && $1 - last > worst { worst = $1 - last } { last = $1 } END { printf "%d", worst / 1000000 }' "$work/answers"
 }
 
 docker compose -f docker-compose.prod.yml up --build --detach --wait --quiet-pull >"$output" 2>&1 || { cat "$output"; exit 1; }
 before=$(containers)
+
+# What was started by hand has no release yet, and .env may be another one than it was started with.
+cp .env good.env
+printf 'BCRYPT_COST=8\n' >>.env
+check 'after a start by hand, a setting that is wrong is refused' failed_deploy --no-build
+check 'by name' says 'BCRYPT_COST'
+check 'and nothing is exchanged' same "$(containers)" "$before"
+printf 'CORS_ALLOWED_ORIGINS="https://a\n' >>.env
+check 'so is a .env that cannot be read' failed_deploy --no-build
+check 'and nothing is exchanged' same "$(containers)" "$before"
+cp good.env .env
 
 break_with 's/^ENTRYPOINT \["\/attendance-service"\]/ENTRYPOINT ["\/attendance-service", "--no-such-flag"]/'
 start_probe
@@ -85,6 +106,17 @@ wait $deployer || status=$?
 check 'interrupted in the middle, it ends non-zero' test $status != 0
 check 'with the previous version' same "$(running_image attendance)" "$old"
 check 'that serves' serves
+
+set -m
+./deploy.sh >"$output" 2>&1 &
+deployer=$!
+set +m
+check 'another deploy is on its way' until_true 60 exchanged
+for _ in 1 2 3 4 5 6; do kill -INT -- "-$deployer" 2>/dev/null || break; sleep 0.5; done
+wait $deployer || true
+check 'however often it is interrupted, it says how it ends' contains "$(cat "$output")" 'The previous version serves again.'
+check 'with the previous version' same "$(running_image attendance)" "$old"
+check 'that serves' serves
 mend
 
 check 'a good version is deployed' deploy
@@ -106,10 +138,15 @@ commit . 'Another commit'
 check 'a commit that touches nothing that is built' deploy
 check 'exchanges nothing' same "$(containers)" "$before"
 
-new_version 'Another version'
-start_probe
-check 'the next version is deployed' deploy
-silence=$(longest_silence)
+# Whatever else a busy machine does counts too, so it may try three times.
+for try in 1 2 3; do
+    first=$(running_image identity)
+    new_version "Another version, $try"
+    start_probe
+    check 'the next version is deployed' deploy
+    silence=$(longest_silence)
+    [ "$silence" -gt 3000 ] || break
+done
 check "with at most 3 s of silence ($silence ms)" test "$silence" -le 3000
 check 'it is the next version' same "$(revision identity) $(revision attendance)" "$(git log -1 --format='%h %h')"
 second=$(running_image identity)
@@ -118,8 +155,14 @@ check 'and another image' test "$second" != "$first"
 check '--rollback goes back' deploy --rollback
 check 'to the version before' same "$(running_image identity)" "$first"
 check 'which serves' serves
-check '--rollback goes forward again' deploy --rollback
-check 'to the next version' same "$(running_image identity)" "$second"
+printf 'TOKEN_EXPIRE_MINUTES=60\n' >>.env
+check 'a setting that is changed after that' deploy --no-build
+check 'does not bring the other version back' same "$(running_image identity)" "$first"
+cp good.env .env
+check 'nor does a setting that is changed back' deploy --no-build
+check 'it is still the version before' same "$(running_image identity)" "$first"
+check 'the next version is deployed once more' deploy
+check 'and is the same as it was' same "$(running_image identity)" "$second"
 
 printf 'TOKEN_EXPIRE_MINUTES=30\n' >>.env
 check 'a changed setting is deployed' deploy
@@ -131,19 +174,27 @@ check 'a setting that is wrong is refused' failed_deploy
 check 'with the words of the service' says 'TOKEN_EXPIRE_MINUTES is "never"'
 check 'while what worked serves' serves
 
-sed -i.whole '/TOKEN/d' .env
+cp good.env .env
 printf 'IDENTITY_PORT=28081\nBIND_ADDRESS=127.0.0.1\n' >>.env
 check 'another port is deployed' deploy
 check 'and said' contains "$(cat "$output")" 'on ports 28081 and 18082'
 check '--rollback goes back to the old one' deploy --rollback
 check 'and says so' contains "$(cat "$output")" 'on ports 18081 and 18082'
 check 'where it serves' serves
-sed -i.whole '/_PORT/d;/BIND/d' .env
+cp good.env .env
 
 new_version 'A third version'
 check 'a third version is deployed' deploy
 check 'only images of two releases are kept' same \
     "$(docker image ls --quiet --filter 'reference=tixgo-identity:????????????' | sort -u | wc -l | tr -d ' ')" 2
+
+before=$(containers)
+for service in identity attendance; do
+    docker image rm "$(sed -n "s/^    image: \(tixgo-$service:.*\)/\1/p" .deploy/previous.yml)" >/dev/null
+done
+check 'going back to images that are gone is refused' failed_deploy --rollback
+check 'by name' says 'is gone'
+check 'and nothing is exchanged' same "$(containers)" "$before"
 
 if command -v docker-registry >/dev/null; then
     cat >"$work/registry.yml" <<END
