@@ -150,7 +150,7 @@ check_builder() {
         problem 'Docker Buildx is missing (docker buildx version): https://docs.docker.com/build/install-buildx/'
     memory=$(awk '$1 == "MemTotal:" { print int($2 / 1024) }' /proc/meminfo 2>/dev/null || true)
     [ -z "$memory" ] || [ "$memory" -ge 3000 ] ||
-        problem "this machine has $memory MB of memory, and building needs 3000: build on a laptop (./deploy.sh $(id -un)@$(hostname)), or set IMAGE_REGISTRY"
+        problem "this machine has $memory MB of memory, and building wants 3000: build on a laptop (./deploy.sh $(id -un)@$(hostname)), or set IMAGE_REGISTRY"
     [ -f Dockerfile ] || problem "$PWD holds no source to build from: --no-build starts the images that are here, IMAGE_REGISTRY pulls them"
 }
 
