@@ -34,13 +34,14 @@ RUN set -eu; \
 COPY Cargo.toml Cargo.lock ./
 COPY shared-http/Cargo.toml shared-http/
 COPY shared-auth/Cargo.toml shared-auth/
+COPY shared-store/Cargo.toml shared-store/
 COPY identity-service/Cargo.toml identity-service/
 COPY attendance-service/Cargo.toml attendance-service/
 COPY bench/bare-axum/Cargo.toml bench/bare-axum/
 RUN set -eu; \
-    for crate in shared-http shared-auth identity-service attendance-service bench/bare-axum; do \
-        mkdir "$crate/src"; \
-        touch "$crate/src/lib.rs"; \
+    for crate in shared-http shared-auth shared-store identity-service attendance-service bench/bare-axum; do \
+        mkdir "$crate/src" "$crate/tests"; \
+        touch "$crate/src/lib.rs" "$crate/tests/api_postgres.rs"; \
         echo 'fn main() {}' >"$crate/src/main.rs"; \
     done; \
     cargo build --release --locked --package identity-service --package attendance-service
@@ -48,7 +49,7 @@ RUN set -eu; \
 # Cargo compares times, and a checkout can be older than the empty crates.
 COPY . .
 RUN set -eu; \
-    find . -path ./target -prune -o -name '*.rs' -exec touch {} +; \
+    find . -path ./target -prune -o -type f -exec touch {} +; \
     cargo build --release --locked --package identity-service --package attendance-service; \
     mkdir -p /out/data; \
     cp target/*/release/identity-service target/*/release/attendance-service /out/

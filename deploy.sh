@@ -365,7 +365,7 @@ get_images() {
 
 # The last commit that changed what is built: another one must not make another image.
 revision() {
-    set -- Dockerfile Cargo.toml Cargo.lock '*/Cargo.toml' '*/src/*' '*/assets/*'
+    set -- Dockerfile Cargo.toml Cargo.lock '*/Cargo.toml' '*/src/*' '*/assets/*' '*/migrations/*'
     commit=$(git log -1 --format=%h -- "$@" 2>/dev/null || true)
     [ -z "$commit" ] || git diff --quiet HEAD -- "$@" || commit=$commit-dirty
     printf '%s' "${commit:-unknown}"

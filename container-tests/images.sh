@@ -54,8 +54,8 @@ printf 'FROM scratch\nCOPY . /\n' |
     docker buildx build --quiet --file - --output "type=tar,dest=$work/context.tar" "$clone" >/dev/null
 context=$(tar -tf "$work/context.tar")
 check 'the context has the source' contains "$context" identity-service/src/main.rs
-check 'the context has nothing but manifests, sources and their assets' \
-    same "$(grep -vE '/$|^Cargo\.lock$|(^|/)Cargo\.toml$|/(src|assets)/' <<<"$context")" ''
+check 'the context has nothing but manifests, sources, assets and migrations' \
+    same "$(grep -vE '/$|^Cargo\.lock$|(^|/)Cargo\.toml$|/(src|assets|migrations)/' <<<"$context")" ''
 check 'no .env, .git or secret reaches the build' fails grep -qa "$secret" "$work/context.tar"
 
 ### What was built
@@ -108,6 +108,6 @@ step=$(sed -n 's/^\(#[0-9]*\) \[build .* RUN .*for crate in .*/\1/p' "$log")
 check 'a change to our code leaves the layer of the dependencies alone' grep -qx "$step CACHED" "$log"
 compiled=$(sed -n 's/.* Compiling \([^ ]*\) v.*/\1/p' "$log" | sort -u)
 check 'a change to our code compiles our own crates, and no other' \
-    same "$compiled" "$(printf '%s\n' attendance-service identity-service shared-auth shared-http)"
+    same "$compiled" "$(printf '%s\n' attendance-service identity-service shared-auth shared-http shared-store)"
 unpack identity "$work/changed"
 check 'the changed binary is in the image' grep -qa "stopped $secret" "$work/changed/root/identity-service"

@@ -2,9 +2,12 @@
 
 use std::net::SocketAddr;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use shared_auth::{Secret, config::TokenArgs};
-use shared_http::config::{Command, ConfigError, HttpArgs, HttpConfig, Settings};
+use shared_http::config::{Command as HttpCommand, ConfigError, Environment, HttpArgs, HttpConfig, Settings};
+use shared_store::{Location, Maintenance, StoreArgs};
+
+use crate::store::sqlite;
 
 const DEFAULT_PORT: u16 = 18082;
 
@@ -21,9 +24,23 @@ pub struct Args {
     #[command(flatten)]
     token: TokenArgs,
 
+    #[command(flatten)]
+    store: StoreArgs,
+
     /// What to do instead of serving
     #[command(subcommand)]
     pub command: Option<Command>,
+}
+
+/// What the service does when it is not told to serve.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// What every service can do.
+    #[command(flatten)]
+    Http(HttpCommand),
+    /// What can be done to its file.
+    #[command(flatten)]
+    Maintenance(Maintenance),
 }
 
 /// The settings of the service, checked.
@@ -33,6 +50,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// Verifies the tokens.
     pub secret: Secret,
+    /// Keeps the check-ins.
+    pub location: Location,
     is_development_secret: bool,
 }
 
@@ -49,6 +68,17 @@ impl Args {
         settings.finish(address)
     }
 
+    /// Where the check-ins are kept.
+    ///
+    /// # Errors
+    ///
+    /// The setting that tells is wrong.
+    pub fn location(&self) -> Result<Location, ConfigError> {
+        let mut settings = Settings::default();
+        let location = self.store.check(&mut settings, sqlite::FILE_NAME);
+        settings.finish(location)
+    }
+
     /// Checks every setting.
     ///
     /// # Errors
@@ -58,7 +88,9 @@ impl Args {
         let mut settings = Settings::default();
         let http = self.http.check(&mut settings, DEFAULT_PORT);
         let secret = self.token.check(&mut settings, http.environment);
-        settings.finish(Config { http, secret, is_development_secret: self.token.is_development_secret() })
+        let location = self.store.check(&mut settings, sqlite::FILE_NAME);
+        let is_development_secret = self.token.is_development_secret();
+        settings.finish(Config { http, secret, location, is_development_secret })
     }
 }
 
@@ -66,7 +98,12 @@ impl Config {
     /// Says in the log what runs where.
     pub fn announce(&self, address: SocketAddr) {
         let environment = self.http.environment;
-        tracing::info!(%address, %environment, store = "memory", "attendance-service is ready");
+        tracing::info!(%address, %environment, store = %self.location, "attendance-service is ready");
+        if environment == Environment::Production && self.location == Location::Memory {
+            tracing::warn!(
+                "check-ins are kept in memory only: a restart forgets them; set DATABASE_URL to keep them"
+            );
+        }
         if self.is_development_secret {
             tracing::warn!(
                 "JWT_SECRET is the development secret, known to everybody; never use it in public"

@@ -10,10 +10,13 @@ use std::sync::Arc;
 use axum::{Router, extract::FromRef};
 use shared_auth::TokenVerifier;
 use shared_http::{middleware, pages};
+use shared_store::{Location, OpenError};
 
 use crate::{
     config::Config,
-    store::{CheckInStore, memory::MemoryCheckInStore},
+    store::{
+        CheckInStore, memory::MemoryCheckInStore, postgres::PostgresCheckInStore, sqlite::SqliteCheckInStore,
+    },
 };
 
 /// What the handlers share.
@@ -27,11 +30,17 @@ pub struct AppState {
 
 impl AppState {
     /// The state that `config` asks for.
-    pub fn new(config: &Config) -> Self {
-        Self {
-            check_ins: Arc::new(MemoryCheckInStore::default()),
-            verifier: Arc::new(TokenVerifier::new(&config.secret)),
-        }
+    ///
+    /// # Errors
+    ///
+    /// The place where check-ins are kept cannot be used.
+    pub async fn open(config: &Config) -> Result<Self, OpenError> {
+        let check_ins: Arc<dyn CheckInStore> = match &config.location {
+            Location::Memory => Arc::new(MemoryCheckInStore::default()),
+            Location::Sqlite(path) => Arc::new(SqliteCheckInStore::open(path).await?),
+            Location::Postgres(url) => Arc::new(PostgresCheckInStore::open(url).await?),
+        };
+        Ok(Self { check_ins, verifier: Arc::new(TokenVerifier::new(&config.secret)) })
     }
 }
 

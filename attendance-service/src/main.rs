@@ -4,15 +4,17 @@ use std::process::ExitCode;
 
 use attendance_service::{
     AppState, app,
-    config::{Args, Config},
+    config::{Args, Command, Config},
+    store::sqlite,
 };
 use clap::Parser;
 use shared_http::{
-    config::{Command, load_dotenv},
+    config::{Command as HttpCommand, load_dotenv},
     health,
     process::{self, Failure},
     server, telemetry,
 };
+use shared_store::maintenance;
 
 fn main() -> ExitCode {
     process::exit_code("attendance-service", run())
@@ -21,8 +23,11 @@ fn main() -> ExitCode {
 fn run() -> Result<(), Failure> {
     load_dotenv()?;
     let args = Args::parse();
-    match args.command {
-        Some(Command::Healthcheck) => process::block_on(check_health(&args)),
+    match &args.command {
+        Some(Command::Http(HttpCommand::Healthcheck)) => process::block_on(check_health(&args)),
+        Some(Command::Maintenance(maintenance)) => {
+            process::block_on(maintenance::run(maintenance, args.location()?, &sqlite::CONTENT))
+        }
         None => process::block_on(serve(&args.check()?)),
     }
 }
@@ -34,10 +39,11 @@ async fn check_health(args: &Args) -> Result<(), Failure> {
 async fn serve(config: &Config) -> Result<(), Failure> {
     telemetry::init(config.http.log_format, config.http.log_filter.clone());
     let shutdown = server::shutdown_signal()?;
+    let state = AppState::open(config).await.map_err(|error| Failure::Store(error.into()))?;
     let listener = process::listen(config.http.address).await?;
     config.announce(listener.local_addr()?);
 
-    let app = app(AppState::new(config), config)?;
+    let app = app(state, config)?;
     server::serve(listener, app, config.http.limits, shutdown).await;
     tracing::info!("stopped");
     Ok(())

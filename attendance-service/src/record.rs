@@ -40,6 +40,24 @@ impl ValidateLength<u64> for TicketId {
     }
 }
 
+/// Names one attempt to check in, so that a client that got no answer can ask again.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct IdempotencyKey(String);
+
+impl IdempotencyKey {
+    /// 1 to 128 visible ASCII characters.
+    pub fn new(text: &[u8]) -> Option<Self> {
+        let is_good = (1..=128).contains(&text.len()) && text.iter().all(u8::is_ascii_graphic);
+        if is_good { String::from_utf8(text.to_vec()).ok().map(Self) } else { None }
+    }
+}
+
+impl AsRef<str> for IdempotencyKey {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
 /// A moment, written as UTC with six digits and an explicit offset.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Timestamp(DateTime<Utc>);
@@ -48,6 +66,16 @@ impl Timestamp {
     /// This moment, by the clock of the machine.
     pub fn now() -> Self {
         Self(Utc::now())
+    }
+
+    /// Microseconds since 1970, as stores keep it.
+    pub fn micros(self) -> i64 {
+        self.0.timestamp_micros()
+    }
+
+    /// The moment that many microseconds after 1970, if there is one.
+    pub fn from_micros(micros: i64) -> Option<Self> {
+        DateTime::from_timestamp_micros(micros).map(Self)
     }
 }
 
@@ -66,6 +94,19 @@ pub struct Scan {
     pub ticket_id: TicketId,
     /// Who scans: the `sub` of the token.
     pub checked_in_by: String,
+    /// What the gate calls this attempt, if it calls it anything. Keys of different users are different.
+    pub idempotency_key: Option<IdempotencyKey>,
+}
+
+impl Scan {
+    /// Whether at most one of two scans can be accepted: the same ticket, or the same attempt.
+    pub fn competes(&self, other: &Self) -> bool {
+        let same_ticket = self.ticket_id == other.ticket_id && self.event_id == other.event_id;
+        let same_attempt = self.idempotency_key.is_some()
+            && self.idempotency_key == other.idempotency_key
+            && self.checked_in_by == other.checked_in_by;
+        same_ticket || same_attempt
+    }
 }
 
 /// A ticket that was checked in.
@@ -88,6 +129,7 @@ pub struct Record {
 }
 
 /// The JSON of a [`Record`] that lacks its moment: that is known only when the ticket is accepted.
+#[derive(Clone)]
 pub struct Draft {
     json: Vec<u8>,
     identity: usize,

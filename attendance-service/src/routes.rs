@@ -3,6 +3,8 @@
 mod attendance;
 mod check_in;
 mod health;
+mod ready;
+mod ticket;
 
 use axum::middleware::map_request;
 use shared_auth::openapi::BearerScheme;
@@ -38,7 +40,9 @@ pub(crate) fn api() -> OpenApiRouter<AppState> {
     let gzip = CompressionLayer::new().gzip(true).quality(CompressionLevel::Fastest);
     OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(health::health))
+        .routes(routes!(ready::ready))
         .routes(routes!(check_in::check_in))
+        .routes(routes!(ticket::ticket))
         .routes(
             routes!(attendance::attendance)
                 .layer(gzip)
@@ -48,6 +52,10 @@ pub(crate) fn api() -> OpenApiRouter<AppState> {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
-        Self::internal(error)
+        match error {
+            // The store logs an outage once, not once a request.
+            StoreError::Unavailable(_) => Self::StorageUnavailable,
+            StoreError::Internal(cause) => Self::Internal(cause),
+        }
     }
 }

@@ -1,36 +1,59 @@
 //! Where check-ins are kept. No HTTP in here: what an outcome means to a client stands in `routes`.
 
+mod answer;
 pub mod memory;
+pub mod postgres;
+pub mod sqlite;
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::stream::BoxStream;
 
-use crate::record::{EventId, Scan};
+use crate::record::{EventId, Scan, TicketId};
 
 /// The outcome of a scan.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum CheckIn {
     /// The ticket is in now: its [`Record`](crate::record::Record) as JSON.
     Accepted(Bytes),
+    /// It was in before, by this same attempt: the record that was made then.
+    Replayed(Bytes),
     /// It was in before.
     Duplicate,
+    /// The attempt has the idempotency key of another one, for another ticket.
+    KeyReused,
 }
 
 /// Who came to an event, at one moment.
-#[derive(Debug)]
 pub struct Attendance {
     /// How many.
     pub total: usize,
     /// Their [`Record`](crate::record::Record)s as JSON in order of acceptance, parted by commas and cut anywhere.
-    pub records: Vec<Bytes>,
+    pub records: Records,
     /// Differs whenever the records of one event differ, also from one life of the store to the next.
     pub version: String,
 }
 
-/// The store cannot answer.
-#[derive(Debug, thiserror::Error)]
-#[error("the check-in store failed: {0}")]
-pub struct StoreError(#[from] Box<dyn std::error::Error + Send + Sync>);
+/// The records of an event.
+pub enum Records {
+    /// At hand.
+    Ready(Vec<Bytes>),
+    /// On their way, no faster than somebody takes them.
+    Streamed(BoxStream<'static, Result<Bytes, StoreError>>),
+}
+
+/// Why a store cannot answer.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Its storage takes no writes just now. Whether this one was taken shows when it is asked again.
+    #[error("the storage is not available: {0}")]
+    Unavailable(Arc<str>),
+    /// Our fault.
+    #[error("the check-in store failed: {0}")]
+    Internal(Arc<dyn std::error::Error + Send + Sync>),
+}
 
 /// A place for check-ins.
 #[async_trait]
@@ -41,4 +64,10 @@ pub trait CheckInStore: Send + Sync {
 
     /// Who came to `event` until now; nobody to an event that nobody heard of.
     async fn attendance(&self, event: &EventId) -> Result<Attendance, StoreError>;
+
+    /// The [`Record`](crate::record::Record) of a ticket as JSON, if it was checked in.
+    async fn record(&self, event: &EventId, ticket: &TicketId) -> Result<Option<Bytes>, StoreError>;
+
+    /// Whether a ticket could be checked in now.
+    async fn ready(&self) -> Result<(), StoreError>;
 }

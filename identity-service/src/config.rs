@@ -2,11 +2,12 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use shared_auth::{Secret, config::TokenArgs};
-use shared_http::config::{Command, ConfigError, Environment, HttpArgs, HttpConfig, Settings};
+use shared_http::config::{Command as HttpCommand, ConfigError, Environment, HttpArgs, HttpConfig, Settings};
+use shared_store::{Location, Maintenance, StoreArgs};
 
-use crate::password::Cost;
+use crate::{password::Cost, store::sqlite};
 
 const DEFAULT_PORT: u16 = 18081;
 
@@ -26,6 +27,9 @@ pub struct Args {
     #[command(flatten)]
     token: TokenArgs,
 
+    #[command(flatten)]
+    store: StoreArgs,
+
     /// Minutes until a token expires, 1 to 525600 [default: 120]
     #[arg(long, env, value_name = "MINUTES")]
     token_expire_minutes: Option<String>,
@@ -43,6 +47,17 @@ pub struct Args {
     pub command: Option<Command>,
 }
 
+/// What the service does when it is not told to serve.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// What every service can do.
+    #[command(flatten)]
+    Http(HttpCommand),
+    /// What can be done to its file.
+    #[command(flatten)]
+    Maintenance(Maintenance),
+}
+
 /// The settings of the service, checked.
 #[derive(Debug)]
 pub struct Config {
@@ -56,6 +71,8 @@ pub struct Config {
     pub bcrypt_cost: Cost,
     /// Whether everybody may log in as `panitia1` and `admin1`.
     pub demo_users: bool,
+    /// Keeps the users.
+    pub location: Location,
     is_development_secret: bool,
 }
 
@@ -70,6 +87,17 @@ impl Args {
         let environment = self.http.environment(&mut settings);
         let address = self.http.address(&mut settings, environment, DEFAULT_PORT);
         settings.finish(address)
+    }
+
+    /// Where the users are kept.
+    ///
+    /// # Errors
+    ///
+    /// The setting that tells is wrong.
+    pub fn location(&self) -> Result<Location, ConfigError> {
+        let mut settings = Settings::default();
+        let location = self.store.check(&mut settings, sqlite::FILE_NAME);
+        settings.finish(location)
     }
 
     /// Checks every setting.
@@ -97,12 +125,14 @@ impl Args {
                 "false" | "0" => Some(false),
                 _ => None,
             });
+        let location = self.store.check(&mut settings, sqlite::FILE_NAME);
         settings.finish(Config {
             http,
             secret,
             token_lifetime: Duration::from_secs(minutes * 60),
             bcrypt_cost,
             demo_users,
+            location,
             is_development_secret: self.token.is_development_secret(),
         })
     }
@@ -113,7 +143,12 @@ impl Config {
     pub fn announce(&self, address: SocketAddr) {
         let environment = self.http.environment;
         let demo_users = if self.demo_users { "on" } else { "off" };
-        tracing::info!(%address, %environment, store = "memory", demo_users, "identity-service is ready");
+        tracing::info!(%address, %environment, store = %self.location, demo_users, "identity-service is ready");
+        if environment == Environment::Production && self.location == Location::Memory {
+            tracing::warn!(
+                "users are kept in memory only: a restart forgets them; set DATABASE_URL to keep them"
+            );
+        }
         if self.is_development_secret {
             tracing::warn!(
                 "JWT_SECRET is the development secret, known to everybody; never use it in public"

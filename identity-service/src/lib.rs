@@ -10,11 +10,12 @@ use std::sync::Arc;
 use axum::{Router, extract::FromRef};
 use shared_auth::{TokenIssuer, TokenVerifier};
 use shared_http::{middleware, pages};
+use shared_store::{Location, OpenError};
 
 use crate::{
     config::Config,
     password::Passwords,
-    store::{UserStore, memory::MemoryUserStore},
+    store::{UserStore, memory::MemoryUserStore, postgres::PostgresUserStore, sqlite::SqliteUserStore},
 };
 
 /// What the handlers share.
@@ -32,14 +33,23 @@ pub struct AppState {
 
 impl AppState {
     /// The state that `config` asks for.
-    pub fn new(config: &Config) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// The place where users are kept cannot be used.
+    pub async fn open(config: &Config) -> Result<Self, OpenError> {
         let demo_users = if config.demo_users { store::demo_users(config.bcrypt_cost) } else { vec![] };
-        Self {
-            users: Arc::new(MemoryUserStore::new(demo_users)),
+        let users: Arc<dyn UserStore> = match &config.location {
+            Location::Memory => Arc::new(MemoryUserStore::new(demo_users)),
+            Location::Sqlite(path) => Arc::new(SqliteUserStore::open(path, demo_users).await?),
+            Location::Postgres(url) => Arc::new(PostgresUserStore::open(url, demo_users).await?),
+        };
+        Ok(Self {
+            users,
             passwords: Arc::new(Passwords::new(config.bcrypt_cost)),
             issuer: Arc::new(TokenIssuer::new(&config.secret, config.token_lifetime)),
             verifier: Arc::new(TokenVerifier::new(&config.secret)),
-        }
+        })
     }
 }
 

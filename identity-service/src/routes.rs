@@ -3,6 +3,7 @@
 mod health;
 mod login;
 mod me;
+mod ready;
 mod register;
 
 use serde::Serialize;
@@ -35,6 +36,7 @@ struct Description;
 pub(crate) fn api() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(health::health))
+        .routes(routes!(ready::ready))
         .routes(routes!(register::register))
         .routes(routes!(login::login))
         .routes(routes!(me::me))
@@ -75,6 +77,10 @@ impl From<PasswordError> for ApiError {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
-        Self::internal(error)
+        match error {
+            // The store logs an outage once, not once a request.
+            StoreError::Unavailable(_) => Self::StorageUnavailable,
+            StoreError::Internal(cause) => Self::Internal(cause),
+        }
     }
 }

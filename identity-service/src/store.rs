@@ -1,6 +1,10 @@
 //! Where users are kept. No HTTP in here: what an outcome means to a client stands in `routes`.
 
 pub mod memory;
+pub mod postgres;
+pub mod sqlite;
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -46,10 +50,16 @@ pub enum Registration {
     Taken,
 }
 
-/// The store cannot answer.
-#[derive(Debug, thiserror::Error)]
-#[error("the user store failed: {0}")]
-pub struct StoreError(Box<dyn std::error::Error + Send + Sync>);
+/// Why a store cannot answer.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Its storage takes no writes just now. Whether this one was taken shows when it is asked again.
+    #[error("the storage is not available: {0}")]
+    Unavailable(Arc<str>),
+    /// Our fault.
+    #[error("the user store failed: {0}")]
+    Internal(Arc<dyn std::error::Error + Send + Sync>),
+}
 
 /// A place for users.
 #[async_trait]
@@ -59,6 +69,9 @@ pub trait UserStore: Send + Sync {
 
     /// Adds `user`, if nobody has the name: of all who ask at once one is accepted.
     async fn register(&self, user: User) -> Result<Registration, StoreError>;
+
+    /// Whether a user could be registered now.
+    async fn ready(&self) -> Result<(), StoreError>;
 }
 
 /// `panitia1` (committee) and `admin1` (admin). Their password `secret` is published, and so is its

@@ -106,9 +106,15 @@ async fn redoc_shows_every_operation() {
 
 /// Runs `test` in a browser of its own on a service of its own, and ends both, whatever became of it.
 async fn in_browser(test: impl AsyncFnOnce(&Page) + 'static) {
-    let args = ["identity-service", "--app-env=development", "--demo-users=true", "--bcrypt-cost=4"];
+    let args = [
+        "identity-service",
+        "--app-env=development",
+        "--demo-users=true",
+        "--bcrypt-cost=4",
+        "--database-url=memory:",
+    ];
     let config = Args::try_parse_from(args).expect("flags").check().expect("settings");
-    let app = app(AppState::new(&config), &config).expect("a router");
+    let app = app(AppState::open(&config).await.expect("a store"), &config).expect("a router");
     let server = Server::start(app, config.http.limits).await;
 
     let home = tempfile::tempdir().expect("a directory");

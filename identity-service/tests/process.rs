@@ -34,6 +34,7 @@ async fn every_mistake_in_the_settings_is_named_at_once_with_exit_status_78() {
         ("JWT_ALG", "RS256"),
         ("TOKEN_EXPIRE_MINUTES", "0"),
         ("BCRYPT_COST", "3"),
+        ("DATABASE_URL", "users.db"),
         ("DEMO_USERS", "maybe"),
         ("CORS_ALLOWED_ORIGINS", "gate.example.org"),
         ("LOG_FORMAT", "xml"),
@@ -51,6 +52,7 @@ async fn every_mistake_in_the_settings_is_named_at_once_with_exit_status_78() {
         r#"JWT_ALG is "RS256"; it may be HS256"#,
         r#"TOKEN_EXPIRE_MINUTES is "0"; it may be a whole number from 1 to 525600"#,
         r#"BCRYPT_COST is "3"; it may be a whole number from 4 to 15"#,
+        "DATABASE_URL may be memory:, sqlite:// and an absolute path",
         r#"DEMO_USERS is "maybe"; it may be true or false"#,
         r#"CORS_ALLOWED_ORIGINS is "gate.example.org"; it may be * or origins separated by commas"#,
         r#"LOG_FORMAT is "xml"; it may be text or json"#,
@@ -100,6 +102,40 @@ async fn production_logs_json_and_has_no_demo_users() {
     assert_eq!((status, body.as_str()), (400, r#"{"detail":"Username atau password salah"}"#));
     let (_, page) = fetch(address, "GET /", "", "").await;
     assert!(!page.contains("panitia1"));
+}
+
+#[tokio::test]
+async fn the_log_tells_where_users_are_kept_and_production_that_a_restart_forgets_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let there = directory.path().to_str().unwrap();
+    let file = format!("sqlite://{there}/users.db");
+    let rows = [
+        (("APP_ENV", "production"), "", "memory".to_owned(), true),
+        (("APP_ENV", "production"), "memory:", "memory".to_owned(), true),
+        (
+            ("APP_ENV", "production"),
+            &format!("sqlite://{there}"),
+            format!("sqlite {there}/identity.db"),
+            false,
+        ),
+        (("APP_ENV", "development"), &file, format!("sqlite {there}/users.db"), false),
+        (("APP_ENV", "development"), "", "memory".to_owned(), false),
+    ];
+    for (environment, url, store, forgets) in rows {
+        let variables = [
+            environment,
+            ("JWT_SECRET", STRONG),
+            ("DATABASE_URL", url),
+            ("HOST", "127.0.0.1"),
+            ("LOG_FORMAT", "json"),
+        ];
+        let process = Process::start(service(&variables)).await;
+        let ready: Value = serde_json::from_str(process.log().lines().last().unwrap()).unwrap();
+        assert_eq!(ready["store"], store);
+        fetch(process.address, "GET /health", "", "").await;
+        let log = process.log();
+        assert_eq!(log.contains("a restart forgets them; set DATABASE_URL"), forgets, "{log}");
+    }
 }
 
 #[tokio::test]
@@ -191,6 +227,7 @@ async fn help_names_every_variable_and_shows_no_secret() {
         "JWT_ALG",
         "TOKEN_EXPIRE_MINUTES",
         "BCRYPT_COST",
+        "DATABASE_URL",
         "DEMO_USERS",
         "CORS_ALLOWED_ORIGINS",
         "LOG_FORMAT",
@@ -269,9 +306,15 @@ async fn a_shutdown_does_not_outlast_its_grace_for_a_password_that_is_being_hash
 
 #[tokio::test]
 async fn no_log_at_any_level_holds_a_password_a_token_or_the_secret() {
+    let directory = tempfile::tempdir().unwrap();
     for format in ["text", "json"] {
-        let variables =
-            [("JWT_SECRET", STRONG), ("RUST_LOG", "trace"), ("LOG_FORMAT", format), ("BCRYPT_COST", "4")];
+        let variables = [
+            ("JWT_SECRET", STRONG),
+            ("RUST_LOG", "trace"),
+            ("LOG_FORMAT", format),
+            ("BCRYPT_COST", "4"),
+            ("DATABASE_URL", &format!("sqlite://{}/{format}.db", directory.path().display())),
+        ];
         let process = Process::start(service(&variables)).await;
         let address = process.address;
         let credentials = r#"{"username":"panitia7","password":"kata-sandi-rahasia"}"#;

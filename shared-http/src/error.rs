@@ -25,6 +25,8 @@ pub enum ApiError {
     Unauthorized(&'static str),
     /// 404: no such path.
     NotFound,
+    /// 404: the path is right, and what it names is not there.
+    Absent(&'static str),
     /// 405: the path is known, the method is not; the router adds `Allow`.
     MethodNotAllowed,
     /// 408: the client did not send its whole request in time.
@@ -33,12 +35,18 @@ pub enum ApiError {
     BodyTooLarge,
     /// 422: the body breaks the schema, in these places.
     Invalid(Vec<FieldError>),
+    /// 422: well-formed, and in conflict with what was asked before.
+    Conflicting(&'static str),
     /// 500: our fault. The cause is logged once, with the request's id, and never shown.
     Internal(Arc<dyn Error + Send + Sync>),
     /// 503 with `Retry-After`: no room just now.
     Busy,
     /// 503 with `Retry-After`: the answer was not ready in time.
     Overdue,
+    /// 503 with `Retry-After`: what was asked for cannot be kept just now, and nobody was told that it is.
+    StorageUnavailable,
+    /// 503 with `Retry-After`: not ready, for this reason.
+    NotReady(String),
 }
 
 /// The cause of a 500, carried from [`ApiError`] to the middleware, which alone logs it.
@@ -108,6 +116,7 @@ impl IntoResponse for ApiError {
                 (WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
             ),
             Self::NotFound => answer(StatusCode::NOT_FOUND, "Not Found"),
+            Self::Absent(detail) => answer(StatusCode::NOT_FOUND, detail),
             Self::MethodNotAllowed => answer(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"),
             Self::RequestTimeout => answer(
                 StatusCode::REQUEST_TIMEOUT,
@@ -119,6 +128,7 @@ impl IntoResponse for ApiError {
             Self::Invalid(detail) => {
                 (StatusCode::UNPROCESSABLE_ENTITY, Json(InvalidBody { detail })).into_response()
             }
+            Self::Conflicting(detail) => answer(StatusCode::UNPROCESSABLE_ENTITY, detail),
             Self::Internal(cause) => {
                 let mut response = answer(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error");
                 response.extensions_mut().insert(Cause(cause));
@@ -126,6 +136,8 @@ impl IntoResponse for ApiError {
             }
             Self::Busy => try_again("The service is busy. Please try again."),
             Self::Overdue => try_again("The service could not answer in time. Please try again."),
+            Self::StorageUnavailable => try_again("Penyimpanan tidak tersedia, coba lagi"),
+            Self::NotReady(reason) => try_again(reason),
         }
     }
 }
@@ -135,7 +147,7 @@ fn answer(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Response 
     (status, Json(ErrorBody { detail })).into_response()
 }
 
-fn try_again(detail: &'static str) -> Response {
+fn try_again(detail: impl Into<Cow<'static, str>>) -> Response {
     with_header(answer(StatusCode::SERVICE_UNAVAILABLE, detail), (RETRY_AFTER, RETRY_AFTER_SECONDS))
 }
 

@@ -1,28 +1,24 @@
 //! What a browser is shown: the landing page, Swagger UI, ReDoc and the OpenAPI document behind both.
 //! All of it comes from the binary, for a gate may have no internet.
 
-use std::{
-    borrow::Cow,
-    sync::{Arc, OnceLock},
-};
+use std::sync::{Arc, OnceLock};
 
-use aide::redoc::Redoc;
+use aide::{redoc::Redoc, swagger::Swagger};
 use axum::{
     Router,
-    extract::{Path, rejection::PathRejection},
     http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE},
-    response::{Html, IntoResponse, Response},
-    routing::get,
+    response::Html,
+    routing::{MethodRouter, get},
 };
 use bytes::Bytes;
 use utoipa::openapi::OpenApi;
-use utoipa_swagger_ui::Config;
 
-use crate::{ApiError, openapi};
+use crate::openapi;
 
 const LANDING: &str = include_str!("../assets/landing.html");
 const DOCS: &str = include_str!("../assets/docs.html");
 const REDOC: &str = include_str!("../assets/redoc.html");
+const SWAGGER_INITIALIZER: &str = include_str!("../assets/swagger-initializer.js");
 
 /// Nothing from elsewhere, and no script inside a page. ReDoc searches in a worker of its own making.
 const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
@@ -54,49 +50,42 @@ pub fn pages(about: &About, mut openapi: OpenApi) -> Result<Router, serde_json::
     };
     openapi::add_request_ids(&mut openapi);
     let document = Bytes::from(serde_json::to_vec(&openapi)?);
-    let config = Config::from("/openapi.json").try_it_out_enabled(true).persist_authorization(true);
-    let config = Arc::new(config);
-    let script = Arc::new(OnceLock::<Bytes>::new());
     Ok(Router::new()
         .route("/", fill(LANDING))
         .route("/openapi.json", get(async move || ([(CONTENT_TYPE, "application/json")], document)))
         .route("/docs", fill(DOCS))
-        .route(
-            "/docs/{file}",
-            get(async move |file: Result<Path<String>, PathRejection>| swagger_file(file, config)),
-        )
+        .route("/docs/swagger-ui.css", file("text/css", swagger_style))
+        .route("/docs/swagger-ui-bundle.js", file("text/javascript", swagger_script))
+        .route("/docs/swagger-initializer.js", file("text/javascript", || SWAGGER_INITIALIZER.into()))
         .route("/redoc", fill(REDOC))
-        .route(
-            "/redoc/redoc.standalone.js",
-            get(async move || {
-                // A megabyte that few ever ask for, shared by those who do.
-                ([(CONTENT_TYPE, "text/javascript")], script.get_or_init(redoc_script).clone())
-            }),
-        ))
+        .route("/redoc/redoc.standalone.js", file("text/javascript", redoc_script)))
 }
 
-fn swagger_file(
-    file: Result<Path<String>, PathRejection>,
-    config: Arc<Config<'static>>,
-) -> Result<Response, ApiError> {
-    let Path(file) = file.map_err(|_| ApiError::NotFound)?;
-    match utoipa_swagger_ui::serve(&file, config) {
-        Ok(Some(found)) => {
-            let bytes = match found.bytes {
-                Cow::Borrowed(bytes) => Bytes::from_static(bytes),
-                Cow::Owned(bytes) => bytes.into(),
-            };
-            Ok(([(CONTENT_TYPE, found.content_type)], bytes).into_response())
-        }
-        Ok(None) => Err(ApiError::NotFound),
-        Err(error) => Err(ApiError::internal(error.to_string())),
-    }
+/// A megabyte that few ever ask for, made once for those who do.
+fn file<S: Clone + Send + Sync + 'static>(
+    content_type: &'static str,
+    make: fn() -> Bytes,
+) -> MethodRouter<S> {
+    let made = Arc::new(OnceLock::<Bytes>::new());
+    get(async move || ([(CONTENT_TYPE, content_type)], made.get_or_init(make).clone()))
 }
 
-/// The script out of the page that aide has for it: as a file of its own it needs no exception from
-/// [`POLICY`]. Nothing, should aide's page ever look different; the browser test would tell.
+// The scripts and the style out of the pages that aide has for them: as files of their own they need no
+// exception from `POLICY`. Empty, should aide's pages ever look different; the browser test would tell.
+
 fn redoc_script() -> Bytes {
-    let page = Redoc::new("").html();
-    let script = page.split_once("<script>").and_then(|(_, rest)| rest.rsplit_once("Redoc.init("));
-    script.map_or_else(Bytes::new, |(script, _)| Bytes::copy_from_slice(script.as_bytes()))
+    between(&Redoc::new("").html(), "<script>", "Redoc.init(")
+}
+
+fn swagger_script() -> Bytes {
+    between(&Swagger::new("").html(), "<script>", "</script>\n<!--")
+}
+
+fn swagger_style() -> Bytes {
+    between(&Swagger::new("").html(), "<style>", "</style>")
+}
+
+fn between(page: &str, beginning: &str, end: &str) -> Bytes {
+    let part = page.split_once(beginning).and_then(|(_, rest)| rest.rsplit_once(end));
+    part.map_or_else(Bytes::new, |(part, _)| Bytes::copy_from_slice(part.as_bytes()))
 }

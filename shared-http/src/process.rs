@@ -1,6 +1,7 @@
 //! How a service begins and ends as a process.
 
 use std::{
+    error::Error,
     io::{self, Write},
     net::SocketAddr,
     process::ExitCode,
@@ -30,6 +31,12 @@ pub enum Failure {
     /// The system refused something basic.
     #[error("cannot start: {0}")]
     System(#[from] io::Error),
+    /// The data cannot be reached, or is not fit to be used.
+    #[error("cannot start: {0}")]
+    Store(Box<dyn Error + Send + Sync>),
+    /// Something an operator asked for cannot be done.
+    #[error("{0}")]
+    Maintenance(Box<dyn Error + Send + Sync>),
     /// The pages cannot be built.
     #[error("cannot describe the service: {0}")]
     Pages(#[from] serde_json::Error),

@@ -15,6 +15,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 use headers::{HeaderMapExt, IfNoneMatch};
 use http_body::{Frame, SizeHint};
 use serde::Serialize;
@@ -25,6 +26,7 @@ use utoipa::ToSchema;
 use crate::{
     AppState,
     record::{EventId, Record},
+    store::Records,
 };
 
 /// Who came to an event.
@@ -88,10 +90,17 @@ pub(super) async fn attendance(
         return Ok((StatusCode::NOT_MODIFIED, headers).into_response());
     }
     let beginning = beginning(&event_id, attendance.total).map_err(ApiError::internal)?;
-    let pieces =
-        [Bytes::from(beginning)].into_iter().chain(attendance.records).chain([Bytes::from_static(b"]}")]);
+    let (beginning, end) = ([Bytes::from(beginning)], [Bytes::from_static(b"]}")]);
+    let body = match attendance.records {
+        Records::Ready(records) => {
+            Body::new(Pieces(beginning.into_iter().chain(records).chain(end).collect()))
+        }
+        Records::Streamed(records) => {
+            Body::from_stream(stream::iter(beginning.map(Ok)).chain(records).chain(stream::iter(end.map(Ok))))
+        }
+    };
     let headers = [(CONTENT_TYPE, "application/json".to_owned()), (ETAG, tag)];
-    Ok((headers, Body::new(Pieces(pieces.collect()))).into_response())
+    Ok((headers, body).into_response())
 }
 
 /// For the layer that compresses: it answers 406 to a client that refuses whatever there is, but sending

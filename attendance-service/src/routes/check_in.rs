@@ -1,13 +1,14 @@
 use axum::{
     extract::State,
-    http::header::CONTENT_TYPE,
+    http::{HeaderMap, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
 };
 use serde::Deserialize;
+use serde_json::json;
 use shared_auth::{AuthUser, openapi::Unauthorized};
 use shared_http::{
     ApiError, ValidJson,
-    error::ErrorBody,
+    error::{ErrorBody, FieldError, Location},
     json::{Field, Schema, no_nul},
     openapi::{AnyRoute, JsonBody},
 };
@@ -16,7 +17,7 @@ use validator::Validate;
 
 use crate::{
     AppState,
-    record::{EventId, Record, Scan, TicketId},
+    record::{EventId, IdempotencyKey, Record, Scan, TicketId},
     store::CheckIn,
 };
 
@@ -54,9 +55,20 @@ struct CheckedIn {
     path = "/checkins",
     tag = "gate",
     security(("bearer" = [])),
+    params((
+        "Idempotency-Key" = Option<String>,
+        Header,
+        description = "1 to 128 visible ASCII characters that name this attempt. Asked again with the same key, the \
+                       service gives the same answer instead of refusing the ticket."
+    )),
     request_body = CheckInRequest,
     responses(
-        (status = 200, description = "The ticket is in.", body = CheckedIn),
+        (
+            status = 200,
+            description = "The ticket is in.",
+            body = CheckedIn,
+            headers(("Idempotency-Replayed" = Option<String>, description = "`true`: it was in before, by this attempt."))
+        ),
         (
             status = 400,
             description = "The ticket was checked in to that event before, or the body is not UTF-8.",
@@ -71,15 +83,40 @@ struct CheckedIn {
 pub(super) async fn check_in(
     State(state): State<AppState>,
     AuthUser(claims): AuthUser,
+    headers: HeaderMap,
     ValidJson(request): ValidJson<CheckInRequest>,
 ) -> Result<Response, ApiError> {
     let CheckInRequest { event_id, ticket_id } = request;
-    let scan = Scan { event_id, ticket_id, checked_in_by: claims.sub.clone() };
+    let idempotency_key = idempotency_key(&headers)?;
+    let scan = Scan { event_id, ticket_id, checked_in_by: claims.sub.clone(), idempotency_key };
     match state.check_ins.check_in(scan).await? {
-        CheckIn::Accepted(record) => {
-            let body = [br#"{"status":"checked_in","record":"#, &record[..], b"}"].concat();
-            Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
+        CheckIn::Accepted(record) => Ok(checked_in(&record)),
+        CheckIn::Replayed(record) => {
+            Ok(([("idempotency-replayed", "true")], checked_in(&record)).into_response())
         }
         CheckIn::Duplicate => Err(ApiError::BadRequest("Ticket sudah pernah check-in".into())),
+        CheckIn::KeyReused => Err(ApiError::Conflicting("Idempotency-Key sudah dipakai untuk ticket lain")),
     }
 }
+
+fn checked_in(record: &[u8]) -> Response {
+    let body = [br#"{"status":"checked_in","record":"#, record, b"}"].concat();
+    ([(CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, ApiError> {
+    let mut values = headers.get_all("idempotency-key").iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let key = IdempotencyKey::new(value.as_bytes()).filter(|_| values.next().is_none());
+    key.map(Some).ok_or_else(|| {
+        ApiError::Invalid(vec![FieldError {
+            kind: "string_pattern_mismatch",
+            loc: vec![Location::Name("header"), Location::Name("idempotency-key")],
+            msg: format!("String should match pattern '{KEY_PATTERN}'"),
+            input: String::from_utf8_lossy(value.as_bytes()).into(),
+            ctx: Some(json!({ "pattern": KEY_PATTERN })),
+        }])
+    })
+}
+
+const KEY_PATTERN: &str = "^[!-~]{1,128}$";

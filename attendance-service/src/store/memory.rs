@@ -3,7 +3,8 @@
 //! Every event is a log of its records, already written as JSON, in chunks. A full chunk never
 //! changes again, so a reader shares the chunks and copies the last one: it holds the lock for
 //! microseconds, however slowly its client reads. An index of 12 bytes a ticket finds duplicates;
-//! the ticket ids themselves stand in the log only.
+//! the ticket ids themselves stand in the log only. Idempotency keys are kept as fingerprints that
+//! lead to a record.
 
 use std::{
     collections::HashMap,
@@ -16,9 +17,11 @@ use bytes::Bytes;
 use foldhash::fast::RandomState as FastState;
 use hashbrown::HashTable;
 use parking_lot::{Mutex, RwLock};
+use serde::de::IgnoredAny;
+use sha2::{Digest, Sha256};
 
-use super::{Attendance, CheckIn, CheckInStore, StoreError};
-use crate::record::{Draft, EventId, Scan, Timestamp};
+use super::{Attendance, CheckIn, CheckInStore, Records, StoreError};
+use crate::record::{Draft, EventId, IdempotencyKey, Scan, TicketId, Timestamp};
 
 /// A chunk is full once it holds this many bytes.
 const CHUNK: usize = 256 * 1024;
@@ -26,15 +29,31 @@ const CHUNK: usize = 256 * 1024;
 /// The default store.
 pub struct MemoryCheckInStore {
     events: RwLock<HashMap<EventId, Arc<Mutex<Event>>, FastState>>,
+    /// Who checked what in under which key. Held while a scan with a key is decided.
+    keys: Mutex<HashMap<Fingerprint, KeyUse, FastState>>,
     /// Seeded anew in every process, so that nobody can choose ids that collide.
     hasher: FastState,
     /// Tells this life of the store from every other.
     life: u64,
 }
 
+/// A user and an idempotency key, too long to collide.
+type Fingerprint = [u8; 16];
+
+/// The record that was made under a key.
+struct KeyUse {
+    event: Arc<Mutex<Event>>,
+    place: Place,
+}
+
 impl Default for MemoryCheckInStore {
     fn default() -> Self {
-        Self { events: RwLock::default(), hasher: FastState::default(), life: RandomState::new().hash_one(0) }
+        Self {
+            events: RwLock::default(),
+            keys: Mutex::default(),
+            hasher: FastState::default(),
+            life: RandomState::new().hash_one(0),
+        }
     }
 }
 
@@ -45,22 +64,124 @@ impl MemoryCheckInStore {
         }
         self.events.write().entry(id.clone()).or_default().clone()
     }
+
+    fn hash(&self, ticket: &TicketId) -> u32 {
+        self.hasher.hash_one(ticket) as u32
+    }
+
+    /// What is known of a scan without writing: nothing, if its ticket can be checked in.
+    pub(super) fn known(&self, scan: &Scan) -> Result<Option<CheckIn>, StoreError> {
+        let hash = self.hash(&scan.ticket_id);
+        let draft = draft(scan)?;
+        let fingerprint = scan.idempotency_key.as_ref().map(|key| fingerprint(&scan.checked_in_by, key));
+        // Held until the ticket is looked for, or its record could come between.
+        let keys = fingerprint.as_ref().map(|fingerprint| (self.keys.lock(), fingerprint));
+        if let Some(used) = keys.as_ref().and_then(|(keys, fingerprint)| keys.get(*fingerprint)) {
+            return Ok(Some(used.judge(&draft)));
+        }
+        let event = self.events.read().get(&scan.event_id).cloned();
+        let found = event.and_then(|event| event.lock().find(hash, draft.identity()));
+        Ok(found.map(|_| CheckIn::Duplicate))
+    }
+
+    /// The moment of whatever is accepted to `event` next: now, but never before the last one.
+    pub(super) fn moment(&self, event: &EventId, now: Timestamp) -> Timestamp {
+        self.events
+            .read()
+            .get(event)
+            .and_then(|event| event.lock().latest)
+            .map_or(now, |latest| latest.max(now))
+    }
+
+    /// Takes over a record that is stored elsewhere, whose ticket is not here yet.
+    pub(super) fn insert(&self, scan: &Scan, at: Timestamp) -> Result<Bytes, StoreError> {
+        let hash = self.hash(&scan.ticket_id);
+        let draft = draft(scan)?;
+        let event = self.event(&scan.event_id);
+        let Some(key) = &scan.idempotency_key else {
+            return Ok(event.lock().accept(hash, draft, at).0);
+        };
+        let fingerprint = fingerprint(&scan.checked_in_by, key);
+        let mut keys = self.keys.lock();
+        let (record, place) = event.lock().accept(hash, draft, at);
+        keys.insert(fingerprint, KeyUse { event, place });
+        Ok(record)
+    }
+}
+
+fn draft(scan: &Scan) -> Result<Draft, StoreError> {
+    Draft::new(scan).map_err(|error| StoreError::Internal(Arc::new(error)))
+}
+
+fn fingerprint(user: &str, key: &IdempotencyKey) -> Fingerprint {
+    let digest = Sha256::new().chain_update((user.len() as u64).to_le_bytes()).chain_update(user);
+    let digest = digest.chain_update(key.as_ref()).finalize();
+    std::array::from_fn(|index| digest[index])
+}
+
+impl KeyUse {
+    /// What a scan with this key is, that would make the record `draft`.
+    fn judge(&self, draft: &Draft) -> CheckIn {
+        let event = self.event.lock();
+        if event.at(self.place).starts_with(draft.identity()) {
+            CheckIn::Replayed(event.record(self.place))
+        } else {
+            CheckIn::KeyReused
+        }
+    }
 }
 
 #[async_trait]
 impl CheckInStore for MemoryCheckInStore {
     async fn check_in(&self, scan: Scan) -> Result<CheckIn, StoreError> {
-        let hash = self.hasher.hash_one(&scan.ticket_id) as u32;
-        let draft = Draft::new(&scan).map_err(|error| StoreError(error.into()))?;
+        let hash = self.hash(&scan.ticket_id);
+        let draft = draft(&scan)?;
         let event = self.event(&scan.event_id);
-        Ok(event.lock().check_in(hash, draft))
+        let Some(key) = &scan.idempotency_key else {
+            return Ok(match event.lock().check_in(hash, draft) {
+                Some((record, _)) => CheckIn::Accepted(record),
+                None => CheckIn::Duplicate,
+            });
+        };
+
+        let fingerprint = fingerprint(&scan.checked_in_by, key);
+        let mut keys = self.keys.lock();
+        if let Some(used) = keys.get(&fingerprint) {
+            return Ok(used.judge(&draft));
+        }
+        let Some((record, place)) = event.lock().check_in(hash, draft) else {
+            return Ok(CheckIn::Duplicate);
+        };
+        keys.insert(fingerprint, KeyUse { event, place });
+        Ok(CheckIn::Accepted(record))
     }
 
     async fn attendance(&self, event: &EventId) -> Result<Attendance, StoreError> {
         let event = self.events.read().get(event).cloned();
         let Snapshot { total, full, last } = event.map(|event| event.lock().snapshot()).unwrap_or_default();
         let records = full.iter().cloned().chain([last]).collect();
-        Ok(Attendance { total, records, version: format!("{:016x}-{total}", self.life) })
+        Ok(Attendance {
+            total,
+            records: Records::Ready(records),
+            version: format!("{:016x}-{total}", self.life),
+        })
+    }
+
+    async fn record(&self, event: &EventId, ticket: &TicketId) -> Result<Option<Bytes>, StoreError> {
+        let nobody = Scan {
+            event_id: event.clone(),
+            ticket_id: ticket.clone(),
+            checked_in_by: String::new(),
+            idempotency_key: None,
+        };
+        let draft = draft(&nobody)?;
+        let Some(event) = self.events.read().get(event).cloned() else { return Ok(None) };
+        let event = event.lock();
+        Ok(event.find(self.hash(ticket), draft.identity()).map(|place| event.record(place)))
+    }
+
+    async fn ready(&self) -> Result<(), StoreError> {
+        Ok(())
     }
 }
 
@@ -74,6 +195,7 @@ struct Event {
 }
 
 /// Where the record of a ticket stands.
+#[derive(Clone, Copy)]
 struct Place {
     /// A part of the ticket's hash: most other tickets are told apart without looking at their records.
     hash: u32,
@@ -90,22 +212,41 @@ struct Snapshot {
 }
 
 impl Event {
-    fn check_in(&mut self, hash: u32, draft: Draft) -> CheckIn {
-        let is_same = |place: &Place| {
-            let chunk = self.full.get(place.chunk as usize).map_or(self.last.as_slice(), |chunk| chunk);
-            place.hash == hash && chunk[place.offset as usize..].starts_with(draft.identity())
-        };
-        if self.tickets.find(spread(hash), is_same).is_some() {
-            return CheckIn::Duplicate;
+    /// Accepts a ticket, if it is not in yet.
+    fn check_in(&mut self, hash: u32, draft: Draft) -> Option<(Bytes, Place)> {
+        if self.find(hash, draft.identity()).is_some() {
+            return None;
         }
-
         let now = Timestamp::now();
         let now = self.latest.map_or(now, |latest| latest.max(now));
-        self.latest = Some(now);
-        let record = draft.accepted(now);
+        Some(self.accept(hash, draft, now))
+    }
+
+    fn accept(&mut self, hash: u32, draft: Draft, at: Timestamp) -> (Bytes, Place) {
+        self.latest = Some(at);
+        let record = draft.accepted(at);
         let place = self.append(hash, &record);
         self.tickets.insert_unique(spread(hash), place, |place| spread(place.hash));
-        CheckIn::Accepted(record)
+        (record, place)
+    }
+
+    fn find(&self, hash: u32, identity: &[u8]) -> Option<Place> {
+        let is_same = |place: &Place| place.hash == hash && self.at(*place).starts_with(identity);
+        self.tickets.find(spread(hash), is_same).copied()
+    }
+
+    /// The log from where a record begins.
+    fn at(&self, place: Place) -> &[u8] {
+        let chunk = self.full.get(place.chunk as usize).map_or(self.last.as_slice(), |chunk| chunk);
+        &chunk[place.offset as usize..]
+    }
+
+    /// A record by itself.
+    fn record(&self, place: Place) -> Bytes {
+        let log = self.at(place);
+        let mut values = serde_json::Deserializer::from_slice(log).into_iter::<IgnoredAny>();
+        values.next();
+        Bytes::copy_from_slice(&log[..values.byte_offset()])
     }
 
     fn append(&mut self, hash: u32, json: &[u8]) -> Place {
@@ -148,12 +289,18 @@ mod tests {
             event_id: EventId(event.to_owned()),
             ticket_id: TicketId(ticket.to_owned()),
             checked_in_by: "panitia1".to_owned(),
+            idempotency_key: None,
         }
+    }
+
+    fn json(attendance: &Attendance) -> Vec<u8> {
+        let Records::Ready(records) = &attendance.records else { panic!("memory has everything at hand") };
+        records.concat()
     }
 
     async fn records(store: &MemoryCheckInStore, event: &str) -> Vec<Value> {
         let attendance = store.attendance(&EventId(event.to_owned())).await.unwrap();
-        let json = [&b"["[..], &attendance.records.concat(), b"]"].concat();
+        let json = [&b"["[..], &json(&attendance), b"]"].concat();
         let records: Vec<Value> = serde_json::from_slice(&json).unwrap();
         assert_eq!(records.len(), attendance.total);
         records
@@ -212,11 +359,11 @@ mod tests {
         let store = MemoryCheckInStore::default();
         accepts(&store, "e", "first").await;
         let before = store.attendance(&EventId("e".to_owned())).await.unwrap();
-        let bytes = before.records.concat();
+        let bytes = json(&before);
         for number in 0..2000 {
             accepts(&store, "e", &number.to_string()).await;
         }
-        assert_eq!(before.records.concat(), bytes);
+        assert_eq!(json(&before), bytes);
         let after = store.attendance(&EventId("e".to_owned())).await.unwrap();
         assert_eq!(after.total, 2001);
         assert_ne!(after.version, before.version);
@@ -233,5 +380,24 @@ mod tests {
         let accepted = scans.join_all().await.into_iter().filter(|accepted| *accepted).count();
         assert_eq!(accepted, 1000);
         assert_eq!(records(&store, "e").await.len(), 1000);
+    }
+
+    #[test]
+    fn a_record_and_its_key_are_known_at_the_same_moment() {
+        let store = MemoryCheckInStore::default();
+        let scans: Vec<_> = (0..20_000)
+            .map(|number: usize| Scan {
+                idempotency_key: IdempotencyKey::new(number.to_string().as_bytes()),
+                ..scan("e", &number.to_string())
+            })
+            .collect();
+        std::thread::scope(|threads| {
+            threads
+                .spawn(|| scans.iter().for_each(|scan| drop(store.insert(scan, Timestamp::now()).unwrap())));
+            for scan in &scans {
+                let known = std::iter::repeat_with(|| store.known(scan).unwrap()).find_map(|known| known);
+                assert!(matches!(known, Some(CheckIn::Replayed(_))), "{scan:?}: {known:?}");
+            }
+        });
     }
 }

@@ -30,7 +30,7 @@ async fn fill(app: &Router, event: &str, count: usize) -> Vec<Value> {
 
 #[tokio::test]
 async fn the_list_has_every_record_of_the_event_oldest_first() {
-    let app = app();
+    let app = app().await;
     let (mut here, mut there) = (Vec::new(), Vec::new());
     // In no order of the alphabet.
     for ticket in ["T9", "T10", "b", "a", "🎫", "\"", "Z"] {
@@ -47,7 +47,7 @@ async fn the_list_has_every_record_of_the_event_oldest_first() {
 
 #[tokio::test]
 async fn a_list_of_many_thousand_bytes_is_whole_and_in_order() {
-    let app = app();
+    let app = app().await;
     let mut records = Vec::new();
     for number in 0..400 {
         let ticket = format!("{number} {}", "🎫".repeat(number % 250));
@@ -64,7 +64,7 @@ async fn a_list_of_many_thousand_bytes_is_whole_and_in_order() {
 
 #[tokio::test]
 async fn an_event_that_nobody_checked_in_to_has_no_records() {
-    let app = app();
+    let app = app().await;
     assert_eq!(check_in(&app, "evt1", "T1").await.status, 200);
     for event in ["evt2", "Evt1", "evt1 ", "evt", "\0", "nobody \"here\""] {
         let answer = attendance(&app, event).await;
@@ -111,7 +111,7 @@ async fn an_event_in_a_path_is_decoded_once() {
         (long.as_str(), long.as_str()),
     ];
     for (segment, event) in rows {
-        let app = app();
+        let app = app().await;
         let record = record(&check_in(&app, event, "T1").await);
         assert_eq!(record["event_id"], event);
         let path = format!("/attendance/{segment}");
@@ -122,7 +122,7 @@ async fn an_event_in_a_path_is_decoded_once() {
 
 #[tokio::test]
 async fn ids_of_ten_thousand_characters_are_kept_whole() {
-    let app = app();
+    let app = app().await;
     // A URI has room for 64 KiB, and every byte of these takes three.
     for event in ["é".repeat(10_000), "🎫".repeat(5_000), "/".repeat(10_000), "%2F".repeat(3_333)] {
         let records = [record(&check_in(&app, &event, &"t".repeat(10_000)).await)];
@@ -134,7 +134,7 @@ async fn ids_of_ten_thousand_characters_are_kept_whole() {
 
 #[tokio::test]
 async fn a_path_that_is_no_text_is_refused() {
-    let app = app();
+    let app = app().await;
     for segment in ["%ff", "%E6%9C", "%ED%A0%80", "a%C0%AF"] {
         let path = format!("/attendance/{segment}");
         let answer = get(&app, &path).bearer(&token(&claims())).send().await;
@@ -145,7 +145,7 @@ async fn a_path_that_is_no_text_is_refused() {
 
 #[tokio::test]
 async fn a_query_is_ignored() {
-    let app = app();
+    let app = app().await;
     let records = fill(&app, "evt1", 2).await;
     let answer = get(&app, "/attendance/evt1?event_id=x&limit=1&%zz").bearer(&token(&claims())).send().await;
     assert_eq!(answer.text(), (200, list("evt1", &records).as_str()));
@@ -153,7 +153,7 @@ async fn a_query_is_ignored() {
 
 #[tokio::test]
 async fn a_list_that_has_not_changed_is_not_sent_again() {
-    let app = app();
+    let app = app().await;
     let mut tags = Vec::new();
     for number in 0..3 {
         let fresh = attendance(&app, "evt1").await;
@@ -179,14 +179,14 @@ async fn a_list_that_has_not_changed_is_not_sent_again() {
         assert_eq!(check_in(&app, "evt2", &format!("T{number}")).await.status, 200);
     }
     // A service that has forgotten everything must not find its new list unchanged.
-    let restarted = crate::app();
+    let restarted = crate::app().await;
     fill(&restarted, "evt1", 2).await;
     assert_eq!(with(&restarted, "evt1", IF_NONE_MATCH, &tags[2]).await.status, 200);
 }
 
 #[tokio::test]
 async fn a_known_tag_is_no_ticket_in() {
-    let app = app();
+    let app = app().await;
     let tag = attendance(&app, "evt1").await.header(ETAG).to_owned();
     for known in [tag.as_str(), "*"] {
         let answer = get(&app, "/attendance/evt1").header(IF_NONE_MATCH, known).send().await;
@@ -196,7 +196,7 @@ async fn a_known_tag_is_no_ticket_in() {
 
 #[tokio::test]
 async fn the_list_is_compressed_for_those_who_accept_it() {
-    let app = app();
+    let app = app().await;
     let records = fill(&app, "evt1", 50).await;
     let expected = list("evt1", &records);
     for accept in ["gzip", "gzip, deflate, br", "deflate, gzip;q=0.5"] {
@@ -224,7 +224,7 @@ async fn the_list_is_compressed_for_those_who_accept_it() {
 
 #[tokio::test]
 async fn head_tells_of_the_list_without_sending_it() {
-    let app = app();
+    let app = app().await;
     let token = token(&claims());
     for count in [0, 3] {
         fill(&app, &format!("evt{count}"), count).await;
@@ -253,7 +253,7 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let (record, answer) = runtime.block_on(async {
-            let app = app();
+            let app = app().await;
             (record(&check_in(&app, &event, &ticket).await), attendance(&app, &event).await)
         });
         prop_assert_eq!((&record["event_id"], &record["ticket_id"]), (&event.as_str().into(), &ticket.as_str().into()));
@@ -264,7 +264,7 @@ proptest! {
 
 #[tokio::test]
 async fn a_client_that_refuses_encodings_gets_the_list_as_it_is() {
-    let app = app();
+    let app = app().await;
     let records = fill(&app, "evt1", 20).await;
     for refused in ["identity;q=0", "*;q=0", "gzip;q=0", "gzip;q=0, identity; q=0.000", "br, *; q=0"] {
         let answer = with(&app, "evt1", ACCEPT_ENCODING, refused).await;
@@ -277,7 +277,7 @@ async fn a_client_that_refuses_encodings_gets_the_list_as_it_is() {
 
 #[tokio::test]
 async fn what_has_not_changed_varies_by_encoding_too() {
-    let app = app();
+    let app = app().await;
     let answer = with(&app, "evt1", IF_NONE_MATCH, "*").await;
     assert_eq!((answer.status.as_u16(), answer.header(VARY)), (304, "accept-encoding"));
 }

@@ -11,7 +11,7 @@ use crate::{
 
 #[tokio::test]
 async fn a_scan_answers_the_record_byte_for_byte() {
-    let answer = check_in(&app(), "evt1", "TICKET123").await;
+    let answer = check_in(&app().await, "evt1", "TICKET123").await;
     let record = record(&answer);
     let at = record["checked_in_at"].as_str().expect("text");
     let body = format!(
@@ -23,7 +23,7 @@ async fn a_scan_answers_the_record_byte_for_byte() {
 
 #[tokio::test]
 async fn a_second_scan_of_the_same_ticket_is_refused() {
-    let app = app();
+    let app = app().await;
     let first = record(&check_in(&app, "evt1", "TICKET123").await);
     for _ in 0..3 {
         let answer = check_in(&app, "evt1", "TICKET123").await;
@@ -42,7 +42,7 @@ async fn a_second_scan_of_the_same_ticket_is_refused() {
 
 #[tokio::test]
 async fn tickets_and_events_are_told_apart_character_by_character() {
-    let app = app();
+    let app = app().await;
     let scans = [
         ("evt1", "T1"),
         ("evt2", "T1"),
@@ -71,7 +71,7 @@ async fn tickets_and_events_are_told_apart_character_by_character() {
 
 #[tokio::test]
 async fn whoever_the_token_names_has_checked_in() {
-    let app = app();
+    let app = app().await;
     for (number, (sub, role)) in [
         ("panitia1", "committee"),
         ("admin1", "admin"),
@@ -93,7 +93,7 @@ async fn whoever_the_token_names_has_checked_in() {
 
 #[tokio::test]
 async fn the_moment_is_utc_with_six_digits_and_an_offset() {
-    let app = app();
+    let app = app().await;
     for number in 0..100 {
         let before = Utc::now();
         let record = record(&check_in(&app, "evt1", &format!("T{number}")).await);
@@ -112,7 +112,7 @@ async fn the_moment_is_utc_with_six_digits_and_an_offset() {
 
 #[tokio::test]
 async fn extra_fields_and_query_parameters_are_ignored() {
-    let app = app();
+    let app = app().await;
     let body = r#"{"status":5,"ticket_id":"T1","record":null,"event_id":"evt1","checked_in_at":"never"}"#;
     let answer = post(&app, "/checkins?event_id=other&ticket_id=&%zz").bearer(&token(&claims()));
     let answer = answer.header(CONTENT_TYPE, "application/json").body(body).send().await;
@@ -123,7 +123,7 @@ async fn extra_fields_and_query_parameters_are_ignored() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_500_scans_of_one_ticket_at_once_one_gets_in() {
-    let app = app();
+    let app = app().await;
     let scans: Vec<_> = (0..500)
         .map(|_| {
             let app = app.clone();
@@ -144,7 +144,7 @@ async fn of_500_scans_of_one_ticket_at_once_one_gets_in() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn scans_of_different_tickets_at_once_all_get_in_and_none_is_lost() {
-    let app = app();
+    let app = app().await;
     let scans: Vec<_> = (0..500)
         .map(|number| {
             let app = app.clone();

@@ -28,7 +28,7 @@ use crate::{
 
 #[tokio::test]
 async fn an_unknown_path_is_not_found_with_any_method_and_any_token() {
-    let app = app();
+    let app = app().await;
     for path in [
         "/nothing",
         "/checkin",
@@ -57,7 +57,7 @@ async fn an_unknown_path_is_not_found_with_any_method_and_any_token() {
 
 #[tokio::test]
 async fn a_known_path_with_the_wrong_method_names_the_right_ones() {
-    let app = app();
+    let app = app().await;
     for (path, allowed) in [
         ("/health", &["GET", "HEAD"][..]),
         ("/attendance/evt1", &["GET", "HEAD"]),
@@ -86,7 +86,7 @@ async fn a_known_path_with_the_wrong_method_names_the_right_ones() {
 
 #[tokio::test]
 async fn head_is_answered_like_get_without_the_body() {
-    let app = app();
+    let app = app().await;
     for path in ["/", "/health", "/docs", "/redoc", "/openapi.json", "/docs/swagger-ui.css"] {
         let got = get(&app, path).send().await;
         let head = call(&app, Method::HEAD, path).send().await;
@@ -127,7 +127,7 @@ impl http_body::Body for Pieces {
 
 #[tokio::test]
 async fn a_bad_token_is_answered_before_the_body_is_read() {
-    let app = app();
+    let app = app().await;
     let asked = Arc::new(AtomicUsize::new(0));
     for (token, expected) in
         [(None, r#"{"detail":"Missing Authorization header"}"#), (Some("x"), r#"{"detail":"Invalid token"}"#)]
@@ -153,7 +153,7 @@ async fn a_bad_token_is_answered_before_the_body_is_read() {
 
 #[tokio::test]
 async fn a_body_over_64_kib_is_refused_and_one_of_64_kib_is_read() {
-    let app = app();
+    let app = app().await;
     let send = async |body: Body| {
         let call = post(&app, CHECK_IN).bearer(&token(&claims()));
         call.header(CONTENT_TYPE, "application/json").body(body).send().await
@@ -182,7 +182,7 @@ async fn a_body_over_64_kib_is_refused_and_one_of_64_kib_is_read() {
 
 #[tokio::test]
 async fn a_body_that_never_ends_is_not_waited_for() {
-    let app = app_with(&[("request-timeout-seconds", "1")]);
+    let app = app_with(&[("request-timeout-seconds", "1")]).await;
     let silent = Pieces { left: 0, asked: Arc::default(), ends: false };
     let answer = post(&app, CHECK_IN).bearer(&token(&claims())).body(Body::new(silent)).send().await;
     match answer.status.as_u16() {
@@ -195,7 +195,7 @@ async fn a_body_that_never_ends_is_not_waited_for() {
 
 #[tokio::test]
 async fn no_depth_of_nesting_breaks_the_service() {
-    let app = app();
+    let app = app().await;
     for depth in [1_000, 10_000] {
         let lists = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         let objects = format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth));

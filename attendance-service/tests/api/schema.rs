@@ -10,7 +10,7 @@ use crate::{
 };
 
 async fn send(body: impl Into<axum::body::Body>) -> Answer {
-    let call = post(&app(), CHECK_IN).bearer(&token(&claims()));
+    let call = post(&app().await, CHECK_IN).bearer(&token(&claims()));
     call.header(CONTENT_TYPE, "application/json").body(body).send().await
 }
 
@@ -87,7 +87,7 @@ async fn a_body_that_is_no_object_is_refused_as_a_whole() {
     refuses("", absent).await;
     refuses("null", absent).await;
     refuses("\u{feff} null", absent).await;
-    let answer = post(&app(), CHECK_IN).bearer(&token(&claims())).send().await;
+    let answer = post(&app().await, CHECK_IN).bearer(&token(&claims())).send().await;
     assert_eq!(answer.text(), (422, format!(r#"{{"detail":[{absent}]}}"#).as_str()));
 
     let no_object = |input: &str| {
@@ -108,7 +108,7 @@ async fn a_body_that_is_no_object_is_refused_as_a_whole() {
         ("application/x-www-form-urlencoded", false),
         ("text/json", false),
     ] {
-        let call = post(&app(), CHECK_IN).bearer(&token(&claims())).header(CONTENT_TYPE, content_type);
+        let call = post(&app().await, CHECK_IN).bearer(&token(&claims())).header(CONTENT_TYPE, content_type);
         let answer = call.body(BODY).send().await;
         if is_json {
             assert_eq!(answer.status, 200, "{content_type}");
@@ -117,7 +117,7 @@ async fn a_body_that_is_no_object_is_refused_as_a_whole() {
             assert_eq!(answer.text(), (422, expected.as_str()), "{content_type}");
         }
     }
-    let answer = post(&app(), CHECK_IN).bearer(&token(&claims())).body(BODY).send().await;
+    let answer = post(&app().await, CHECK_IN).bearer(&token(&claims())).body(BODY).send().await;
     assert_eq!(answer.status, 200, "no content type");
     assert_eq!(send(format!("\u{feff}{BODY}")).await.status, 200, "a byte order mark");
 }

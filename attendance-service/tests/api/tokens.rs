@@ -52,13 +52,13 @@ async fn a_token_of_the_other_service_is_accepted_by_the_secret_alone() {
     let token = TokenIssuer::new(&Secret::new(SECRET), Duration::from_secs(60)).issue("admin1", Role::Admin);
     let token = token.expect("a token");
     let body = json!({ "event_id": "evt1", "ticket_id": "T1" });
-    let answer = post(&app(), CHECK_IN).bearer(&token).json(&body).send().await;
+    let answer = post(&app().await, CHECK_IN).bearer(&token).json(&body).send().await;
     assert_eq!(crate::record(&answer)["checked_in_by"], "admin1");
 }
 
 #[tokio::test]
 async fn the_authorization_header_has_one_form() {
-    let app = app();
+    let app = app().await;
     let token = token(&claims());
     // `TOKEN` stands for a good token.
     let rows: [(&[u8], Result<(), &str>); 23] = [
@@ -161,7 +161,7 @@ async fn a_token_with_a_wrong_signature_is_invalid() {
         ("three words", "a.b.c".to_owned()),
         ("very long", "x".repeat(10_000)),
     ];
-    let app = app();
+    let app = app().await;
     assert_eq!(show(&app, &good).await.status, 200);
     for (name, token) in rows {
         is_refused(&show(&app, &token).await, INVALID, name);
@@ -200,7 +200,7 @@ async fn a_token_whose_claims_are_not_the_four_of_the_contract_is_invalid() {
         ("nbf is text of the future", with(&[("nbf", json!(soon.to_string()))])),
         ("nbf is ahead by a year", with(&[("nbf", json!(now() + 365 * 24 * 3600))])),
     ];
-    let app = app();
+    let app = app().await;
     for (name, claims) in rows {
         is_refused(&show(&app, &token(&claims)).await, INVALID, name);
     }
@@ -208,7 +208,7 @@ async fn a_token_whose_claims_are_not_the_four_of_the_contract_is_invalid() {
 
 #[tokio::test]
 async fn a_token_is_expired_from_its_exp_on_and_not_a_second_later() {
-    let app = app();
+    let app = app().await;
     let rows = [
         ("expired by a second", json!(now() - 1)),
         ("expired this very second", json!(now())),
@@ -238,7 +238,7 @@ async fn a_token_is_expired_from_its_exp_on_and_not_a_second_later() {
 #[tokio::test]
 async fn a_token_that_has_expired_is_expired_whenever_it_would_have_begun() {
     let claims = with(&[("exp", json!(now() - 60)), ("nbf", json!(now() + 60))]);
-    is_refused(&show(&app(), &token(&claims)).await, EXPIRED, "expired, and nbf ahead");
+    is_refused(&show(&app().await, &token(&claims)).await, EXPIRED, "expired, and nbf ahead");
 }
 
 #[tokio::test]
@@ -262,7 +262,7 @@ async fn a_token_that_is_right_is_accepted_in_any_form() {
         ("nbf now", token(&with(&[("nbf", json!(now()))]))),
         ("nbf past", token(&with(&[("nbf", json!(now() - 60))]))),
     ];
-    let app = app();
+    let app = app().await;
     for (name, token) in rows {
         // The second time it may be remembered.
         for _ in 0..2 {
@@ -273,7 +273,7 @@ async fn a_token_that_is_right_is_accepted_in_any_form() {
 
 #[tokio::test]
 async fn a_token_that_was_accepted_is_refused_once_it_has_expired() {
-    let app = app();
+    let app = app().await;
     let exp = now() + 2;
     let token = token(&with(&[("exp", json!(exp))]));
     assert_eq!(show(&app, &token).await.status, 200);
@@ -296,7 +296,7 @@ async fn a_token_that_was_accepted_is_refused_once_it_has_expired() {
 
 #[tokio::test]
 async fn every_protected_route_asks_for_a_token() {
-    let app = app();
+    let app = app().await;
     for (method, path) in [
         (Method::POST, CHECK_IN),
         (Method::GET, EVENT),
@@ -317,7 +317,7 @@ async fn every_protected_route_asks_for_a_token() {
 
 #[tokio::test]
 async fn a_refused_token_checks_nothing_in() {
-    let app = app();
+    let app = app().await;
     let body = json!({ "event_id": "evt1", "ticket_id": "T1" });
     let forged = signed(HS256, &claims().to_string(), "another secret", Hash::Sha256);
     is_refused(&post(&app, CHECK_IN).bearer(&forged).json(&body).send().await, INVALID, "forged");
@@ -327,7 +327,7 @@ async fn a_refused_token_checks_nothing_in() {
 
 #[tokio::test]
 async fn roles_are_told_apart_by_nobody_at_the_gate() {
-    let app = app();
+    let app = app().await;
     for role in ["committee", "admin"] {
         let token = forge::token(&with(&[("role", json!(role))]));
         let body = json!({ "event_id": "evt1", "ticket_id": role });

@@ -18,6 +18,11 @@ impl MemoryUserStore {
         let users = users.into_iter().map(|user| (user.username.clone(), user)).collect();
         Self { users: RwLock::new(users) }
     }
+
+    /// Adds `user`, in place of whoever has the name.
+    pub(super) fn insert(&self, user: User) {
+        self.users.write().insert(user.username.clone(), user);
+    }
 }
 
 #[async_trait]
@@ -34,5 +39,9 @@ impl UserStore for MemoryUserStore {
                 Ok(Registration::Accepted)
             }
         }
+    }
+
+    async fn ready(&self) -> Result<(), StoreError> {
+        Ok(())
     }
 }

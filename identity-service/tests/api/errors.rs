@@ -10,7 +10,7 @@ use crate::{LOGIN, ME, REGISTER, app, detail, forge};
 
 #[tokio::test]
 async fn an_unknown_path_is_not_found_with_any_method() {
-    let app = app();
+    let app = app().await;
     for path in [
         "/nothing",
         "/auth",
@@ -35,7 +35,7 @@ async fn an_unknown_path_is_not_found_with_any_method() {
 
 #[tokio::test]
 async fn a_known_path_with_the_wrong_method_names_the_right_ones() {
-    let app = app();
+    let app = app().await;
     let wrong = |allowed: &[&str]| {
         let all = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"];
         all.into_iter().filter(|method| !allowed.contains(method)).map(str::to_owned).collect::<Vec<_>>()
@@ -68,7 +68,7 @@ async fn a_known_path_with_the_wrong_method_names_the_right_ones() {
 
 #[tokio::test]
 async fn head_is_answered_like_get_without_the_body() {
-    let app = app();
+    let app = app().await;
     let token = forge::token(&forge::claims());
     for path in ["/", "/health", ME, "/docs", "/redoc", "/openapi.json", "/docs/swagger-ui.css"] {
         let got = get(&app, path).bearer(&token).send().await;
@@ -85,7 +85,7 @@ async fn head_is_answered_like_get_without_the_body() {
 
 #[tokio::test]
 async fn a_body_over_64_kib_is_refused_and_one_of_64_kib_is_read() {
-    let app = app();
+    let app = app().await;
     let padded = |length: usize| {
         let body = r#"{"username":"x","password":"y","z":""}"#;
         body.replace("\"\"", &format!("\"{}\"", "z".repeat(length - body.len())))
@@ -105,7 +105,7 @@ async fn a_body_over_64_kib_is_refused_and_one_of_64_kib_is_read() {
 
 #[tokio::test]
 async fn no_depth_of_nesting_breaks_the_service() {
-    let app = app();
+    let app = app().await;
     for path in [REGISTER, LOGIN] {
         for depth in [1_000, 10_000] {
             let lists = format!("{}{}", "[".repeat(depth), "]".repeat(depth));

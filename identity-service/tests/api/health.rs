@@ -4,7 +4,13 @@ use crate::app;
 
 #[tokio::test]
 async fn health_names_the_service_and_asks_for_no_token() {
-    let answer = get(&app(), "/health").send().await;
+    let answer = get(&app().await, "/health").send().await;
     assert_eq!(answer.text(), (200, r#"{"status":"ok","service":"identity-service"}"#));
     assert_eq!(answer.headers["content-type"], "application/json");
+}
+
+#[tokio::test]
+async fn a_service_that_takes_writes_is_ready() {
+    let answer = get(&app().await, "/ready").send().await;
+    assert_eq!(answer.text(), (200, r#"{"status":"ready","service":"identity-service"}"#));
 }

@@ -12,7 +12,7 @@ use crate::{
 
 #[tokio::test]
 async fn a_login_answers_a_bearer_token() {
-    let answer = log_in(&app(), "panitia1", "secret").await;
+    let answer = log_in(&app().await, "panitia1", "secret").await;
     let token = token_of(&answer);
     let body = format!(r#"{{"access_token":"{token}","token_type":"bearer"}}"#);
     assert_eq!(answer.text(), (200, body.as_str()));
@@ -22,7 +22,7 @@ async fn a_login_answers_a_bearer_token() {
 #[tokio::test]
 async fn a_token_says_who_and_until_when_and_nothing_else() {
     for (minutes, seconds) in [("", 120 * 60), ("1", 60), ("525600", 525_600 * 60)] {
-        let app = app_with(&[("token-expire-minutes", minutes)]);
+        let app = app_with(&[("token-expire-minutes", minutes)]).await;
         for (username, role) in [("panitia1", "committee"), ("admin1", "admin")] {
             let before = now();
             let token = token_of(&log_in(&app, username, "secret").await);
@@ -40,7 +40,7 @@ async fn a_token_says_who_and_until_when_and_nothing_else() {
 
 #[tokio::test]
 async fn any_name_passes_through_the_token_unchanged() {
-    let app = app();
+    let app = app().await;
     for username in [r#"a"b\c"#, "日本語の名前", "🎫🎫🎫", " spaces ", "line\nbreak"] {
         assert_eq!(register(&app, username, "rahasia").await.status, 200, "{username:?}");
         let token = token_of(&log_in(&app, username, "rahasia").await);
@@ -51,7 +51,7 @@ async fn any_name_passes_through_the_token_unchanged() {
 
 #[tokio::test]
 async fn the_other_service_accepts_the_token_by_the_secret_alone() {
-    let token = token_of(&log_in(&app(), "admin1", "secret").await);
+    let token = token_of(&log_in(&app().await, "admin1", "secret").await);
     let claims = TokenVerifier::new(&Secret::new(SECRET)).verify(&token).expect("a good token");
     assert_eq!((claims.sub.as_str(), claims.role), ("admin1", Role::Admin));
     let other = TokenVerifier::new(&Secret::new("another secret")).verify(&token);
@@ -60,7 +60,7 @@ async fn the_other_service_accepts_the_token_by_the_secret_alone() {
 
 #[tokio::test]
 async fn an_unknown_user_and_a_wrong_password_are_refused_with_the_same_bytes() {
-    let app = app();
+    let app = app().await;
     let rows = [
         ("panitia1", "Secret"),
         ("panitia1", "secret "),
@@ -86,7 +86,7 @@ async fn an_unknown_user_and_a_wrong_password_are_refused_with_the_same_bytes() 
 
 #[tokio::test]
 async fn the_schema_of_a_login_has_no_limits_but_72_bytes_of_password() {
-    let app = app();
+    let app = app().await;
     let rows = [
         ("panitia1", "a".repeat(72), WRONG),
         ("panitia1", "a".repeat(73), TOO_LONG),
@@ -114,7 +114,7 @@ async fn demo_users_log_in_only_where_they_are_switched_on() {
         (&[("app-env", "production"), ("bcrypt-cost", "10"), ("jwt-secret", STRONG)][..], 400),
     ];
     for (settings, status) in rows {
-        let app = app_with(settings);
+        let app = app_with(settings).await;
         for username in ["panitia1", "admin1"] {
             let answer = log_in(&app, username, "secret").await;
             assert_eq!(answer.status, status, "{settings:?} {username}");
@@ -126,7 +126,7 @@ const STRONG: &str = "Zk3vQ0y8r1Jt5uLw7nXb2cHd9sGfAePm";
 
 #[tokio::test]
 async fn a_login_body_is_checked_like_every_other() {
-    let app = app();
+    let app = app().await;
     let missing = |field: &str, input: Value| json!({"type": "missing", "loc": ["body", field], "msg": "Field required", "input": input});
     let no_text = |field: &str, input: Value| json!({"type": "string_type", "loc": ["body", field], "msg": "Input should be a valid string", "input": input});
     let rows = [
@@ -154,7 +154,7 @@ async fn a_login_body_is_checked_like_every_other() {
 /// Without work done for nothing, an unknown user is answered a hundred times as fast.
 #[tokio::test]
 async fn an_unknown_user_is_refused_as_slowly_as_a_wrong_password() {
-    let app = app_with(&[("bcrypt-cost", "8")]);
+    let app = app_with(&[("bcrypt-cost", "8")]).await;
     let mut fastest = [Duration::MAX; 2];
     for _ in 0..5 {
         for (username, fastest) in ["panitia1", "nobody"].into_iter().zip(&mut fastest) {

@@ -1,10 +1,11 @@
 //! The wire contract of identity-service, spoken to the whole router in process: a file per route,
-//! and one for what all routes have in common.
+//! and one for what all routes have in common. One story for every store:
+//! `api_….rs` tell it to the others.
 
 #![expect(clippy::expect_used, reason = "a test that cannot go on should say where")]
 
 mod errors;
-mod forge;
+pub(crate) mod forge;
 mod health;
 mod login;
 mod me;
@@ -13,13 +14,22 @@ mod pages;
 mod register;
 mod schema;
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    env, process,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
-use axum::Router;
+use axum::{Extension, Router};
 use clap::Parser;
 use identity_service::{AppState, config::Args};
 use serde_json::{Value, json};
 use shared_http::testing::{Answer, get, post};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use url::Url;
 
 /// What the tokens of these tests are signed with.
 pub(crate) const SECRET: &str = "a secret of the tests";
@@ -34,18 +44,25 @@ pub(crate) const WRONG: &str = r#"{"detail":"Username atau password salah"}"#;
 pub(crate) const BAD_ROLE: &str = r#"{"detail":"Invalid role (use 'committee' or 'admin')"}"#;
 
 /// The service as a developer starts it, but for a cheap bcrypt.
-pub(crate) fn app() -> Router {
-    app_with(&[])
+pub(crate) async fn app() -> Router {
+    app_with(&[]).await
 }
 
 /// The service with other settings than [`app`].
-pub(crate) fn app_with(settings: &[(&str, &str)]) -> Router {
+pub(crate) async fn app_with(settings: &[(&str, &str)]) -> Router {
     // Flags win over the environment, so every setting is one: the environment that the tests happen to
     // run in must not decide. An empty setting is an unset one.
+    let directory = tempfile::tempdir().expect("a directory");
+    let database_url = match env!("CARGO_CRATE_NAME") {
+        "api_sqlite" => format!("sqlite://{}/", directory.path().display()),
+        "api_postgres" => new_database().await,
+        _ => "memory:".to_owned(),
+    };
     let mut all = BTreeMap::from([
         ("app-env", "development"),
         ("bcrypt-cost", "4"),
         ("cors-allowed-origins", ""),
+        ("database-url", &database_url),
         ("demo-users", ""),
         ("host", ""),
         ("jwt-alg", ""),
@@ -64,7 +81,25 @@ pub(crate) fn app_with(settings: &[(&str, &str)]) -> Router {
     let flags = all.into_iter().map(|(name, value)| format!("--{name}={value}"));
     let args = Args::try_parse_from(["identity-service".to_owned()].into_iter().chain(flags));
     let config = args.expect("flags that clap knows").check().expect("settings that are right");
-    identity_service::app(AppState::new(&config), &config).expect("a router")
+    let state = AppState::open(&config).await.expect("a store");
+    let app = identity_service::app(state, &config).expect("a router");
+    // The directory goes when the last clone of the router does.
+    app.layer(Extension(Arc::new(directory)))
+}
+
+/// A database of its own on the server at `TEST_POSTGRES_URL`.
+#[expect(clippy::disallowed_methods, reason = "says where the tests find a server, and is no setting")]
+async fn new_database() -> String {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let server =
+        env::var("TEST_POSTGRES_URL").expect("TEST_POSTGRES_URL: a server where databases may be made");
+    let name = format!("identity_{}_{}", process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let mut connection = PgConnection::connect(&server).await.expect("a server");
+    let create = AssertSqlSafe(format!("CREATE DATABASE {name}"));
+    sqlx::raw_sql(create).execute(&mut connection).await.expect("a database");
+    let mut url: Url = server.parse().expect("an address");
+    url.set_path(&name);
+    url.into()
 }
 
 pub(crate) async fn register(app: &Router, username: &str, password: &str) -> Answer {

@@ -15,7 +15,7 @@ const INVALID: &str = "Invalid token";
 
 #[tokio::test]
 async fn a_bearer_is_told_who_it_is() {
-    let app = app();
+    let app = app().await;
     for (username, role) in [("panitia1", "committee"), ("admin1", "admin")] {
         let token = token_of(&log_in(&app, username, "secret").await);
         let answer = me(&app, &token).await;
@@ -30,13 +30,13 @@ async fn the_claims_are_believed_without_looking_for_the_user() {
     let mut claims = claims();
     claims["sub"] = json!("nobody here");
     claims["role"] = json!("admin");
-    let answer = me(&app(), &forge::token(&claims)).await;
+    let answer = me(&app().await, &forge::token(&claims)).await;
     assert_eq!(answer.text(), (200, r#"{"username":"nobody here","role":"admin"}"#));
 }
 
 #[tokio::test]
 async fn the_authorization_header_has_one_form() {
-    let app = app();
+    let app = app().await;
     let token = token_of(&log_in(&app, "panitia1", "secret").await);
     // `TOKEN` stands for a good token.
     let rows: [(&[u8], Result<(), &str>); 22] = [
@@ -117,7 +117,7 @@ async fn a_token_that_is_not_wholly_right_is_refused() {
             INVALID,
         ),
     ];
-    let app = app();
+    let app = app().await;
     for (name, token, expected) in rows {
         let answer = me(&app, &token).await;
         assert_eq!(answer.status, 401, "{name}");
@@ -132,12 +132,12 @@ async fn a_clock_behind_the_issuer_s_does_no_harm() {
     let mut claims = claims();
     claims["iat"] = json!(now() + 400 * 24 * 3600);
     claims["exp"] = json!(now() + 400 * 24 * 3600 + 60);
-    assert_eq!(me(&app(), &forge::token(&claims)).await.status, 200);
+    assert_eq!(me(&app().await, &forge::token(&claims)).await.status, 200);
 }
 
 #[tokio::test]
 async fn a_query_is_ignored() {
-    let app = app();
+    let app = app().await;
     let token = forge::token(&claims());
     let answer = call(&app, Method::GET, "/auth/me?username=x&role=admin&%zz").bearer(&token).send().await;
     assert_eq!(answer.text(), (200, r#"{"username":"panitia1","role":"committee"}"#));

@@ -114,7 +114,7 @@ proptest! {
     fn any_sequence_of_requests_agrees_with_the_model(requests in requests()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
-            let app = app();
+            let app = app().await;
             let mut model = Model::default();
             // The demo users are there from the beginning.
             model.users.extend([("panitia1", ("secret", "committee")), ("admin1", ("secret", "admin"))]);

@@ -24,7 +24,7 @@ async fn document(app: &Router) -> Value {
 
 #[tokio::test]
 async fn the_landing_page_names_the_service_and_leads_on() {
-    let page = page(&app(), "/").await;
+    let page = page(&app().await, "/").await;
     assert!(page.contains(NAME), "{page}");
     for link in ["/docs", "/redoc", "/health"] {
         assert!(page.contains(&format!(r#"href="{link}""#)), "{link}: {page}");
@@ -33,8 +33,8 @@ async fn the_landing_page_names_the_service_and_leads_on() {
 
 #[tokio::test]
 async fn the_landing_page_shows_the_demo_users_only_where_they_are_switched_on() {
-    let on = page(&app(), "/").await;
-    let off = page(&app_with(&[("demo-users", "false")]), "/").await;
+    let on = page(&app().await, "/").await;
+    let off = page(&app_with(&[("demo-users", "false")]).await, "/").await;
     for word in ["panitia1", "admin1", "secret"] {
         assert!(on.contains(word), "{word}: {on}");
         assert!(!off.contains(word), "{word}: {off}");
@@ -43,7 +43,7 @@ async fn the_landing_page_shows_the_demo_users_only_where_they_are_switched_on()
 
 #[tokio::test]
 async fn swagger_ui_and_redoc_show_the_document_of_this_service() {
-    let app = app();
+    let app = app().await;
     let docs = page(&app, "/docs").await;
     assert!(docs.contains(NAME) && docs.contains("swagger-ui"), "{docs}");
     let initializer = get(&app, "/docs/swagger-initializer.js").send().await;
@@ -55,7 +55,7 @@ async fn swagger_ui_and_redoc_show_the_document_of_this_service() {
 /// A gate may have no internet.
 #[tokio::test]
 async fn all_that_a_page_loads_comes_from_the_service() {
-    let app = app();
+    let app = app().await;
     for path in ["/", "/docs", "/redoc"] {
         let html = page(&app, path).await;
         for url in urls(&html) {
@@ -93,7 +93,7 @@ fn urls(html: &str) -> Vec<&str> {
 
 #[tokio::test]
 async fn the_document_is_openapi_3_1_and_tells_how_to_authorize() {
-    let document = document(&app()).await;
+    let document = document(&app().await).await;
     assert!(document["openapi"].as_str().expect("a version").starts_with("3.1."), "{document}");
     assert!(document["info"]["title"].as_str().expect("a title").contains(NAME));
     let scheme = &document["components"]["securitySchemes"]["bearer"];
@@ -102,9 +102,10 @@ async fn the_document_is_openapi_3_1_and_tells_how_to_authorize() {
 
 #[tokio::test]
 async fn the_document_lists_every_route_with_every_status() {
-    let document = document(&app()).await;
-    let rows: [(&str, &str, bool, &[&str]); 4] = [
+    let document = document(&app().await).await;
+    let rows: [(&str, &str, bool, &[&str]); 5] = [
         ("/health", "get", false, &["200", "500", "503"]),
+        ("/ready", "get", false, &["200", "500", "503"]),
         ("/auth/register", "post", false, &["200", "400", "408", "413", "422", "500", "503"]),
         ("/auth/login", "post", false, &["200", "400", "408", "413", "422", "500", "503"]),
         ("/auth/me", "get", true, &["200", "401", "500", "503"]),
@@ -124,14 +125,14 @@ async fn the_document_lists_every_route_with_every_status() {
         assert_eq!(operation["requestBody"].is_object(), method == "post", "{path}");
 
         let method = Method::from_bytes(method.to_uppercase().as_bytes()).expect("a method");
-        let status = call(&app(), method, path).send().await.status.as_u16();
+        let status = call(&app().await, method, path).send().await.status.as_u16();
         assert!(statuses.contains(&status.to_string().as_str()), "{path} {status}");
     }
 }
 
 #[tokio::test]
 async fn every_reference_inside_the_document_leads_somewhere() {
-    let document = document(&app()).await;
+    let document = document(&app().await).await;
     let mut references = Vec::new();
     collect(&document, &mut references);
     assert!(!references.is_empty());
@@ -156,7 +157,7 @@ fn collect<'a>(value: &'a Value, references: &mut Vec<&'a str>) {
 #[tokio::test]
 async fn the_document_is_the_one_that_was_agreed_on() {
     const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/api/openapi.json");
-    let mut document = serde_json::to_string_pretty(&document(&app()).await).expect("JSON");
+    let mut document = serde_json::to_string_pretty(&document(&app().await).await).expect("JSON");
     document.push('\n');
     if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
         std::fs::write(PATH, &document).expect("a snapshot that can be written");
@@ -174,7 +175,7 @@ async fn the_document_is_the_one_that_was_agreed_on() {
 #[tokio::test]
 async fn a_file_that_no_page_has_is_not_found() {
     for path in ["/docs/none.js", "/docs/%FF", "/docs/..%2FCargo.toml", "/docs/", "/redoc/none.js"] {
-        let answer = get(&app(), path).send().await;
+        let answer = get(&app().await, path).send().await;
         assert_eq!(answer.text(), (404, r#"{"detail":"Not Found"}"#), "{path}");
     }
 }

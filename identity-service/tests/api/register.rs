@@ -9,14 +9,14 @@ const KEY: &str = "🔑";
 
 #[tokio::test]
 async fn a_registration_answers_the_name_and_the_role() {
-    let answer = register(&app(), "panitia2", "rahasia").await;
+    let answer = register(&app().await, "panitia2", "rahasia").await;
     assert_eq!(answer.text(), (200, r#"{"username":"panitia2","role":"committee"}"#));
     assert_eq!(answer.headers["content-type"], "application/json");
 }
 
 #[tokio::test]
 async fn a_role_is_trimmed_and_lower_cased() {
-    let app = app();
+    let app = app().await;
     let rows = [
         ("committee", Ok("committee")),
         ("admin", Ok("admin")),
@@ -52,7 +52,7 @@ async fn a_role_is_trimmed_and_lower_cased() {
 
 #[tokio::test]
 async fn a_name_is_given_once() {
-    let app = app();
+    let app = app().await;
     assert_eq!(register(&app, "budi", "rahasia").await.status, 200);
     for password in ["rahasia", "another"] {
         let answer = register(&app, "budi", password).await;
@@ -64,7 +64,7 @@ async fn a_name_is_given_once() {
 
 #[tokio::test]
 async fn the_refusal_of_a_taken_name_quotes_any_name() {
-    let app = app();
+    let app = app().await;
     for username in [r#"a"b\c"#, "ユーザー", "🎫🎫🎫", "<b>&amp;", "{username}", "line\nbreak", "   "]
     {
         assert_eq!(register(&app, username, "rahasia").await.status, 200, "{username:?}");
@@ -75,7 +75,7 @@ async fn the_refusal_of_a_taken_name_quotes_any_name() {
 
 #[tokio::test]
 async fn names_are_told_apart_character_by_character() {
-    let app = app();
+    let app = app().await;
     for username in ["siti", "Siti", "siti ", " siti", "s\u{ed}ti", "si\u{301}ti"] {
         assert_eq!(register(&app, username, "rahasia").await.status, 200, "{username:?}");
     }
@@ -84,16 +84,16 @@ async fn names_are_told_apart_character_by_character() {
 #[tokio::test]
 async fn demo_users_take_their_names_only_where_they_are_switched_on() {
     for username in ["panitia1", "admin1"] {
-        let answer = register(&app(), username, "rahasia").await;
+        let answer = register(&app().await, username, "rahasia").await;
         assert_eq!(answer.text(), (400, taken(username).as_str()));
-        let answer = register(&app_with(&[("demo-users", "false")]), username, "rahasia").await;
+        let answer = register(&app_with(&[("demo-users", "false")]).await, username, "rahasia").await;
         assert_eq!(answer.status, 200, "{username}");
     }
 }
 
 #[tokio::test]
 async fn lengths_within_the_bounds_are_accepted_in_characters_of_any_width() {
-    let app = app();
+    let app = app().await;
     for character in ["a", "é", "札", KEY] {
         for length in [3, 4, 49, 50] {
             let username = character.repeat(length);
@@ -109,7 +109,7 @@ async fn lengths_within_the_bounds_are_accepted_in_characters_of_any_width() {
 
 #[tokio::test]
 async fn a_password_may_have_72_bytes_and_no_more() {
-    let app = app();
+    let app = app().await;
     let rows = [
         ("a".repeat(71), 200),
         ("a".repeat(72), 200),
@@ -142,7 +142,7 @@ async fn a_password_may_have_72_bytes_and_no_more() {
 
 #[tokio::test]
 async fn the_schema_comes_before_the_name_the_name_before_the_bytes_and_the_bytes_before_the_role() {
-    let app = app();
+    let app = app().await;
     assert_eq!(register(&app, "budi", "rahasia").await.status, 200);
     let long = "é".repeat(37);
     let rows = [
@@ -166,7 +166,7 @@ async fn the_schema_comes_before_the_name_the_name_before_the_bytes_and_the_byte
 
 #[tokio::test]
 async fn extra_fields_and_query_parameters_are_ignored() {
-    let app = app();
+    let app = app().await;
     let body = r#"{"id":1,"username":"budi","roles":["admin"],"password":"rahasia","Role":"admin","x":{}}"#;
     let answer = call(&app, axum::http::Method::POST, "/auth/register?username=x&role=admin&role=%zz");
     let answer = answer.header(axum::http::header::CONTENT_TYPE, "application/json").body(body).send().await;
@@ -175,7 +175,7 @@ async fn extra_fields_and_query_parameters_are_ignored() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_500_that_ask_for_a_name_at_once_one_gets_it() {
-    let app = app();
+    let app = app().await;
     let asking: Vec<_> = (0..500)
         .map(|number| {
             let app = app.clone();

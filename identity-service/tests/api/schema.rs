@@ -9,7 +9,7 @@ use shared_http::testing::{Answer, post};
 use crate::{REGISTER, app, detail};
 
 async fn send(body: impl Into<axum::body::Body>) -> Answer {
-    post(&app(), REGISTER).header(CONTENT_TYPE, "application/json").body(body).send().await
+    post(&app().await, REGISTER).header(CONTENT_TYPE, "application/json").body(body).send().await
 }
 
 async fn refuses(body: &str, detail: &str) {
@@ -183,10 +183,10 @@ async fn failures_come_in_the_order_of_the_schema_all_at_once() {
 
 #[tokio::test]
 async fn a_body_that_is_absent_or_null_is_missing_and_any_other_value_is_no_object() {
-    let absent = post(&app(), REGISTER).send().await;
+    let absent = post(&app().await, REGISTER).send().await;
     assert_eq!(absent.text(), (422, format!(r#"{{"detail":[{NO_BODY}]}}"#).as_str()));
     for content_type in ["application/json", "text/plain"] {
-        let empty = post(&app(), REGISTER).header(CONTENT_TYPE, content_type).send().await;
+        let empty = post(&app().await, REGISTER).header(CONTENT_TYPE, content_type).send().await;
         assert_eq!(empty.text(), absent.text(), "{content_type}");
     }
     refuses("null", NO_BODY).await;
@@ -343,7 +343,7 @@ async fn a_body_that_is_not_utf_8_cannot_be_parsed() {
     ];
     for body in rows {
         for content_type in ["application/json", "text/plain"] {
-            let call = post(&app(), REGISTER).header(CONTENT_TYPE, content_type);
+            let call = post(&app().await, REGISTER).header(CONTENT_TYPE, content_type);
             let answer = call.body(body.to_vec()).send().await;
             let expected = (400, r#"{"detail":"There was an error parsing the body"}"#);
             assert_eq!(answer.text(), expected, "{}", String::from_utf8_lossy(body));
@@ -364,10 +364,10 @@ async fn only_a_content_type_of_json_makes_the_body_json() {
         "application/problem+json; version=1",
         "application/VND.X+JSON",
     ] {
-        let answer = post(&app(), REGISTER).header(CONTENT_TYPE, content_type).body(BODY).send().await;
+        let answer = post(&app().await, REGISTER).header(CONTENT_TYPE, content_type).body(BODY).send().await;
         assert_eq!(answer.status, 200, "{content_type}");
     }
-    assert_eq!(post(&app(), REGISTER).body(BODY).send().await.status, 200, "no content type");
+    assert_eq!(post(&app().await, REGISTER).body(BODY).send().await.status, 200, "no content type");
 
     for content_type in [
         "text/plain",
@@ -385,7 +385,8 @@ async fn only_a_content_type_of_json_makes_the_body_json() {
         "multipart/form-data; boundary=x",
     ] {
         for body in [BODY, "{bad", "username=andi&password=rahasia", "null", " ", "é\"\\"] {
-            let answer = post(&app(), REGISTER).header(CONTENT_TYPE, content_type).body(body).send().await;
+            let answer =
+                post(&app().await, REGISTER).header(CONTENT_TYPE, content_type).body(body).send().await;
             let entry = no_object(&Value::from(body).to_string());
             let expected = format!(r#"{{"detail":[{entry}]}}"#);
             assert_eq!(answer.text(), (422, expected.as_str()), "{content_type}");

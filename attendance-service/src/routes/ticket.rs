@@ -1,0 +1,54 @@
+use axum::{
+    extract::{Path, State, rejection::PathRejection},
+    http::header::CONTENT_TYPE,
+    response::{IntoResponse, Response},
+};
+use shared_auth::{AuthUser, openapi::Unauthorized};
+use shared_http::{ApiError, error::ErrorBody, openapi::AnyRoute};
+
+use crate::{
+    AppState,
+    record::{EventId, Record, TicketId},
+};
+
+/// When a ticket was checked in, and by whom
+#[utoipa::path(
+    get,
+    path = "/attendance/{event_id}/tickets/{ticket_id}",
+    tag = "gate",
+    security(("bearer" = [])),
+    params(
+        ("event_id" = String, Path, description = "The event, percent-encoded, `/` included.", example = "evt1"),
+        ("ticket_id" = String, Path, description = "The ticket, percent-encoded, `/` included.", example = "TICKET123")
+    ),
+    responses(
+        (status = 200, description = "The record.", body = Record),
+        (
+            status = 400,
+            description = "The path is not UTF-8.",
+            body = ErrorBody,
+            example = json!({"detail": "event_id and ticket_id in the path must be percent-encoded UTF-8"})
+        ),
+        (
+            status = 404,
+            description = "The ticket was not checked in to that event.",
+            body = ErrorBody,
+            example = json!({"detail": "Ticket belum check-in"})
+        ),
+        Unauthorized,
+        AnyRoute
+    )
+)]
+pub(super) async fn ticket(
+    State(state): State<AppState>,
+    _: AuthUser,
+    path: Result<Path<(EventId, TicketId)>, PathRejection>,
+) -> Result<Response, ApiError> {
+    let Path((event_id, ticket_id)) = path.map_err(|_| {
+        ApiError::BadRequest("event_id and ticket_id in the path must be percent-encoded UTF-8".into())
+    })?;
+    match state.check_ins.record(&event_id, &ticket_id).await? {
+        Some(record) => Ok(([(CONTENT_TYPE, "application/json")], record).into_response()),
+        None => Err(ApiError::Absent("Ticket belum check-in")),
+    }
+}

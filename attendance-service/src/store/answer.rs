@@ -1,0 +1,49 @@
+//! Where a client waits while its scan is on the way to the disk with those of others.
+
+use std::time::Duration;
+
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
+
+use super::StoreError;
+
+/// Scans that may wait. More are told at once that the storage is not available.
+pub(super) const QUEUE: usize = 4096;
+
+/// How long a client waits.
+const PATIENCE: Duration = Duration::from_millis(1800);
+
+/// Where a client waits, unless it has hung up.
+pub(super) struct Answer<T>(oneshot::Sender<Result<T, StoreError>>);
+
+impl<T> Answer<T> {
+    pub(super) fn tell(self, outcome: Result<T, StoreError>) {
+        // A client that has hung up meanwhile is told nothing; its check-in stands.
+        let _ = self.0.send(outcome);
+    }
+
+    /// Whether the client has hung up, or was told to come again.
+    pub(super) fn is_unheard(&self) -> bool {
+        self.0.is_closed()
+    }
+}
+
+/// Queues a job, and waits for its answer.
+pub(super) async fn ask<Job, T>(
+    jobs: &mpsc::Sender<Job>,
+    job: impl FnOnce(Answer<T>) -> Job,
+) -> Result<T, StoreError> {
+    let (answer, answered) = oneshot::channel();
+    jobs.try_send(job(Answer(answer))).map_err(|_| unavailable("the storage is too slow for so many"))?;
+    match timeout(PATIENCE, answered).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(_)) => Err(unavailable("the service is stopping")),
+        Err(_) => Err(unavailable("the storage is too slow")),
+    }
+}
+
+pub(super) fn unavailable(reason: &str) -> StoreError {
+    StoreError::Unavailable(reason.into())
+}

@@ -1,0 +1,391 @@
+//! Check-ins in PostgreSQL, or in what speaks its protocol: shared by any number of replicas.
+//!
+//! Nothing is remembered here. The unique keys of the table decide who is first, in one statement for all
+//! scans that wait; whoever was not first is looked up after that, and told what stands there. Every scan
+//! has a mark of its own in the table, so that a statement whose outcome was lost can be sent again.
+
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, RandomState},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use parking_lot::Mutex;
+use sha2::{Digest as _, Sha256};
+use shared_store::postgres::{Database, PostgresError, is_absence};
+use sqlx::{
+    PgPool, Postgres, Row, SqlSafeStr, Transaction,
+    migrate::{Migration, MigrationType, Migrator},
+    postgres::PgRow,
+};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    time::{Instant, timeout_at},
+};
+
+use super::{
+    Attendance, CheckIn, CheckInStore, Records, StoreError,
+    answer::{Answer, QUEUE, ask},
+};
+use crate::record::{Draft, EventId, Scan, TicketId, Timestamp};
+
+/// The schema that this service has to itself.
+const SCHEMA: &str = "attendance";
+
+/// As many scans as one statement may hold.
+const BATCH: usize = 256;
+
+/// Statements under way at once: while one is on its way to the disk, the next is filled.
+const WRITERS: u32 = 2;
+
+/// Lists that are read at once; each keeps a connection as long as its client takes.
+const READERS: u32 = 8;
+
+/// Records read at once, whatever the length of the list.
+const PAGE: i64 = 1000;
+
+/// How long the outcome of a statement is tried to be learned.
+const PATIENCE: Duration = Duration::from_millis(1600);
+
+/// How long one proof that the database takes writes is good for.
+const PROOF: Duration = Duration::from_secs(1);
+
+const INSERT: &str = "INSERT INTO attendance.check_ins
+        (ticket, attempt, event, event_id, ticket_id, checked_in_by, idempotency_key, checked_in_at)
+    SELECT *, now() FROM unnest
+        ($1::bytea[], $2::bytea[], $3::bytea[], $4::text[], $5::text[], $6::text[], $7::text[])
+    ON CONFLICT DO NOTHING
+    RETURNING attempt, (extract(epoch FROM checked_in_at) * 1000000)::bigint";
+
+const LOOK_UP: &str =
+    "SELECT event_id, ticket_id, checked_in_by, (extract(epoch FROM checked_in_at) * 1000000)::bigint,
+        ticket, attempt
+    FROM attendance.check_ins WHERE ticket = ANY($1) OR attempt = ANY($2)";
+
+const LIST: &str =
+    "SELECT event_id, ticket_id, checked_in_by, (extract(epoch FROM checked_in_at) * 1000000)::bigint, seq
+    FROM attendance.check_ins
+    WHERE event = $1 AND (checked_in_at, seq) > (to_timestamp(0) + $2 * interval '1 microsecond', $3)
+    ORDER BY checked_in_at, seq LIMIT $4";
+
+/// The shared store.
+pub struct PostgresCheckInStore {
+    reads: PgPool,
+    writes: PgPool,
+    jobs: mpsc::Sender<(Entry, Answer<CheckIn>)>,
+    /// Tells the marks of this process from those of others.
+    life: u64,
+    marks: AtomicU64,
+    proven: Mutex<Option<Instant>>,
+}
+
+type Digest = [u8; 32];
+
+/// A scan as a row.
+struct Entry {
+    scan: Scan,
+    draft: Draft,
+    ticket: Digest,
+    attempt: Digest,
+    event: Digest,
+}
+
+/// The migrations of this service, oldest first.
+fn migrations() -> Migrator {
+    let first = include_str!("../../migrations/postgres/1_check_ins.sql").into_sql_str();
+    Migrator::with_migrations(vec![Migration::new(
+        1,
+        "check ins".into(),
+        MigrationType::Simple,
+        first,
+        false,
+    )])
+}
+
+impl PostgresCheckInStore {
+    /// Waits for the database, and brings its schema up to date.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be reached, refuses us, or is newer than this service.
+    pub async fn open(url: &str) -> Result<Self, PostgresError> {
+        let database = Database::open(url, SCHEMA, migrations()).await?;
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        let writes = database.pool(WRITERS);
+        tokio::spawn(write(queue, writes.clone()));
+        Ok(Self {
+            reads: database.pool(READERS),
+            writes,
+            jobs,
+            life: RandomState::new().hash_one(0),
+            marks: AtomicU64::default(),
+            proven: Mutex::default(),
+        })
+    }
+
+    fn entry(&self, scan: Scan) -> Result<Entry, StoreError> {
+        let draft = Draft::new(&scan).map_err(|error| StoreError::Internal(Arc::new(error)))?;
+        let attempt = match &scan.idempotency_key {
+            Some(key) => digest(&[scan.checked_in_by.as_bytes(), key.as_ref().as_bytes()]),
+            None => {
+                let mark = self.marks.fetch_add(1, Ordering::Relaxed);
+                digest(&[&self.life.to_le_bytes(), &mark.to_le_bytes(), b""])
+            }
+        };
+        let (event, ticket) = (scan.event_id.as_ref().as_bytes(), scan.ticket_id.as_ref().as_bytes());
+        let (event, ticket) = (digest(&[event]), digest(&[event, ticket]));
+        Ok(Entry { scan, draft, ticket, attempt, event })
+    }
+}
+
+/// Of texts of any length, so that no two lists of them have the same.
+fn digest(texts: &[&[u8]]) -> Digest {
+    let hash = texts.iter().fold(Sha256::new(), |hash, text| {
+        hash.chain_update((text.len() as u64).to_le_bytes()).chain_update(text)
+    });
+    hash.finalize().into()
+}
+
+fn storage(error: sqlx::Error) -> StoreError {
+    if is_absence(&error) {
+        StoreError::Unavailable(error.to_string().into())
+    } else {
+        StoreError::Internal(Arc::new(error))
+    }
+}
+
+/// Sends whatever waits, as long as somebody may still come.
+async fn write(mut queue: mpsc::Receiver<(Entry, Answer<CheckIn>)>, pool: PgPool) {
+    let writers = Arc::new(Semaphore::new(WRITERS as usize));
+    let outage = Arc::new(Mutex::new(false));
+    while let Ok(writer) = Arc::clone(&writers).acquire_owned().await {
+        let mut jobs = Vec::with_capacity(BATCH);
+        if queue.recv_many(&mut jobs, BATCH).await == 0 {
+            return;
+        }
+        // Whoever finds such a ticket used later must not wonder by whom.
+        jobs.retain(|(_, answer)| !answer.is_unheard());
+        if jobs.is_empty() {
+            continue;
+        }
+        let (pool, outage) = (pool.clone(), Arc::clone(&outage));
+        tokio::spawn(async move {
+            let (mut entries, answers): (Vec<_>, Vec<_>) = jobs.into_iter().unzip();
+            let outcomes = check_in(&pool, &mut entries).await;
+            report(&mut outage.lock(), outcomes.as_ref().err());
+            match outcomes {
+                Ok(outcomes) => {
+                    for (answer, outcome) in answers.into_iter().zip(outcomes) {
+                        answer.tell(outcome);
+                    }
+                }
+                Err(error) => answers.into_iter().for_each(|answer| answer.tell(Err(error.clone()))),
+            }
+            drop(writer);
+        });
+    }
+}
+
+/// An outage is logged when it begins and when it ends, not once a scan.
+fn report(outage: &mut bool, error: Option<&StoreError>) {
+    match error {
+        Some(error) if !*outage => tracing::error!(%error, "the storage takes no writes; trying again"),
+        None if *outage => tracing::info!("the storage takes writes again"),
+        _ => {}
+    }
+    *outage = error.is_some();
+}
+
+/// Asks again after a lost connection: what was written stands, and is recognised by its mark.
+async fn check_in(
+    pool: &PgPool,
+    entries: &mut [Entry],
+) -> Result<Vec<Result<CheckIn, StoreError>>, StoreError> {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match timeout_at(end, check_in_once(pool, entries)).await {
+            Ok(Ok(outcomes)) => return Ok(outcomes),
+            Ok(Err(error)) if is_absence(&error) && Instant::now() < end => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            Ok(Err(error)) => return Err(storage(error)),
+            Err(_) => return Err(super::answer::unavailable("the database does not answer")),
+        }
+    }
+}
+
+async fn check_in_once(pool: &PgPool, entries: &[Entry]) -> sqlx::Result<Vec<Result<CheckIn, StoreError>>> {
+    // Replicas that insert the same tickets take them in the same order, or each would wait for the other.
+    let mut order: Vec<&Entry> = entries.iter().collect();
+    order.sort_unstable_by_key(|entry| entry.ticket);
+    let column = |of: fn(&Entry) -> &[u8]| order.iter().map(|entry| of(entry)).collect::<Vec<_>>();
+    let text = |of: fn(&Entry) -> &str| order.iter().map(|entry| of(entry)).collect::<Vec<_>>();
+    let keys: Vec<Option<&str>> =
+        order.iter().map(|entry| entry.scan.idempotency_key.as_ref().map(AsRef::as_ref)).collect();
+    let rows = sqlx::query(INSERT)
+        .bind(column(|entry| &entry.ticket))
+        .bind(column(|entry| &entry.attempt))
+        .bind(column(|entry| &entry.event))
+        .bind(text(|entry| entry.scan.event_id.as_ref()))
+        .bind(text(|entry| entry.scan.ticket_id.as_ref()))
+        .bind(text(|entry| &entry.scan.checked_in_by))
+        .bind(keys)
+        .fetch_all(pool)
+        .await?;
+    let mut accepted = HashMap::with_capacity(rows.len());
+    for row in rows {
+        let attempt: Vec<u8> = row.try_get(0)?;
+        accepted.insert(attempt, moment(&row, 1)?);
+    }
+
+    let mut outcomes: Vec<Option<CheckIn>> = entries
+        .iter()
+        .map(|entry| {
+            let at = accepted.remove(entry.attempt.as_slice())?;
+            Some(CheckIn::Accepted(entry.draft.clone().accepted(at)))
+        })
+        .collect();
+    let refused: Vec<&Entry> = entries
+        .iter()
+        .zip(&outcomes)
+        .filter(|(_, outcome)| outcome.is_none())
+        .map(|(entry, _)| entry)
+        .collect();
+    if refused.is_empty() {
+        return Ok(outcomes.into_iter().flatten().map(Ok).collect());
+    }
+    let standing = sqlx::query(LOOK_UP)
+        .bind(refused.iter().map(|entry| entry.ticket.as_slice()).collect::<Vec<_>>())
+        .bind(refused.iter().map(|entry| entry.attempt.as_slice()).collect::<Vec<_>>())
+        .fetch_all(pool)
+        .await?;
+    let mut rows = Vec::with_capacity(standing.len());
+    for row in standing {
+        rows.push((row.try_get::<Vec<u8>, _>(4)?, row.try_get::<Vec<u8>, _>(5)?, record(&row)?));
+    }
+    for (entry, outcome) in entries.iter().zip(&mut outcomes).filter(|(_, outcome)| outcome.is_none()) {
+        *outcome = judge(entry, &rows);
+    }
+    Ok(outcomes
+        .into_iter()
+        .map(|outcome| outcome.ok_or_else(|| super::answer::unavailable("the scan has to be sent again")))
+        .collect())
+}
+
+/// What a scan is that was not inserted, by the rows (ticket, attempt, record) that stand in its way.
+fn judge(entry: &Entry, rows: &[(Vec<u8>, Vec<u8>, Bytes)]) -> Option<CheckIn> {
+    let by_attempt = rows.iter().find(|(_, attempt, _)| attempt == &entry.attempt);
+    match by_attempt {
+        Some((ticket, _, _)) if ticket != &entry.ticket => Some(CheckIn::KeyReused),
+        Some((_, _, record)) if entry.scan.idempotency_key.is_some() => {
+            Some(CheckIn::Replayed(record.clone()))
+        }
+        Some((_, _, record)) => Some(CheckIn::Accepted(record.clone())),
+        None => rows.iter().any(|(ticket, _, _)| ticket == &entry.ticket).then_some(CheckIn::Duplicate),
+    }
+}
+
+/// The JSON of a row that begins with event, ticket, user and moment.
+fn record(row: &PgRow) -> sqlx::Result<Bytes> {
+    let scan = Scan {
+        event_id: EventId(row.try_get(0)?),
+        ticket_id: TicketId(row.try_get(1)?),
+        checked_in_by: row.try_get(2)?,
+        idempotency_key: None,
+    };
+    let draft = Draft::new(&scan).map_err(|error| sqlx::Error::Decode(error.into()))?;
+    Ok(draft.accepted(moment(row, 3)?))
+}
+
+fn moment(row: &PgRow, column: usize) -> sqlx::Result<Timestamp> {
+    Timestamp::from_micros(row.try_get(column)?).ok_or_else(|| sqlx::Error::Decode("no moment".into()))
+}
+
+#[async_trait]
+impl CheckInStore for PostgresCheckInStore {
+    async fn check_in(&self, scan: Scan) -> Result<CheckIn, StoreError> {
+        let entry = self.entry(scan)?;
+        ask(&self.jobs, |answer| (entry, answer)).await
+    }
+
+    async fn attendance(&self, event: &EventId) -> Result<Attendance, StoreError> {
+        let event = digest(&[event.as_ref().as_bytes()]);
+        let snapshot = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+        let mut transaction = self.reads.begin_with(snapshot).await.map_err(storage)?;
+        let (total, last): (i64, Option<i64>) =
+            sqlx::query_as("SELECT count(*), max(seq) FROM attendance.check_ins WHERE event = $1")
+                .bind(event.as_slice())
+                .fetch_one(&mut *transaction)
+                .await
+                .map_err(storage)?;
+        let mut pages = Pages { transaction, event, after: (0, 0), is_first: true };
+        let records = if total <= PAGE {
+            Records::Ready(pages.next().await.map_err(storage)?.into_iter().collect())
+        } else {
+            let records = stream::try_unfold(pages, |mut pages| async {
+                Ok(pages.next().await.map_err(storage)?.map(|page| (page, pages)))
+            });
+            Records::Streamed(records.boxed())
+        };
+        let version = format!("{total}-{}", last.unwrap_or_default());
+        Ok(Attendance { total: total as usize, records, version })
+    }
+
+    async fn record(&self, event: &EventId, ticket: &TicketId) -> Result<Option<Bytes>, StoreError> {
+        let ticket = digest(&[event.as_ref().as_bytes(), ticket.as_ref().as_bytes()]);
+        let row = sqlx::query(LOOK_UP)
+            .bind([ticket.as_slice()])
+            .bind(Vec::<Vec<u8>>::new())
+            .fetch_optional(&self.reads)
+            .await
+            .map_err(storage)?;
+        row.map(|row| record(&row)).transpose().map_err(storage)
+    }
+
+    async fn ready(&self) -> Result<(), StoreError> {
+        if self.proven.lock().is_some_and(|at| at.elapsed() < PROOF) {
+            return Ok(());
+        }
+        sqlx::query("UPDATE attendance.proof SET at = now()").execute(&self.writes).await.map_err(storage)?;
+        *self.proven.lock() = Some(Instant::now());
+        Ok(())
+    }
+}
+
+/// A list in one snapshot of the database, a page at a time.
+struct Pages {
+    transaction: Transaction<'static, Postgres>,
+    event: Digest,
+    /// The moment and the number of the last record that was read.
+    after: (i64, i64),
+    is_first: bool,
+}
+
+impl Pages {
+    async fn next(&mut self) -> sqlx::Result<Option<Bytes>> {
+        let rows = sqlx::query(LIST)
+            .bind(self.event.as_slice())
+            .bind(self.after.0)
+            .bind(self.after.1)
+            .bind(PAGE)
+            .fetch_all(&mut *self.transaction)
+            .await?;
+        let Some(last) = rows.last() else { return Ok(None) };
+        self.after = (last.try_get(3)?, last.try_get(4)?);
+        let mut page = Vec::with_capacity(rows.len() * 192);
+        for row in &rows {
+            if !std::mem::take(&mut self.is_first) {
+                page.push(b',');
+            }
+            page.extend_from_slice(&record(row)?);
+        }
+        Ok(Some(page.into()))
+    }
+}

@@ -1,0 +1,306 @@
+//! Check-ins in memory, behind which a SQLite file remembers them.
+//!
+//! Memory answers whatever it can. A scan that may be accepted goes to one writer, which commits
+//! everything that waits in one go, tells memory once that is on the disk, and only then answers. After an error
+//! nobody knows what is on the disk, so the writer opens the file anew, and reads what it
+//! finds there, before it takes another scan.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+use parking_lot::RwLock;
+use shared_store::{
+    Content,
+    sqlite::{Claim, SqliteError, prove_writable},
+};
+use sqlx::{
+    QueryBuilder, Row, SqlSafeStr, Sqlite, SqliteConnection,
+    migrate::{Migration, MigrationType, Migrator},
+};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep_until},
+};
+
+use super::{
+    Attendance, CheckIn, CheckInStore, StoreError,
+    answer::{Answer, QUEUE, ask, unavailable},
+    memory::MemoryCheckInStore,
+};
+use crate::record::{EventId, IdempotencyKey, Scan, TicketId, Timestamp};
+
+/// The name of the file in a directory that both services share.
+pub const FILE_NAME: &str = "attendance.db";
+
+/// What is in the file, for its operator.
+pub const CONTENT: Content = Content {
+    name: "check-ins",
+    count: "SELECT count(*) FROM check_ins",
+    newest: "SELECT ticket_id || ' to ' || event_id || ' by ' || checked_in_by || ' at '
+                 || strftime('%Y-%m-%dT%H:%M:%fZ', checked_in_at / 1000000.0, 'unixepoch')
+             FROM check_ins ORDER BY seq DESC LIMIT 1",
+};
+
+/// As many scans as one commit may hold: their parameters stay far below SQLite's 32,766.
+const BATCH: usize = 128;
+
+/// How long after a failure the file is tried again.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// How long one proof that the file takes writes is good for.
+const PROOF: Duration = Duration::from_secs(1);
+
+/// The embedded store.
+pub struct SqliteCheckInStore {
+    memory: Arc<MemoryCheckInStore>,
+    jobs: mpsc::Sender<Job>,
+    /// Why nothing can be written just now.
+    broken: Arc<RwLock<Option<Arc<str>>>>,
+}
+
+enum Job {
+    CheckIn(Scan, Answer<CheckIn>),
+    Prove(Answer<()>),
+}
+
+impl Job {
+    fn refuse(self, reason: &Arc<str>) {
+        let error = StoreError::Unavailable(Arc::clone(reason));
+        match self {
+            Self::CheckIn(_, answer) => answer.tell(Err(error)),
+            Self::Prove(answer) => answer.tell(Err(error)),
+        }
+    }
+}
+
+/// The migrations of this service, oldest first.
+pub fn migrations() -> Migrator {
+    let first = include_str!("../../migrations/sqlite/1_check_ins.sql").into_sql_str();
+    Migrator::with_migrations(vec![Migration::new(
+        1,
+        "check ins".into(),
+        MigrationType::Simple,
+        first,
+        false,
+    )])
+}
+
+impl SqliteCheckInStore {
+    /// Takes the file at `path` and reads what it holds.
+    ///
+    /// # Errors
+    ///
+    /// The file is in use, damaged, newer than this service, or takes no writes.
+    pub async fn open(path: &Path) -> Result<Self, SqliteError> {
+        let memory = Arc::new(MemoryCheckInStore::default());
+        let broken = Arc::default();
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        let mut writer = Writer {
+            claim: Claim::take(path)?,
+            migrations: migrations(),
+            memory: Arc::clone(&memory),
+            broken: Arc::clone(&broken),
+            connection: None,
+            last_seq: 0,
+            proven: Instant::now(),
+        };
+        writer.claim.inspect().await?;
+        writer.connect().await?;
+        tokio::spawn(writer.run(queue));
+        Ok(Self { memory, jobs, broken })
+    }
+
+    fn is_open(&self) -> Result<(), StoreError> {
+        self.broken.read().clone().map_or(Ok(()), |reason| Err(StoreError::Unavailable(reason)))
+    }
+}
+
+#[async_trait]
+impl CheckInStore for SqliteCheckInStore {
+    async fn check_in(&self, scan: Scan) -> Result<CheckIn, StoreError> {
+        if let Some(outcome) = self.memory.known(&scan)? {
+            return Ok(outcome);
+        }
+        self.is_open()?;
+        ask(&self.jobs, |answer| Job::CheckIn(scan, answer)).await
+    }
+
+    async fn attendance(&self, event: &EventId) -> Result<Attendance, StoreError> {
+        self.memory.attendance(event).await
+    }
+
+    async fn record(&self, event: &EventId, ticket: &TicketId) -> Result<Option<Bytes>, StoreError> {
+        // In this order, for what is found in the file is told memory before the outage is over.
+        let broken = self.broken.read().clone();
+        match (self.memory.record(event, ticket).await?, broken) {
+            // It may be in the file: a commit that failed need not have failed.
+            (None, Some(reason)) => Err(StoreError::Unavailable(reason)),
+            (record, _) => Ok(record),
+        }
+    }
+
+    async fn ready(&self) -> Result<(), StoreError> {
+        self.is_open()?;
+        ask(&self.jobs, Job::Prove).await
+    }
+}
+
+/// The one who writes.
+struct Writer {
+    claim: Claim,
+    migrations: Migrator,
+    memory: Arc<MemoryCheckInStore>,
+    broken: Arc<RwLock<Option<Arc<str>>>>,
+    connection: Option<SqliteConnection>,
+    /// The last row that memory knows.
+    last_seq: i64,
+    /// When the file last took a write.
+    proven: Instant,
+}
+
+impl Writer {
+    async fn run(mut self, mut queue: mpsc::Receiver<Job>) {
+        let mut jobs = Vec::with_capacity(BATCH);
+        loop {
+            if self.connection.is_none() {
+                sleep_until(Instant::now() + PAUSE).await;
+                match self.connect().await {
+                    Ok(()) => tracing::info!("the storage takes writes again"),
+                    Err(error) => {
+                        self.refuse(&mut queue, &error);
+                        continue;
+                    }
+                }
+            }
+            if queue.recv_many(&mut jobs, BATCH).await == 0 {
+                return;
+            }
+            self.step(&mut jobs).await;
+        }
+    }
+
+    /// Opens the file and tells memory what it does not know yet.
+    async fn connect(&mut self) -> Result<(), SqliteError> {
+        let mut connection = self.claim.connect(&self.migrations).await?;
+        self.load(&mut connection).await.map_err(|error| self.claim.classify(error))?;
+        self.connection = Some(connection);
+        self.proven = Instant::now();
+        *self.broken.write() = None;
+        Ok(())
+    }
+
+    async fn load(&mut self, connection: &mut SqliteConnection) -> sqlx::Result<()> {
+        let mut rows = sqlx::query(
+            "SELECT seq, event_id, ticket_id, checked_in_by, checked_in_at, idempotency_key
+             FROM check_ins WHERE seq > ?1 ORDER BY seq",
+        )
+        .bind(self.last_seq)
+        .fetch(connection);
+        while let Some(row) = rows.try_next().await? {
+            let (seq, at): (i64, i64) = (row.try_get_unchecked(0)?, row.try_get_unchecked(4)?);
+            let key: Option<&str> = row.try_get_unchecked(5)?;
+            let scan = Scan {
+                event_id: EventId(row.try_get_unchecked(1)?),
+                ticket_id: TicketId(row.try_get_unchecked(2)?),
+                checked_in_by: row.try_get_unchecked(3)?,
+                idempotency_key: key.and_then(|key| IdempotencyKey::new(key.as_bytes())),
+            };
+            let at = Timestamp::from_micros(at)
+                .ok_or_else(|| sqlx::Error::Decode(format!("row {seq} has no moment").into()))?;
+            self.memory.insert(&scan, at).map_err(|error| sqlx::Error::Decode(error.into()))?;
+            self.last_seq = seq;
+        }
+        Ok(())
+    }
+
+    /// Everybody who waits is told that there is no storage, and so is whoever comes now.
+    fn refuse(&self, queue: &mut mpsc::Receiver<Job>, error: &SqliteError) {
+        let reason: Arc<str> = error.to_string().into();
+        *self.broken.write() = Some(Arc::clone(&reason));
+        while let Ok(job) = queue.try_recv() {
+            job.refuse(&reason);
+        }
+    }
+
+    /// One commit, of everything that waits.
+    async fn step(&mut self, jobs: &mut Vec<Job>) {
+        let Some(connection) = &mut self.connection else { return };
+        let now = Timestamp::now();
+        let mut batch: Vec<Draft> = Vec::with_capacity(jobs.len());
+        let mut later = vec![];
+        let mut proofs = vec![];
+        for job in jobs.drain(..) {
+            match job {
+                Job::Prove(answer) => proofs.push(answer),
+                // Told to come again, or gone: whoever finds the ticket used later must not wonder by whom.
+                Job::CheckIn(_, answer) if answer.is_unheard() => {}
+                Job::CheckIn(scan, answer) => match self.memory.known(&scan).transpose() {
+                    Some(known) => answer.tell(known),
+                    None if batch.iter().any(|other| other.scan.competes(&scan)) => {
+                        later.push((scan, answer));
+                    }
+                    None => {
+                        let at = self.memory.moment(&scan.event_id, now);
+                        batch.push(Draft { scan, at, answer });
+                    }
+                },
+            }
+        }
+
+        let written = if !batch.is_empty() {
+            insert(connection, &batch).await.map(|last_seq| self.last_seq = last_seq)
+        } else if !proofs.is_empty() && self.proven.elapsed() > PROOF {
+            prove_writable(connection).await
+        } else {
+            return proofs.into_iter().for_each(|answer| answer.tell(Ok(())));
+        };
+        let outcome = written.map_err(|error| self.give_up(&error));
+        if outcome.is_ok() {
+            self.proven = Instant::now();
+        }
+        for Draft { scan, at, answer } in batch {
+            answer.tell(outcome.clone().and_then(|()| self.memory.insert(&scan, at).map(CheckIn::Accepted)));
+        }
+        // Whoever lost against somebody in the same commit is told so once that is on the disk.
+        for (scan, answer) in later {
+            let known = outcome.clone().and_then(|()| self.memory.known(&scan));
+            answer.tell(
+                known.and_then(|known| known.ok_or_else(|| unavailable("the scan has to be sent again"))),
+            );
+        }
+        proofs.into_iter().for_each(|answer| answer.tell(outcome.clone()));
+    }
+
+    /// Lets the file go: what it holds now is unknown until it is opened again.
+    fn give_up(&mut self, error: &sqlx::Error) -> StoreError {
+        tracing::error!(error = error as &dyn std::error::Error, "the storage takes no writes; trying again");
+        self.connection = None;
+        let reason: Arc<str> = error.to_string().into();
+        *self.broken.write() = Some(Arc::clone(&reason));
+        StoreError::Unavailable(reason)
+    }
+}
+
+/// A scan on its way to the disk.
+struct Draft {
+    scan: Scan,
+    at: Timestamp,
+    answer: Answer<CheckIn>,
+}
+
+/// Writes `batch` in one commit, and tells the number of its last row.
+async fn insert(connection: &mut SqliteConnection, batch: &[Draft]) -> sqlx::Result<i64> {
+    let mut query = QueryBuilder::<Sqlite>::new(
+        "INSERT INTO check_ins (event_id, ticket_id, checked_in_by, checked_in_at, idempotency_key) ",
+    );
+    query.push_values(batch, |mut row, Draft { scan, at, .. }| {
+        row.push_bind(&scan.event_id.0)
+            .push_bind(&scan.ticket_id.0)
+            .push_bind(&scan.checked_in_by)
+            .push_bind(at.micros())
+            .push_bind(scan.idempotency_key.as_ref().map(AsRef::as_ref));
+    });
+    Ok(query.build().execute(connection).await?.last_insert_rowid())
+}

@@ -1,0 +1,238 @@
+//! Users in memory, behind which a SQLite file remembers them.
+//!
+//! Memory answers whatever it can. A registration is committed to the file first, one at a time: bcrypt
+//! lets no more than a few a second through. After an error nobody knows what is on the disk, so the file
+//! is opened anew, and what it holds is read, before another registration is taken.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use futures_util::TryStreamExt;
+use parking_lot::RwLock;
+use shared_auth::Role;
+use shared_store::{
+    Content,
+    sqlite::{Claim, SqliteError, prove_writable},
+};
+use sqlx::{
+    Connection, Row, SqlSafeStr, SqliteConnection,
+    migrate::{Migration, MigrationType, Migrator},
+};
+use tokio::{
+    sync::{Mutex, OwnedMutexGuard},
+    time::{Instant, sleep, timeout},
+};
+
+use super::{Registration, StoreError, User, UserStore, Username, memory::MemoryUserStore};
+use crate::password::PasswordHash;
+
+/// The name of the file in a directory that both services share.
+pub const FILE_NAME: &str = "identity.db";
+
+/// What is in the file, for its operator.
+pub const CONTENT: Content = Content {
+    name: "users",
+    count: "SELECT count(*) FROM users",
+    newest: "SELECT username || ' (' || role || ')' FROM users ORDER BY seq DESC LIMIT 1",
+};
+
+/// How long a client waits for the disk. It has waited for bcrypt before.
+const PATIENCE: Duration = Duration::from_millis(1500);
+
+/// How long after a failure the file is tried again.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// How long one proof that the file takes writes is good for.
+const PROOF: Duration = Duration::from_secs(1);
+
+/// The embedded store.
+pub struct SqliteUserStore {
+    memory: Arc<MemoryUserStore>,
+    file: Arc<Mutex<UserFile>>,
+    /// Why nothing can be written just now.
+    broken: Arc<RwLock<Option<Arc<str>>>>,
+}
+
+/// The migrations of this service, oldest first.
+pub fn migrations() -> Migrator {
+    let first = include_str!("../../migrations/sqlite/1_users.sql").into_sql_str();
+    Migrator::with_migrations(vec![Migration::new(1, "users".into(), MigrationType::Simple, first, false)])
+}
+
+impl SqliteUserStore {
+    /// Takes the file at `path` and reads what it holds. `demo_users` are there too, but in memory only,
+    /// and only those whose names nobody in the file has.
+    ///
+    /// # Errors
+    ///
+    /// The file is in use, damaged, newer than this service, or takes no writes.
+    pub async fn open(path: &Path, demo_users: Vec<User>) -> Result<Self, SqliteError> {
+        let memory = Arc::new(MemoryUserStore::new(demo_users));
+        let broken = Arc::default();
+        let mut file = UserFile {
+            claim: Claim::take(path)?,
+            migrations: migrations(),
+            memory: Arc::clone(&memory),
+            broken: Arc::clone(&broken),
+            connection: None,
+            last_seq: 0,
+            proven: Instant::now(),
+        };
+        file.claim.inspect().await?;
+        file.connect().await?;
+        Ok(Self { memory, file: Arc::new(Mutex::new(file)), broken })
+    }
+
+    /// Does `work` once the file is free. The work is a task of its own: a client that hangs up must not
+    /// leave on the disk what memory does not know.
+    async fn with_file<T, W>(
+        &self,
+        work: impl FnOnce(OwnedMutexGuard<UserFile>) -> W,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
+        if let Some(reason) = self.broken.read().clone() {
+            return Err(StoreError::Unavailable(reason));
+        }
+        let done = async { tokio::spawn(work(Arc::clone(&self.file).lock_owned().await)).await };
+        match timeout(PATIENCE, done).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(panicked)) => Err(StoreError::Internal(Arc::new(panicked))),
+            Err(_) => Err(StoreError::Unavailable("the disk is too slow".into())),
+        }
+    }
+}
+
+#[async_trait]
+impl UserStore for SqliteUserStore {
+    async fn find(&self, username: &Username) -> Result<Option<User>, StoreError> {
+        self.memory.find(username).await
+    }
+
+    async fn register(&self, user: User) -> Result<Registration, StoreError> {
+        if self.memory.find(&user.username).await?.is_some() {
+            return Ok(Registration::Taken);
+        }
+        self.with_file(|file| register(file, user)).await
+    }
+
+    async fn ready(&self) -> Result<(), StoreError> {
+        self.with_file(prove).await
+    }
+}
+
+/// The file, and what memory knows of it.
+struct UserFile {
+    claim: Claim,
+    migrations: Migrator,
+    memory: Arc<MemoryUserStore>,
+    broken: Arc<RwLock<Option<Arc<str>>>>,
+    connection: Option<SqliteConnection>,
+    /// The last row that memory knows.
+    last_seq: i64,
+    /// When the file last took a write.
+    proven: Instant,
+}
+
+impl UserFile {
+    /// Opens the file and tells memory what it does not know yet.
+    async fn connect(&mut self) -> Result<(), SqliteError> {
+        let mut connection = self.claim.connect(&self.migrations).await?;
+        self.load(&mut connection).await.map_err(|error| self.claim.classify(error))?;
+        self.connection = Some(connection);
+        self.proven = Instant::now();
+        *self.broken.write() = None;
+        Ok(())
+    }
+
+    async fn load(&mut self, connection: &mut SqliteConnection) -> sqlx::Result<()> {
+        let mut rows =
+            sqlx::query("SELECT seq, username, role, password_hash FROM users WHERE seq > ?1 ORDER BY seq")
+                .bind(self.last_seq)
+                .fetch(connection);
+        while let Some(row) = rows.try_next().await? {
+            let seq = row.try_get(0)?;
+            let role = match row.try_get(2)? {
+                "committee" => Role::Committee,
+                "admin" => Role::Admin,
+                _ => return Err(sqlx::Error::Decode(format!("row {seq} has an unknown role").into())),
+            };
+            let password = PasswordHash::from_stored(row.try_get::<String, _>(3)?);
+            self.memory.insert(User { username: Username(row.try_get(1)?), role, password });
+            self.last_seq = seq;
+        }
+        Ok(())
+    }
+
+    /// Commits `user`, and tells the number of its row.
+    async fn insert(&mut self, user: &User) -> sqlx::Result<i64> {
+        let role = match user.role {
+            Role::Committee => "committee",
+            Role::Admin => "admin",
+        };
+        let query = sqlx::query("INSERT INTO users (username, role, password_hash) VALUES (?1, ?2, ?3)")
+            .bind(user.username.as_ref())
+            .bind(role)
+            .bind(user.password.as_ref());
+        Ok(query.execute(self.connection()?).await?.last_insert_rowid())
+    }
+
+    fn connection(&mut self) -> sqlx::Result<&mut SqliteConnection> {
+        self.connection.as_mut().ok_or(sqlx::Error::WorkerCrashed)
+    }
+}
+
+async fn register(mut file: OwnedMutexGuard<UserFile>, user: User) -> Result<Registration, StoreError> {
+    // Somebody may have got the name while this one waited for the file.
+    if file.memory.find(&user.username).await?.is_some() {
+        return Ok(Registration::Taken);
+    }
+    match file.insert(&user).await {
+        Ok(seq) => {
+            file.last_seq = seq;
+            file.proven = Instant::now();
+            file.memory.insert(user);
+            Ok(Registration::Accepted)
+        }
+        Err(error) => Err(give_up(file, &error)),
+    }
+}
+
+async fn prove(mut file: OwnedMutexGuard<UserFile>) -> Result<(), StoreError> {
+    if file.proven.elapsed() <= PROOF {
+        return Ok(());
+    }
+    let proof = async { prove_writable(file.connection()?).await };
+    match proof.await {
+        Ok(()) => {
+            file.proven = Instant::now();
+            Ok(())
+        }
+        Err(error) => Err(give_up(file, &error)),
+    }
+}
+
+/// Nobody gets at the file until it has been opened again: what it holds now is unknown.
+fn give_up(file: OwnedMutexGuard<UserFile>, error: &sqlx::Error) -> StoreError {
+    tracing::error!(error = error as &dyn std::error::Error, "the storage takes no writes; trying again");
+    let reason: Arc<str> = error.to_string().into();
+    *file.broken.write() = Some(Arc::clone(&reason));
+    tokio::spawn(recover(file));
+    StoreError::Unavailable(reason)
+}
+
+async fn recover(mut file: OwnedMutexGuard<UserFile>) {
+    // Whatever this says: the file is opened from scratch.
+    if let Some(connection) = file.connection.take() {
+        drop(connection.close().await);
+    }
+    loop {
+        sleep(PAUSE).await;
+        match file.connect().await {
+            Ok(()) => break tracing::info!("the storage takes writes again"),
+            Err(error) => *file.broken.write() = Some(error.to_string().into()),
+        }
+    }
+}

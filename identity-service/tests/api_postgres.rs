@@ -1,0 +1,9 @@
+//! The story of `api`, told to the store in PostgreSQL: TEST_POSTGRES_URL names a server.
+
+#[path = "api/main.rs"]
+mod api;
+
+use api::{
+    BAD_ROLE, LOGIN, ME, REGISTER, SECRET, TOO_LONG, WRONG, app, app_with, detail, forge, log_in, me,
+    register, taken, token_of,
+};

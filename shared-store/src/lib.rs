@@ -1,0 +1,21 @@
+//! Storage plumbing: where data is kept, and how a SQLite file is opened, guarded and copied. Knows no
+//! users and no tickets.
+
+pub mod location;
+pub mod maintenance;
+pub mod postgres;
+pub mod sqlite;
+
+pub use location::{Location, StoreArgs};
+pub use maintenance::{Content, Maintenance};
+
+/// Why a store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The file cannot be used.
+    #[error(transparent)]
+    Sqlite(#[from] sqlite::SqliteError),
+    /// The database cannot be used.
+    #[error(transparent)]
+    Postgres(#[from] postgres::PostgresError),
+}

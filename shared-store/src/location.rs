@@ -1,0 +1,115 @@
+//! `DATABASE_URL`: where a service keeps its data.
+
+use std::{
+    fmt::{self, Display},
+    path::PathBuf,
+    str::FromStr,
+};
+
+use clap::Args;
+use shared_http::config::{Settings, set};
+use sqlx::postgres::PgConnectOptions;
+
+/// The settings of the store, as the operator wrote them.
+// Without Debug, for it would show a password.
+#[derive(Args)]
+pub struct StoreArgs {
+    /// Where data is kept: `memory:`, a file or directory such as `sqlite:///data/`, or
+    /// `postgres://USER:PASSWORD@HOST/DATABASE` [default: memory:]
+    #[arg(long, env, value_name = "URL", hide_env_values = true, global = true)]
+    database_url: Option<String>,
+}
+
+/// Where a service keeps its data.
+#[derive(Clone, PartialEq)]
+pub enum Location {
+    /// In the process, and gone with it.
+    Memory,
+    /// In this file, which one process at a time may serve from.
+    Sqlite(PathBuf),
+    /// In the database at this address, which any number of replicas share.
+    Postgres(String),
+}
+
+impl StoreArgs {
+    /// Where the data is, `file_name` being the service's own in a directory that both share.
+    pub fn check(&self, settings: &mut Settings, file_name: &str) -> Location {
+        let Some(url) = set(&self.database_url) else { return Location::Memory };
+        parse(url, file_name).unwrap_or_else(|| {
+            // Without the address: it may hold a password.
+            settings.mistake(
+                "DATABASE_URL may be memory:, sqlite:// and an absolute path such as sqlite:///data/, or \
+                 postgres://USER:PASSWORD@HOST/DATABASE"
+                    .to_owned(),
+            );
+            Location::Memory
+        })
+    }
+}
+
+fn parse(url: &str, file_name: &str) -> Option<Location> {
+    if url == "memory:" {
+        return Some(Location::Memory);
+    }
+    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        return PgConnectOptions::from_str(url).is_ok().then(|| Location::Postgres(url.to_owned()));
+    }
+    let path = PathBuf::from(url.strip_prefix("sqlite://")?);
+    if !path.is_absolute() || url.contains(['?', '#']) {
+        return None;
+    }
+    let is_directory = url.ends_with('/') || path.is_dir();
+    let path = if is_directory { path.join(file_name) } else { path };
+    // Of all names of a file the one, for what guards it and what it is made of lie beside it.
+    Some(Location::Sqlite(path.canonicalize().unwrap_or(path)))
+}
+
+impl fmt::Debug for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Display::fmt(self, f)
+    }
+}
+
+impl Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory => f.write_str("memory"),
+            Self::Sqlite(path) => write!(f, "sqlite {}", path.display()),
+            // Without what may be a password.
+            Self::Postgres(_) => f.write_str("postgres"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sqlite(path: &str) -> Option<Location> {
+        Some(Location::Sqlite(PathBuf::from(path)))
+    }
+
+    #[test]
+    fn a_url_names_memory_a_file_or_a_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        let there = directory.path().to_str().unwrap();
+        assert_eq!(parse("memory:", "a.db"), Some(Location::Memory));
+        assert_eq!(parse("sqlite:///data/gate.db", "a.db"), sqlite("/data/gate.db"));
+        assert_eq!(parse("sqlite:///data/", "a.db"), sqlite("/data/a.db"));
+        assert_eq!(parse(&format!("sqlite://{there}"), "a.db"), sqlite(&format!("{there}/a.db")));
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        for url in [
+            "sqlite:",
+            "sqlite://data.db",
+            "sqlite:///data/a.db?mode=ro",
+            "mysql://x",
+            "/data/a.db",
+            "memory",
+        ] {
+            assert_eq!(parse(url, "a.db"), None, "{url}");
+        }
+    }
+}

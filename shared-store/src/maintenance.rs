@@ -1,0 +1,205 @@
+//! What an operator does to a SQLite file besides serving from it: copy it, bring a copy back, look at it.
+
+use std::{
+    error::Error,
+    fs::{self, File},
+    io::{self, Write},
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use clap::Subcommand;
+use shared_http::process::Failure;
+use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
+
+use crate::{
+    Location,
+    sqlite::{Claim, SqliteError, beside},
+};
+
+/// What an operator may ask for.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Maintenance {
+    /// Copy the database to a new file, while the service runs or not
+    Backup {
+        /// The new file
+        path: PathBuf,
+    },
+    /// Bring a copy back, while the service does not run; what was there is kept aside
+    Restore {
+        /// The copy
+        path: PathBuf,
+    },
+    /// Say whether the database is whole, and what it holds
+    Check,
+}
+
+/// What a service keeps, in its own SQL.
+#[derive(Debug)]
+pub struct Content {
+    /// What the rows are, for people: `check-ins`.
+    pub name: &'static str,
+    /// Asks how many there are.
+    pub count: &'static str,
+    /// Asks for the newest, in words.
+    pub newest: &'static str,
+}
+
+/// Why an operator did not get what was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum MaintenanceError {
+    /// There is no file to do it to.
+    #[error("DATABASE_URL names no SQLite file, and so there is nothing to copy, bring back or look at")]
+    NoFile,
+    /// A file is not there, damaged, in the way, or cannot be read or written.
+    #[error("{}: {reason}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: Box<dyn Error + Send + Sync>,
+    },
+    /// The file cannot be used.
+    #[error(transparent)]
+    Use(#[from] SqliteError),
+}
+
+/// For `map_err`: blames `path`.
+fn at<E: Into<Box<dyn Error + Send + Sync>>>(path: &Path) -> impl Fn(E) -> MaintenanceError + '_ {
+    |reason| MaintenanceError::File { path: path.to_owned(), reason: reason.into() }
+}
+
+/// Does what an operator asks for, and says on stdout what was done.
+///
+/// # Errors
+///
+/// It cannot be done, and nothing was changed.
+pub async fn run(maintenance: &Maintenance, location: Location, content: &Content) -> Result<(), Failure> {
+    let report = carry_out(maintenance, location, content).await;
+    let report = report.map_err(|error| Failure::Maintenance(error.into()))?;
+    writeln!(io::stdout(), "{report}")?;
+    Ok(())
+}
+
+async fn carry_out(
+    maintenance: &Maintenance,
+    location: Location,
+    content: &Content,
+) -> Result<String, MaintenanceError> {
+    let Location::Sqlite(database) = location else { return Err(MaintenanceError::NoFile) };
+    match maintenance {
+        Maintenance::Backup { path } => backup(&database, path, content).await,
+        Maintenance::Restore { path } => restore(&database, path, content).await,
+        Maintenance::Check => Ok(format!("{}: {}", database.display(), describe(&database, content).await?)),
+    }
+}
+
+async fn backup(database: &Path, copy: &Path, content: &Content) -> Result<String, MaintenanceError> {
+    if copy.exists() {
+        return Err(at(copy)("exists already; choose another name"));
+    }
+    // Under another name until it is whole and on the disk: a power cut leaves no half of a backup.
+    let partial = beside(copy, "partial");
+    remove(&partial)?;
+    let mut connection = open(database).await?;
+    sqlx::query("VACUUM INTO ?1")
+        .bind(partial.to_string_lossy().into_owned())
+        .execute(&mut connection)
+        .await
+        .map_err(at(&partial))?;
+    let report = describe(&partial, content).await?;
+    move_durably(&partial, copy)?;
+    Ok(format!("{}: {report}", copy.display()))
+}
+
+async fn restore(database: &Path, copy: &Path, content: &Content) -> Result<String, MaintenanceError> {
+    let claim = Claim::lock(database)?;
+    let restoring = claim.restoring();
+    remove(&restoring)?;
+    fs::copy(copy, &restoring).map_err(at(copy))?;
+    let report = match describe(&restoring, content).await {
+        Ok(report) => report,
+        Err(error) => {
+            remove(&restoring)?;
+            return Err(at(copy)(format!("cannot be brought back, and nothing was changed: {error}")));
+        }
+    };
+
+    // While the file `restoring` is there nobody serves: half of the old file and its log are no database.
+    let aside = aside(database);
+    if database.exists() {
+        fs::hard_link(database, &aside).map_err(at(&aside))?;
+        let log = with_suffix(database, "-wal");
+        if log.exists() {
+            move_durably(&log, &with_suffix(&aside, "-wal"))?;
+        }
+        remove(&with_suffix(database, "-shm"))?;
+    }
+    move_durably(&restoring, database)?;
+    let kept = if aside.exists() {
+        format!("; what was there is kept in {}", aside.display())
+    } else {
+        String::new()
+    };
+    Ok(format!("{}: {report}{kept}", database.display()))
+}
+
+/// Whether a file is whole, and what it holds.
+async fn describe(database: &Path, content: &Content) -> Result<String, MaintenanceError> {
+    let mut connection = open(database).await?;
+    let integrity: Vec<String> = sqlx::query_scalar("PRAGMA integrity_check(10)")
+        .fetch_all(&mut connection)
+        .await
+        .map_err(at(database))?;
+    if integrity != ["ok"] {
+        return Err(at(database)(format!("damaged: {}", integrity.join("; "))));
+    }
+    let count: i64 =
+        sqlx::query_scalar(content.count).fetch_one(&mut connection).await.map_err(at(database))?;
+    let newest: Option<String> =
+        sqlx::query_scalar(content.newest).fetch_optional(&mut connection).await.map_err(at(database))?;
+    connection.close().await.map_err(at(database))?;
+    let newest = newest.map(|newest| format!(", the newest {newest}")).unwrap_or_default();
+    Ok(format!("whole, {count} {}{newest}", content.name))
+}
+
+async fn open(database: &Path) -> Result<SqliteConnection, MaintenanceError> {
+    SqliteConnectOptions::new()
+        .filename(database)
+        .create_if_missing(false)
+        .disable_statement_logging()
+        .connect()
+        .await
+        .map_err(at(database))
+}
+
+fn aside(database: &Path) -> PathBuf {
+    let seconds = SystemTime::UNIX_EPOCH.elapsed().map(|time| time.as_secs()).unwrap_or_default();
+    (0..)
+        .map(|number| beside(database, &format!("before-restore-{}", seconds + number)))
+        .find(|path| !path.exists())
+        .unwrap_or_default()
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+fn remove(path: &Path) -> Result<(), MaintenanceError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Moves a file so that a power cut leaves it here or there, and whole.
+fn move_durably(from: &Path, to: &Path) -> Result<(), MaintenanceError> {
+    let directory = to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let moved = File::open(from)
+        .and_then(|file| file.sync_all())
+        .and_then(|()| fs::rename(from, to))
+        .and_then(|()| File::open(directory)?.sync_all());
+    moved.map_err(at(to))
+}

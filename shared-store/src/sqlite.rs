@@ -1,0 +1,176 @@
+//! A SQLite file: one process serves from it, and whatever was answered is on the disk.
+
+use std::{
+    fs::{File, TryLockError},
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use sqlx::{
+    ConnectOptions, Connection, SqliteConnection,
+    migrate::{MigrateError, Migrator},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+};
+
+/// Why a SQLite file cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {reason}", path.display())]
+pub struct SqliteError {
+    path: PathBuf,
+    reason: Reason,
+}
+
+/// What is wrong with a SQLite file.
+#[derive(Debug, thiserror::Error)]
+enum Reason {
+    #[error("in use by another process; only one at a time may serve from it")]
+    InUse,
+    #[error("bringing a backup back was interrupted; do it once more: restore PATH")]
+    HalfRestored,
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error(
+        "written by a newer version of this service; start that version, or restore a backup made by this one"
+    )]
+    Newer,
+    #[error(
+        "damaged ({0}); it is left as it is. To go on with a backup and keep the damaged file aside: restore PATH"
+    )]
+    Damaged(String),
+    #[error("{0}")]
+    Sqlite(#[from] sqlx::Error),
+    #[error("{0}")]
+    Migration(MigrateError),
+}
+
+/// A SQLite file that this process, and no other, serves from.
+#[derive(Debug)]
+pub struct Claim {
+    path: PathBuf,
+    was_open: bool,
+    _lock: File,
+}
+
+impl Claim {
+    /// Takes the file at `path`, whether it is there yet or not.
+    ///
+    /// # Errors
+    ///
+    /// Somebody else has it, a restore was interrupted, or the lock beside the file cannot be made.
+    pub fn take(path: &Path) -> Result<Self, SqliteError> {
+        let claim = Self::lock(path)?;
+        if claim.restoring().exists() { Err(claim.failed(Reason::HalfRestored)) } else { Ok(claim) }
+    }
+
+    /// [`take`](Self::take), in whatever state the file is.
+    pub(crate) fn lock(path: &Path) -> Result<Self, SqliteError> {
+        // A lock of our own, for SQLite's would keep a backup out too.
+        let lock_path = beside(path, "lock");
+        let failed = |reason| SqliteError { path: path.to_owned(), reason };
+        let lock = File::options()
+            .create(true)
+            .append(true)
+            .open(&lock_path)
+            .map_err(|error| failed(Reason::Io(error)))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path: path.to_owned(), was_open: false, _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(failed(Reason::InUse)),
+            Err(TryLockError::Error(error)) => Err(failed(Reason::Io(error))),
+        }
+    }
+
+    /// The copy that is about to take the file's place.
+    pub(crate) fn restoring(&self) -> PathBuf {
+        beside(&self.path, "restoring")
+    }
+
+    /// Reads every page of the file and writes none, so that a damaged file stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// The file is damaged. Whatever else is wrong with it, [`connect`](Self::connect) says.
+    pub async fn inspect(&self) -> Result<(), SqliteError> {
+        // Read-only, for the last connection that may write copies the log into the file when it closes.
+        let options = SqliteConnectOptions::new().filename(&self.path).read_only(true);
+        let look = async {
+            let mut connection = options.disable_statement_logging().connect().await?;
+            let found: String =
+                sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&mut connection).await?;
+            connection.close().await?;
+            Ok(found)
+        };
+        let damage = match look.await.map_err(|error| self.classify(error)) {
+            Ok(found) if found != "ok" => self.failed(Reason::Damaged(found)),
+            Err(error @ SqliteError { reason: Reason::Damaged(_), .. }) => error,
+            _ => return Ok(()),
+        };
+        Err(damage)
+    }
+
+    /// Opens the file, brings it up to date, and proves that it takes writes.
+    ///
+    /// Whatever an earlier connection wrote is either visible and on the disk afterwards, or gone: a
+    /// commit that failed half way is settled here.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be opened, read or written, is damaged, or is newer than `migrations`.
+    pub async fn connect(&mut self, migrations: &Migrator) -> Result<SqliteConnection, SqliteError> {
+        let options = SqliteConnectOptions::new()
+            .filename(&self.path)
+            // Once it was there, a file that is missing means that its disk is: one begun anew in the empty
+            // place would hide the real one.
+            .create_if_missing(!self.was_open)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(Duration::from_secs(1))
+            .disable_statement_logging();
+        let failed = |error| self.classify(error);
+        let mut connection = SqliteConnection::connect_with(&options).await.map_err(failed)?;
+        // Copies every page of the log into the file and syncs that: frames whose own sync failed
+        // may have been lost behind the page cache's back.
+        sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut connection).await.map_err(failed)?;
+        migrations.run_direct(None, &mut connection, false).await.map_err(|error| match error {
+            MigrateError::VersionMissing(_) => self.failed(Reason::Newer),
+            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => self.classify(error),
+            other => self.failed(Reason::Migration(other)),
+        })?;
+        prove_writable(&mut connection).await.map_err(failed)?;
+        self.was_open = true;
+        Ok(connection)
+    }
+
+    /// Tells damage from everything else that can go wrong with the file.
+    pub fn classify(&self, error: sqlx::Error) -> SqliteError {
+        let code = error.as_database_error().and_then(|error| error.code()).unwrap_or_default();
+        // SQLITE_CORRUPT and SQLITE_NOTADB: the lowest byte of an extended code is the code.
+        self.failed(match code.parse().map(|code: u32| code & 0xff) {
+            Ok(11 | 26) => Reason::Damaged(error.to_string()),
+            _ => Reason::Sqlite(error),
+        })
+    }
+
+    fn failed(&self, reason: Reason) -> SqliteError {
+        SqliteError { path: self.path.clone(), reason }
+    }
+}
+
+/// Writes a byte, to the disk and back over itself.
+///
+/// # Errors
+///
+/// The file takes no writes.
+pub async fn prove_writable(connection: &mut SqliteConnection) -> sqlx::Result<()> {
+    // The version of the schema is ours already (sqlx keeps its own in a table), and any write is a commit.
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    sqlx::raw_sql("PRAGMA user_version = 1; PRAGMA user_version = 2").execute(&mut *transaction).await?;
+    transaction.commit().await
+}
+
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(suffix);
+    name.into()
+}
