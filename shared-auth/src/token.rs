@@ -163,7 +163,10 @@ impl TokenVerifier {
         if claims.get("nbf").is_some_and(|nbf| nbf.as_i64().is_none_or(|nbf| nbf > now())) {
             return Err(TokenError::Invalid);
         }
-        serde_json::from_value(Value::Object(claims)).map_err(|_| TokenError::Invalid)
+        let claims: Claims =
+            serde_json::from_value(Value::Object(claims)).map_err(|_| TokenError::Invalid)?;
+        // No name is like that, and not every store could keep it.
+        if claims.sub.contains('\0') { Err(TokenError::Invalid) } else { Ok(claims) }
     }
 }
 

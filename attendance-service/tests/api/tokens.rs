@@ -181,6 +181,7 @@ async fn a_token_whose_claims_are_not_the_four_of_the_contract_is_invalid() {
         ("no claim at all", json!({})),
         ("sub is a number", with(&[("sub", json!(5))])),
         ("sub is null", with(&[("sub", json!(null))])),
+        ("sub contains NUL", with(&[("sub", json!("a\0b"))])),
         ("sub is a list", with(&[("sub", json!(["panitia1"]))])),
         ("role is a number", with(&[("role", json!(1))])),
         ("role is null", with(&[("role", json!(null))])),
