@@ -38,6 +38,10 @@ use crate::{
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+// What a gate in a browser has to be able to send and to see.
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
 /// Which web pages of other origins may call the service.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Cors {
@@ -67,8 +71,8 @@ pub fn stack(router: Router, cors: Cors, deadline: Duration) -> Router {
         CorsLayer::new()
             .allow_origin(origins)
             .allow_methods([Method::GET, Method::HEAD, Method::POST])
-            .allow_headers([AUTHORIZATION, CONTENT_TYPE, IF_NONE_MATCH, REQUEST_ID])
-            .expose_headers([ETAG, RETRY_AFTER, REQUEST_ID])
+            .allow_headers([AUTHORIZATION, CONTENT_TYPE, IDEMPOTENCY_KEY, IF_NONE_MATCH, REQUEST_ID])
+            .expose_headers([ETAG, IDEMPOTENCY_REPLAYED, RETRY_AFTER, REQUEST_ID])
             .max_age(Duration::from_secs(600)),
     )
 }

@@ -337,9 +337,11 @@ async fn cors_headers_are_sent_to_the_origins_that_were_named_and_to_no_other() 
         (named, "https://evil.example.org", ""),
         (Cors::AnyOrigin, "https://evil.example.org", "*"),
     ] {
-        let app = stack(Router::new().route("/quick", get(async || "quick")), cors, SECOND);
+        let app = stack(Router::new().route("/quick", get(async || "quick")), cors.clone(), SECOND);
         let answer = testing::get(&app, "/quick").header(header("origin"), origin).send().await;
         assert_eq!(answer.header(header("access-control-allow-origin")), allowed);
+        let exposed = answer.header(header("access-control-expose-headers"));
+        assert_eq!(exposed.contains("idempotency-replayed"), cors != Cors::Off, "{exposed}");
 
         let preflight = testing::call(&app, axum::http::Method::OPTIONS, "/quick")
             .header(header("origin"), origin)
@@ -348,5 +350,7 @@ async fn cors_headers_are_sent_to_the_origins_that_were_named_and_to_no_other() 
             .send()
             .await;
         assert_eq!(preflight.header(header("access-control-allow-origin")), allowed);
+        let taken = preflight.header(header("access-control-allow-headers"));
+        assert_eq!(taken.contains("idempotency-key"), cors != Cors::Off, "{taken}");
     }
 }
