@@ -14,7 +14,7 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOp
 
 use crate::{
     Location,
-    sqlite::{Claim, SqliteError, beside},
+    sqlite::{Claim, SqliteError, beside, is_damage},
 };
 
 /// What an operator may ask for.
@@ -51,6 +51,9 @@ pub enum MaintenanceError {
     /// There is no file to do it to.
     #[error("DATABASE_URL names no SQLite file, and so there is nothing to copy, bring back or look at")]
     NoFile,
+    /// Somebody else's tools do it.
+    #[error("PostgreSQL comes with tools of its own for this: pg_dump, pg_restore and pg_amcheck")]
+    NotOurs,
     /// A file is not there, damaged, in the way, or cannot be read or written.
     #[error("{}: {reason}", path.display())]
     File {
@@ -86,7 +89,11 @@ async fn carry_out(
     location: Location,
     content: &Content,
 ) -> Result<String, MaintenanceError> {
-    let Location::Sqlite(database) = location else { return Err(MaintenanceError::NoFile) };
+    let database = match location {
+        Location::Sqlite(database) => database,
+        Location::Memory => return Err(MaintenanceError::NoFile),
+        Location::Postgres(_) => return Err(MaintenanceError::NotOurs),
+    };
     match maintenance {
         Maintenance::Backup { path } => backup(&database, path, content).await,
         Maintenance::Restore { path } => restore(&database, path, content).await,
@@ -101,7 +108,7 @@ async fn backup(database: &Path, copy: &Path, content: &Content) -> Result<Strin
     // Under another name until it is whole and on the disk: a power cut leaves no half of a backup.
     let partial = beside(copy, "partial");
     remove(&partial)?;
-    let mut connection = open(database).await?;
+    let mut connection = open(database, true).await?;
     sqlx::query("VACUUM INTO ?1")
         .bind(partial.to_string_lossy().into_owned())
         .execute(&mut connection)
@@ -115,12 +122,11 @@ async fn backup(database: &Path, copy: &Path, content: &Content) -> Result<Strin
 async fn restore(database: &Path, copy: &Path, content: &Content) -> Result<String, MaintenanceError> {
     let claim = Claim::lock(database)?;
     let restoring = claim.restoring();
-    remove(&restoring)?;
-    fs::copy(copy, &restoring).map_err(at(copy))?;
-    let report = match describe(&restoring, content).await {
+    let report = match take_over(copy, &restoring, content).await {
         Ok(report) => report,
         Err(error) => {
             remove(&restoring)?;
+            remove(&log_of(&restoring))?;
             return Err(at(copy)(format!("cannot be brought back, and nothing was changed: {error}")));
         }
     };
@@ -129,9 +135,9 @@ async fn restore(database: &Path, copy: &Path, content: &Content) -> Result<Stri
     let aside = aside(database);
     if database.exists() {
         fs::hard_link(database, &aside).map_err(at(&aside))?;
-        let log = with_suffix(database, "-wal");
+        let log = log_of(database);
         if log.exists() {
-            move_durably(&log, &with_suffix(&aside, "-wal"))?;
+            move_durably(&log, &log_of(&aside))?;
         }
         remove(&with_suffix(database, "-shm"))?;
     }
@@ -144,13 +150,36 @@ async fn restore(database: &Path, copy: &Path, content: &Content) -> Result<Stri
     Ok(format!("{}: {report}{kept}", database.display()))
 }
 
+/// Makes one whole file of a copy and the log beside it, if there is one, as what was kept aside may have.
+async fn take_over(copy: &Path, restoring: &Path, content: &Content) -> Result<String, MaintenanceError> {
+    let (log, log_of_copy) = (log_of(restoring), log_of(copy));
+    remove(restoring)?;
+    remove(&log)?;
+    fs::copy(copy, restoring).map_err(at(copy))?;
+    if log_of_copy.exists() {
+        fs::copy(&log_of_copy, &log).map_err(at(&log_of_copy))?;
+        let mut connection = open(restoring, false).await?;
+        // Which brings the log into the database, and removes it.
+        sqlx::raw_sql("PRAGMA journal_mode = DELETE")
+            .execute(&mut connection)
+            .await
+            .map_err(at(&log_of_copy))?;
+        connection.close().await.map_err(at(restoring))?;
+        if log.exists() {
+            return Err(at(&log_of_copy)("cannot be brought into the database"));
+        }
+    }
+    describe(restoring, content).await
+}
+
 /// Whether a file is whole, and what it holds.
 async fn describe(database: &Path, content: &Content) -> Result<String, MaintenanceError> {
-    let mut connection = open(database).await?;
-    let integrity: Vec<String> = sqlx::query_scalar("PRAGMA integrity_check(10)")
-        .fetch_all(&mut connection)
-        .await
-        .map_err(at(database))?;
+    let mut connection = open(database, true).await?;
+    let integrity = sqlx::query_scalar("PRAGMA integrity_check(10)").fetch_all(&mut connection).await;
+    let integrity: Vec<String> = match integrity {
+        Err(error) if is_damage(&error) => vec![error.to_string()],
+        other => other.map_err(at(database))?,
+    };
     if integrity != ["ok"] {
         return Err(at(database)(format!("damaged: {}", integrity.join("; "))));
     }
@@ -163,9 +192,11 @@ async fn describe(database: &Path, content: &Content) -> Result<String, Maintena
     Ok(format!("whole, {count} {}{newest}", content.name))
 }
 
-async fn open(database: &Path) -> Result<SqliteConnection, MaintenanceError> {
+/// Who looks writes nothing: closing a damaged file would bring its log into it.
+async fn open(database: &Path, read_only: bool) -> Result<SqliteConnection, MaintenanceError> {
     SqliteConnectOptions::new()
         .filename(database)
+        .read_only(read_only)
         .create_if_missing(false)
         .disable_statement_logging()
         .connect()
@@ -179,6 +210,10 @@ fn aside(database: &Path) -> PathBuf {
         .map(|number| beside(database, &format!("before-restore-{}", seconds + number)))
         .find(|path| !path.exists())
         .unwrap_or_default()
+}
+
+fn log_of(database: &Path) -> PathBuf {
+    with_suffix(database, "-wal")
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

@@ -4,6 +4,7 @@ use std::{
     fs::{File, TryLockError},
     io,
     path::{Path, PathBuf},
+    pin::pin,
     time::Duration,
 };
 
@@ -12,6 +13,10 @@ use sqlx::{
     migrate::{MigrateError, Migrator},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
+use tokio::time::timeout;
+
+/// Longer than any client waits for the disk.
+const LONG: Duration = Duration::from_secs(2);
 
 /// Why a SQLite file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +31,8 @@ pub struct SqliteError {
 enum Reason {
     #[error("in use by another process; only one at a time may serve from it")]
     InUse,
+    #[error("being read by another process, such as a backup; try again when that is done")]
+    Busy,
     #[error("bringing a backup back was interrupted; do it once more: restore PATH")]
     HalfRestored,
     #[error("{0}")]
@@ -130,7 +137,13 @@ impl Claim {
         let mut connection = SqliteConnection::connect_with(&options).await.map_err(failed)?;
         // Copies every page of the log into the file and syncs that: frames whose own sync failed
         // may have been lost behind the page cache's back.
-        sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut connection).await.map_err(failed)?;
+        let (busy, _, _): (bool, i64, i64) = sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)")
+            .fetch_one(&mut connection)
+            .await
+            .map_err(failed)?;
+        if busy {
+            return Err(self.failed(Reason::Busy));
+        }
         migrations.run_direct(None, &mut connection, false).await.map_err(|error| match error {
             MigrateError::VersionMissing(_) => self.failed(Reason::Newer),
             MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => self.classify(error),
@@ -143,17 +156,19 @@ impl Claim {
 
     /// Tells damage from everything else that can go wrong with the file.
     pub fn classify(&self, error: sqlx::Error) -> SqliteError {
-        let code = error.as_database_error().and_then(|error| error.code()).unwrap_or_default();
-        // SQLITE_CORRUPT and SQLITE_NOTADB: the lowest byte of an extended code is the code.
-        self.failed(match code.parse().map(|code: u32| code & 0xff) {
-            Ok(11 | 26) => Reason::Damaged(error.to_string()),
-            _ => Reason::Sqlite(error),
-        })
+        let is_damage = is_damage(&error);
+        self.failed(if is_damage { Reason::Damaged(error.to_string()) } else { Reason::Sqlite(error) })
     }
 
     fn failed(&self, reason: Reason) -> SqliteError {
         SqliteError { path: self.path.clone(), reason }
     }
+}
+
+pub(crate) fn is_damage(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code()).unwrap_or_default();
+    // SQLITE_CORRUPT and SQLITE_NOTADB: the lowest byte of an extended code is the code.
+    matches!(code.parse().map(|code: u32| code & 0xff), Ok(11 | 26))
 }
 
 /// Writes a byte, to the disk and back over itself.
@@ -166,6 +181,18 @@ pub async fn prove_writable(connection: &mut SqliteConnection) -> sqlx::Result<(
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     sqlx::raw_sql("PRAGMA user_version = 1; PRAGMA user_version = 2").execute(&mut *transaction).await?;
     transaction.commit().await
+}
+
+/// Waits for the disk, however long it takes, and says so in the log when that is longer than clients wait.
+pub async fn watched<T>(disk: impl Future<Output = T>) -> T {
+    let mut disk = pin!(disk);
+    if let Ok(done) = timeout(LONG, &mut disk).await {
+        return done;
+    }
+    tracing::error!("the disk does not answer; waiting for it");
+    let done = disk.await;
+    tracing::info!("the disk answers again");
+    done
 }
 
 pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {

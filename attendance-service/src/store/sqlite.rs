@@ -13,10 +13,10 @@ use futures_util::TryStreamExt;
 use parking_lot::RwLock;
 use shared_store::{
     Content,
-    sqlite::{Claim, SqliteError, prove_writable},
+    sqlite::{Claim, SqliteError, prove_writable, watched},
 };
 use sqlx::{
-    QueryBuilder, Row, SqlSafeStr, Sqlite, SqliteConnection,
+    Connection, QueryBuilder, Row, SqlSafeStr, Sqlite, SqliteConnection,
     migrate::{Migration, MigrationType, Migrator},
 };
 use tokio::{
@@ -164,14 +164,15 @@ impl Writer {
     async fn run(mut self, mut queue: mpsc::Receiver<Job>) {
         let mut jobs = Vec::with_capacity(BATCH);
         loop {
-            if self.connection.is_none() {
+            while self.broken.read().is_some() {
+                // Whatever this says: the file is opened from scratch.
+                if let Some(connection) = self.connection.take() {
+                    drop(connection.close().await);
+                }
                 sleep_until(Instant::now() + PAUSE).await;
                 match self.connect().await {
                     Ok(()) => tracing::info!("the storage takes writes again"),
-                    Err(error) => {
-                        self.refuse(&mut queue, &error);
-                        continue;
-                    }
+                    Err(error) => self.refuse(&mut queue, &error),
                 }
             }
             if queue.recv_many(&mut jobs, BATCH).await == 0 {
@@ -250,16 +251,19 @@ impl Writer {
         }
 
         let written = if !batch.is_empty() {
-            insert(connection, &batch).await.map(|last_seq| self.last_seq = last_seq)
+            watched(insert(connection, &batch)).await.map(|last_seq| self.last_seq = last_seq)
         } else if !proofs.is_empty() && self.proven.elapsed() > PROOF {
-            prove_writable(connection).await
+            watched(prove_writable(connection)).await
         } else {
             return proofs.into_iter().for_each(|answer| answer.tell(Ok(())));
         };
-        let outcome = written.map_err(|error| self.give_up(&error));
-        if outcome.is_ok() {
-            self.proven = Instant::now();
-        }
+        let outcome = match written {
+            Ok(()) => {
+                self.proven = Instant::now();
+                Ok(())
+            }
+            Err(error) => Err(self.give_up(&error)),
+        };
         for Draft { scan, at, answer } in batch {
             answer.tell(outcome.clone().and_then(|()| self.memory.insert(&scan, at).map(CheckIn::Accepted)));
         }
@@ -273,10 +277,9 @@ impl Writer {
         proofs.into_iter().for_each(|answer| answer.tell(outcome.clone()));
     }
 
-    /// Lets the file go: what it holds now is unknown until it is opened again.
+    /// Nobody writes until the file has been opened again: what it holds now is unknown.
     fn give_up(&mut self, error: &sqlx::Error) -> StoreError {
         tracing::error!(error = error as &dyn std::error::Error, "the storage takes no writes; trying again");
-        self.connection = None;
         let reason: Arc<str> = error.to_string().into();
         *self.broken.write() = Some(Arc::clone(&reason));
         StoreError::Unavailable(reason)

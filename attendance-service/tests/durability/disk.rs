@@ -193,6 +193,10 @@ async fn a_sync_that_hangs_is_said_in_time_and_settled_when_it_ends() {
     }
     assert!(accepted > 0, "scans that were given up were written all the same");
     assert_eq!(gate.records("evt1").await.len(), 52);
+    let log = process.log();
+    for line in ["the disk does not answer", "the disk answers again"] {
+        assert_eq!(log.matches(line).count(), 1, "{log}");
+    }
 }
 
 /// A filesystem of its own that is small. None where it may not be made: that is said loudly.

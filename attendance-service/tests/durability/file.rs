@@ -41,12 +41,12 @@ async fn a_second_process_is_refused_the_file_and_the_first_goes_on() {
     assert_eq!(Gate::open(process.address).await.records("evt1").await.len(), 2);
 }
 
-async fn open(directory: &Path) -> SqliteConnection {
+pub(crate) async fn open(directory: &Path) -> SqliteConnection {
     SqliteConnection::connect(&format!("sqlite://{}/attendance.db", directory.display())).await.unwrap()
 }
 
 /// A database with a few hundred pages, and nothing in its log.
-async fn filled(directory: &Path) {
+pub(crate) async fn filled(directory: &Path) {
     let mut process = start(directory).await;
     process.signal("TERM").await;
     process.ended(SECOND * 5).await;
@@ -109,7 +109,7 @@ async fn a_database_of_a_newer_version_is_refused_and_left_alone() {
 }
 
 /// Overwrites a page with what is no page.
-fn spoil(path: &Path, page: u64) {
+pub(crate) fn spoil(path: &Path, page: u64) {
     let file = fs::File::options().write(true).open(path).unwrap();
     file.write_all_at(&[0xAB; 4096], (page - 1) * 4096).unwrap();
 }

@@ -12,6 +12,7 @@
 mod disk;
 mod file;
 mod gate;
+mod maintenance;
 mod restarts;
 mod strace;
 

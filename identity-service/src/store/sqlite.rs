@@ -12,7 +12,7 @@ use parking_lot::RwLock;
 use shared_auth::Role;
 use shared_store::{
     Content,
-    sqlite::{Claim, SqliteError, prove_writable},
+    sqlite::{Claim, SqliteError, prove_writable, watched},
 };
 use sqlx::{
     Connection, Row, SqlSafeStr, SqliteConnection,
@@ -189,7 +189,7 @@ async fn register(mut file: OwnedMutexGuard<UserFile>, user: User) -> Result<Reg
     if file.memory.find(&user.username).await?.is_some() {
         return Ok(Registration::Taken);
     }
-    match file.insert(&user).await {
+    match watched(file.insert(&user)).await {
         Ok(seq) => {
             file.last_seq = seq;
             file.proven = Instant::now();
@@ -205,7 +205,7 @@ async fn prove(mut file: OwnedMutexGuard<UserFile>) -> Result<(), StoreError> {
         return Ok(());
     }
     let proof = async { prove_writable(file.connection()?).await };
-    match proof.await {
+    match watched(proof).await {
         Ok(()) => {
             file.proven = Instant::now();
             Ok(())

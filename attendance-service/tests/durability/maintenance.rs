@@ -1,0 +1,237 @@
+//! What an operator does to the SQLite file: copies it, brings a copy back, looks at it.
+
+use std::{fs, path::Path};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::{process::Command, task::JoinSet};
+
+use crate::{
+    file::{filled, spoil},
+    gate::{DUPLICATE, Gate},
+    kill, service, start,
+};
+
+/// What a command said: on stdout if it succeeded, else on stderr.
+async fn run(mut service: Command, arguments: &[&str]) -> Result<String, String> {
+    let output = service.args(arguments).output().await.unwrap();
+    match output.status.code() {
+        Some(0) => Ok(String::from_utf8(output.stdout).unwrap()),
+        Some(1) => Err(String::from_utf8(output.stderr).unwrap()),
+        other => panic!("{other:?}: {output:?}"),
+    }
+}
+
+async fn maintain(directory: &Path, arguments: &[&str]) -> Result<String, String> {
+    run(service(directory), arguments).await
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[tokio::test]
+async fn a_backup_of_a_running_service_holds_whatever_was_green_before_it_began() {
+    let directory = TempDir::new().unwrap();
+    let process = start(directory.path()).await;
+    let address = process.address;
+    let mut gates = JoinSet::new();
+    for number in 0..4 {
+        gates.spawn(async move {
+            let mut gate = Gate::open(address).await;
+            for scan in 0..300 {
+                gate.check_in("evt1", &format!("{number}-{scan}"), None).await.record();
+            }
+        });
+    }
+    let mut gate = Gate::open(address).await;
+    for number in 0..3 {
+        let before = gate.records("evt1").await;
+        let copy = directory.path().join(format!("backup-{number}.db"));
+        let said = maintain(directory.path(), &["backup", text(&copy)]).await.unwrap();
+        assert!(said.starts_with(text(&copy)) && said.contains(": whole, "), "{said}");
+
+        // It is a database of its own, from which a service can start.
+        let elsewhere = TempDir::new().unwrap();
+        fs::copy(&copy, elsewhere.path().join("attendance.db")).unwrap();
+        let from_copy = start(elsewhere.path()).await;
+        let copied = Gate::open(from_copy.address).await.records("evt1").await;
+        kill(from_copy).await;
+        assert!(said.contains(&format!("whole, {} check-ins", copied.len())), "{said}");
+        let after = gate.records("evt1").await;
+        assert!(before.iter().all(|(ticket, record)| copied.get(ticket) == Some(record)), "lost");
+        assert!(copied.iter().all(|(ticket, record)| after.get(ticket) == Some(record)), "invented");
+    }
+    gates.join_all().await;
+    assert_eq!(gate.records("evt1").await.len(), 1200);
+}
+
+#[tokio::test]
+async fn a_backup_never_takes_the_place_of_another_and_leaves_no_half_of_one() {
+    let directory = TempDir::new().unwrap();
+    filled(directory.path()).await;
+    let copy = directory.path().join("backup.db");
+    // As one left by a power cut.
+    fs::write(directory.path().join("backup.db.partial"), "half").unwrap();
+    maintain(directory.path(), &["backup", text(&copy)]).await.unwrap();
+    assert!(!directory.path().join("backup.db.partial").exists());
+    let before = fs::read(&copy).unwrap();
+    let said = maintain(directory.path(), &["backup", text(&copy)]).await.unwrap_err();
+    assert!(said.contains("backup.db: exists already; choose another name"), "{said}");
+    assert!(fs::read(&copy).unwrap() == before);
+
+    let nowhere = directory.path().join("nowhere").join("backup.db");
+    let said = maintain(directory.path(), &["backup", text(&nowhere)]).await.unwrap_err();
+    assert!(said.contains("nowhere/backup.db"), "{said}");
+}
+
+#[tokio::test]
+async fn a_copy_is_brought_back_and_what_was_there_is_kept_aside_and_can_come_back_too() {
+    let directory = TempDir::new().unwrap();
+    let copy = directory.path().join("backup.db");
+    let process = start(directory.path()).await;
+    let mut gate = Gate::open(process.address).await;
+    gate.check_in("evt1", "before", Some("k")).await.record();
+    maintain(directory.path(), &["backup", text(&copy)]).await.unwrap();
+    gate.check_in("evt1", "after", None).await.record();
+    let both = gate.list("evt1").await.body;
+
+    let said = maintain(directory.path(), &["restore", text(&copy)]).await.unwrap_err();
+    assert!(said.contains("attendance.db: in use by another process"), "{said}");
+    assert_eq!(gate.check_in("evt1", "after", None).await.text(), (400, DUPLICATE));
+    drop(gate);
+    // The newest check-in is in the log alone.
+    kill(process).await;
+
+    let said = maintain(directory.path(), &["restore", text(&copy)]).await.unwrap();
+    assert!(said.contains("whole, 1 check-ins, the newest before to evt1 by panitia1 at 20"), "{said}");
+    let aside = said.trim().split_once("is kept in ").expect("where the old one is").1.to_owned();
+    let process = start(directory.path()).await;
+    let mut gate = Gate::open(process.address).await;
+    assert_eq!(gate.records("evt1").await.len(), 1);
+    assert!(gate.check_in("evt1", "before", Some("k")).await.is_replayed());
+    drop(gate);
+    kill(process).await;
+
+    let said = maintain(directory.path(), &["restore", &aside]).await.unwrap();
+    assert!(said.contains("whole, 2 check-ins"), "{said}");
+    let process = start(directory.path()).await;
+    assert_eq!(Gate::open(process.address).await.list("evt1").await.body, both);
+    assert!(copy.exists() && Path::new(&aside).exists(), "a copy can be brought back again");
+    kill(process).await;
+}
+
+#[tokio::test]
+async fn what_is_no_whole_copy_of_check_ins_is_refused_and_nothing_is_changed() {
+    let directory = TempDir::new().unwrap();
+    filled(directory.path()).await;
+    let database = directory.path().join("attendance.db");
+    let before = fs::read(&database).unwrap();
+
+    let damaged = directory.path().join("damaged.db");
+    fs::copy(&database, &damaged).unwrap();
+    spoil(&damaged, before.len() as u64 / 4096 / 2);
+    let text_file = directory.path().join("text.db");
+    fs::write(&text_file, "no database").unwrap();
+    let strange = directory.path().join("strange.db");
+    fs::write(&strange, "").unwrap();
+    let missing = directory.path().join("missing.db");
+    for (copy, reason) in [
+        (damaged, "damaged"),
+        (text_file, "not a database"),
+        (strange, "no such table"),
+        (missing, "No such file"),
+    ] {
+        let said = maintain(directory.path(), &["restore", text(&copy)]).await.unwrap_err();
+        assert!(said.contains("nothing was changed") && said.contains(reason), "{said}");
+        assert!(said.contains(text(&copy)), "{said}");
+        assert!(fs::read(&database).unwrap() == before);
+        assert!(!directory.path().join("attendance.db.restoring").exists());
+    }
+    let process = start(directory.path()).await;
+    assert_eq!(Gate::open(process.address).await.records("evt1").await.len(), 5000);
+}
+
+#[tokio::test]
+async fn nobody_serves_from_a_half_restored_file_until_it_is_brought_back_once_more() {
+    let directory = TempDir::new().unwrap();
+    filled(directory.path()).await;
+    let copy = directory.path().join("backup.db");
+    maintain(directory.path(), &["backup", text(&copy)]).await.unwrap();
+    // As a power cut leaves it.
+    fs::write(directory.path().join("attendance.db.restoring"), "half").unwrap();
+    let (status, said) = crate::refused(service(directory.path())).await;
+    assert_eq!(status, Some(1));
+    assert!(said.contains("interrupted") && said.contains("restore PATH"), "{said}");
+    maintain(directory.path(), &["restore", text(&copy)]).await.unwrap();
+    let process = start(directory.path()).await;
+    assert_eq!(Gate::open(process.address).await.records("evt1").await.len(), 5000);
+}
+
+#[tokio::test]
+async fn check_tells_what_is_there_and_writes_nothing() {
+    let directory = TempDir::new().unwrap();
+    filled(directory.path()).await;
+    let database = directory.path().join("attendance.db");
+    let whole = fs::read(&database).unwrap();
+    let said = maintain(directory.path(), &["check"]).await.unwrap();
+    assert_eq!(
+        said,
+        format!(
+            "{}: whole, 5000 check-ins, the newest TICKET-5000 to evt1 by panitia1 at 2026-01-03T13:25:53.421Z\n",
+            database.display()
+        )
+    );
+    assert!(fs::read(&database).unwrap() == whole);
+
+    // While the service runs, too.
+    let process = start(directory.path()).await;
+    Gate::open(process.address).await.check_in("evt1", "one more", None).await.record();
+    let said = maintain(directory.path(), &["check"]).await.unwrap();
+    assert!(said.contains("whole, 5001 check-ins, the newest one more to evt1"), "{said}");
+    kill(process).await;
+
+    spoil(&database, whole.len() as u64 / 4096 / 2);
+    let log = directory.path().join("attendance.db-wal");
+    let before = (fs::read(&database).unwrap(), fs::read(&log).unwrap());
+    let said = maintain(directory.path(), &["check"]).await.unwrap_err();
+    assert!(said.contains("attendance.db: damaged"), "{said}");
+    assert!((fs::read(&database).unwrap(), fs::read(&log).unwrap()) == before, "it was written to");
+}
+
+#[tokio::test]
+async fn without_a_file_there_is_nothing_to_maintain() {
+    let directory = TempDir::new().unwrap();
+    for (url, reason) in [
+        ("memory:".to_owned(), "DATABASE_URL names no SQLite file"),
+        ("postgres://u:hush@localhost/tixgo".to_owned(), "pg_dump"),
+        (format!("sqlite://{}/", directory.path().display()), "attendance.db: "),
+    ] {
+        for arguments in [&["check"][..], &["backup", "backup.db"]] {
+            let mut command = service(directory.path());
+            command.env("DATABASE_URL", &url).current_dir(directory.path());
+            let said = run(command, arguments).await.unwrap_err();
+            assert!(said.contains(reason) && !said.contains("hush"), "{url}: {said}");
+        }
+    }
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_service_that_starts_while_somebody_reads_the_file_waits_for_its_turn() {
+    let directory = TempDir::new().unwrap();
+    let process = start(directory.path()).await;
+    let green = Gate::open(process.address).await.check_in("evt1", "T1", None).await.record();
+    kill(process).await;
+    let mut reader = crate::file::open(directory.path()).await;
+    sqlx::raw_sql("BEGIN; SELECT count(*) FROM check_ins").execute(&mut reader).await.unwrap();
+    // What is in the log alone cannot be proven to be on the disk.
+    let (status, said) = crate::refused(service(directory.path())).await;
+    assert_eq!(status, Some(1));
+    assert!(said.contains("being read by another process"), "{said}");
+    sqlx::raw_sql("COMMIT").execute(&mut reader).await.unwrap();
+    let process = start(directory.path()).await;
+    let list: Value =
+        serde_json::from_str(&Gate::open(process.address).await.list("evt1").await.body).unwrap();
+    assert_eq!(list["records"][0].to_string(), green);
+}
