@@ -95,8 +95,10 @@ good_env .
 echo BCRYPT_COST=14 >>.env
 check 'production: starts with a good secret' works up $production
 check 'production: passes the smoke test' smoke_test
+warns() { grep -q 'kept in memory only: a restart forgets them; set DATABASE_URL to keep them' <<<"$(docker logs "tixgo-$1" 2>&1)"; }
 
 for service in identity attendance; do
+    check "$service: warns that a restart forgets everything" warns $service
     check "$service: is a service of that name" same "$(of $service '{{index .Config.Labels "com.docker.compose.service"}}')" $service
     check "$service: is in the network tixgo-net and no other" \
         same "$(of $service '{{.HostConfig.NetworkMode}} {{len .NetworkSettings.Networks}}')" 'tixgo-net 1'
@@ -180,3 +182,75 @@ check 'production: starts on other ports' works up $production
 check 'identity: listens where .env says' same "$(docker port tixgo-identity)" '8000/tcp -> 127.0.0.1:28083'
 check 'attendance: listens where .env says' same "$(docker port tixgo-attendance)" '8000/tcp -> 127.0.0.1:28084'
 check 'production: passes the smoke test there' smoke_test 28083 28084
+
+### Keeping data
+
+identity=http://127.0.0.1:28083 attendance=http://127.0.0.1:28084
+# post URL BODY [OPTION...]: $answer is the body and the status.
+post() {
+    local url=$1 body=$2
+    shift 2
+    answer=$(curl -q -s --max-time 10 -w ' %{http_code}' -H 'Content-Type: application/json' --data "$body" "$@" "$url")
+}
+authorized() { curl -q -s --max-time 10 -H "Authorization: Bearer $token" "$@"; }
+check_in() { post $attendance/checkins "{\"event_id\":\"evt\",\"ticket_id\":\"$1\"}" -H "Authorization: Bearer $token"; }
+accepts() { check_in "$1" && contains "$answer" '"status":"checked_in"'; }
+refuses_twice() { check_in "$1" && same "$answer" '{"detail":"Ticket sudah pernah check-in"} 400'; }
+came() { authorized $attendance/attendance/evt | grep -o '"ticket_id":"[^"]*"' | cut -d '"' -f 4 | xargs; }
+register() { post $identity/auth/register '{"username":"siti","password":"gerbang-timur-7"}'; }
+log_in() { post $identity/auth/login '{"username":"siti","password":"gerbang-timur-7"}'; }
+is_ready() { same "$(curl -q -s --max-time 10 -o "$log" -w '%{http_code}' "$1/ready")" 200; }
+# remember TICKETS
+remember() {
+    check 'both are ready' eval "is_ready $identity && is_ready $attendance"
+    register
+    check 'the user is still there' same "$answer" '{"detail":"User siti sudah terdaftar"} 400'
+    log_in
+    check 'and may log in' contains "$answer" access_token
+    check 'whoever came is still there' same "$(came)" "$1"
+    check 'and is refused a second time' refuses_twice "${1##* }"
+}
+
+echo 'DATABASE_URL=sqlite:///data/' >>.env
+check 'one line in .env keeps the data on the disk' works up $production
+for service in identity attendance; do check "$service: does not warn any more" fails warns $service; done
+register
+check 'a user is registered' contains "$answer" '"username":"siti"'
+log_in
+token=$(sed -n 's/.*"access_token":"\([^"]*\)".*/\1/p' <<<"$answer")
+check 'a ticket is let in' accepts A-1
+remember A-1
+
+docker kill --signal KILL tixgo-identity tixgo-attendance >"$log"
+check 'both are killed' same "$(of identity '{{.State.ExitCode}}') $(of attendance '{{.State.ExitCode}}')" '137 137'
+check 'and start again' works up $production
+remember A-1
+down $production
+check 'both are removed and made anew' works up $production
+remember A-1
+
+### Copies of the data, with the commands of DEPLOYMENT.md
+
+# documented PATTERN: the lines of its chapter on backups.
+documented() { sed -n '/^## Backups$/,/^## Limits$/p' DEPLOYMENT.md | grep -E "$1"; }
+run_documented() { works bash -euc "$(documented "$1" | sed -E "${2:-}")"; }
+
+backups='^docker exec .* backup '
+check 'both are copied while they serve' run_documented "$backups"
+check 'a copy is never written over' fails run_documented "$backups" 2>/dev/null
+check 'cron copies them too' run_documented '^[0-9]+ \* \* \* \* ' 's/^[0-9]+ \* \* \* \* //; s/\\%/%/g'
+hourly=$(sed -n 's/^\(.*attendance-.*db\): whole, 1 check-ins.*/\1/p' "$log")
+check 'and says what is in the copy' test -n "$hourly"
+check 'the database is looked at' run_documented ' check$'
+check 'which is whole' grep -q '^/data/attendance.db: whole, 1 check-ins' "$log"
+
+accepts A-2
+restoring='^(IMAGE=|docker (stop|run|start) )'
+hourly_name="s|/data/attendance-20[^ ]*|$hourly|"
+check 'while a service runs, no copy is brought back' fails run_documented '^(IMAGE=|docker run )' "$hourly_name" 2>/dev/null
+check 'for the file is in use' grep -q 'in use by another process' "$log"
+remember 'A-1 A-2'
+check 'a copy is brought back while it does not run' run_documented "$restoring" "$hourly_name"
+check 'what was there is kept aside' grep -qE 'kept in /data/attendance.db.before-restore-[0-9]+$' "$log"
+check 'attendance serves again' until_true 30 is_ready $attendance 2>/dev/null
+remember A-1
