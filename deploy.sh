@@ -215,10 +215,27 @@ adopt() {
 # Those that a release is made of.
 images_of() { sed -n 's/^    image: \(tixgo-.*\)/\1/p' "$1" 2>/dev/null; }
 
-# Starts both services beside those that serve, with no port and nothing stored, and waits for their
-# health: what cannot even start never takes the place of what works.
+# Whether the files that are served from are whole: a damaged one is good for those that have it open, and is
+# refused by whoever starts next, the previous version included.
+check_data() {
+    for service in $services; do
+        case $(container "$service" '{{.State.Status}} {{.Config.Env}}') in
+            'running '*DATABASE_URL=sqlite:*) ;;
+            *) continue ;;
+        esac
+        docker exec "tixgo-$service" "/$service-service" check >>"$log" 2>&1 || {
+            tail -n 1 "$log" >&3 || true
+            warn "✗ The data of $service is not whole: bring a backup back first (DEPLOYMENT.md, Backups)."
+            return 1
+        }
+    done
+}
+
+# Starts both services beside those that serve, with no port and nothing stored, for a file is for one process
+# only, and waits for their health: what cannot even start never takes the place of what works.
 rehearse() {
     result=0
+    check_data || return 1
     end_rehearsal
     for service in $services; do
         compose -f .deploy/next.yml run --detach --no-deps --name "tixgo-rehearsal-$service" \

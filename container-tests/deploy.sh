@@ -16,6 +16,7 @@ clone=$work/tixgo
 output=$work/output
 fresh_clone "$clone"
 good_env "$clone"
+echo 'DATABASE_URL=sqlite:///data/' >>"$clone/.env"
 cd "$clone"
 
 deploy() { ./deploy.sh "$@" >"$output" 2>&1 || { status=$?; tail -n 30 "$output"; return $status; }; }
@@ -26,6 +27,19 @@ failed_deploy() {
 }
 says() { contains "$said" "$1"; }
 serves() { ./smoke-test.sh "$identity" "$attendance" >/dev/null; }
+# post URL BODY [OPTION...]
+post() { local url=$1 body=$2; shift 2; curl -q -s --max-time 5 -H 'Content-Type: application/json' --data "$body" "$@" "$url"; }
+user='{"username":"siti","password":"gerbang-timur-7"}'
+# store: a user and a check-in, and $token to ask for them.
+store() {
+    post $identity/auth/register "$user" >/dev/null
+    token=$(post $identity/auth/login "$user" | sed -n 's/.*"access_token":"\([^"]*\)".*/\1/p')
+    post $attendance/checkins '{"event_id":"evt","ticket_id":"A-1"}' -H "Authorization: Bearer $token" | grep -q '"status":"checked_in"'
+}
+remembers() {
+    contains "$(post $identity/auth/register "$user")" 'User siti sudah terdaftar' &&
+        contains "$(curl -q -s --max-time 5 -H "Authorization: Bearer $token" $attendance/attendance/evt)" '"ticket_id":"A-1"'
+}
 revision() { docker container inspect --format '{{index .Config.Labels "org.opencontainers.image.revision"}}' "tixgo-$1"; }
 # A commit that touches what is built, without building it anew.
 new_version() { printf '# %s\n' "$1" >>Dockerfile; commit . "$1"; }
@@ -60,6 +74,7 @@ longest_silence() {
 }
 
 docker compose -f docker-compose.prod.yml up --build --detach --wait --quiet-pull >"$output" 2>&1 || { cat "$output"; exit 1; }
+check 'a user and a check-in are stored' store
 before=$(containers)
 
 # What was started by hand has no release yet, and .env may be another one than it was started with.
@@ -94,6 +109,7 @@ check 'a version that is healthy and answers wrongly ends non-zero' failed_deplo
 check 'and says that the smoke test failed' says 'The smoke test failed'
 check 'and that the previous version serves again, though it was started by hand' says 'The previous version serves again.'
 check 'which it does' serves
+check 'with what was stored' remembers
 
 ./deploy.sh >"$output" 2>&1 &
 deployer=$!
@@ -106,6 +122,7 @@ wait $deployer || status=$?
 check 'interrupted in the middle, it ends non-zero' test $status != 0
 check 'with the previous version' same "$(running_image attendance)" "$old"
 check 'that serves' serves
+check 'what was stored' remembers
 
 set -m
 ./deploy.sh >"$output" 2>&1 &
@@ -151,10 +168,12 @@ check "with at most 3 s of silence ($silence ms)" test "$silence" -le 3000
 check 'it is the next version' same "$(revision identity) $(revision attendance)" "$(git log -1 --format='%h %h')"
 second=$(running_image identity)
 check 'and another image' test "$second" != "$first"
+check 'with what was stored' remembers
 
 check '--rollback goes back' deploy --rollback
 check 'to the version before' same "$(running_image identity)" "$first"
 check 'which serves' serves
+check 'what was stored' remembers
 printf 'TOKEN_EXPIRE_MINUTES=60\n' >>.env
 check 'a setting that is changed after that' deploy --no-build
 check 'does not bring the other version back' same "$(running_image identity)" "$first"
@@ -187,6 +206,16 @@ new_version 'A third version'
 check 'a third version is deployed' deploy
 check 'only images of two releases are kept' same \
     "$(docker image ls --quiet --filter 'reference=tixgo-identity:????????????' | sort -u | wc -l | tr -d ' ')" 2
+
+old=$(running_image attendance)
+break_with 's/^USER 65532:65532/USER 65533:65533/'
+check 'a version that is well in the rehearsal and cannot open the data ends non-zero' failed_deploy
+check 'and says what it said' says 'cannot start: /data/attendance.db: Permission denied'
+check 'and that the previous version serves again' says 'The previous version serves again.'
+check 'which it does' same "$(running_image attendance)" "$old"
+check 'and serves' serves
+check 'with what was stored' remembers
+mend
 
 before=$(containers)
 for service in identity attendance; do
@@ -225,3 +254,14 @@ END
 else
     skip 'deploying from a registry (docker-registry is missing)'
 fi
+
+base=$(sed -n 's/^FROM --platform=.* \(rust:[^ ]*\).*/\1/p' Dockerfile)
+# Pages that are read at a start, and not while the service runs.
+damage() { docker run --rm --user 65532:65532 --volume tixgo_attendance-data:/data "$base" dd if=/dev/zero of=/data/attendance.db bs=4096 seek=1 count=2 conv=notrunc 2>/dev/null; }
+damage
+before=$(containers)
+printf 'TOKEN_EXPIRE_MINUTES=60\n' >>.env
+check 'while the data is damaged, a deploy is refused' failed_deploy
+check 'with what to do' says '✗ The data of attendance is not whole: bring a backup back first'
+check 'and nothing is exchanged, for no version could start' same "$(containers)" "$before"
+check 'what ran before serves' serves
