@@ -16,6 +16,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use foldhash::fast::RandomState as FastState;
 use hashbrown::HashTable;
+use indexmap::IndexMap;
 use parking_lot::{Mutex, RwLock};
 use serde::de::IgnoredAny;
 use sha2::{Digest, Sha256};
@@ -28,7 +29,8 @@ const CHUNK: usize = 256 * 1024;
 
 /// The default store.
 pub struct MemoryCheckInStore {
-    events: RwLock<HashMap<EventId, Arc<Mutex<Event>>, FastState>>,
+    /// In the order in which they were first heard of, so that a number names each; none is ever removed.
+    events: RwLock<IndexMap<EventId, Arc<Mutex<Event>>, FastState>>,
     /// Who checked what in under which key. Held while a scan with a key is decided.
     keys: Mutex<HashMap<Fingerprint, KeyUse, FastState>>,
     /// Seeded anew in every process, so that nobody can choose ids that collide.
@@ -41,8 +43,9 @@ pub struct MemoryCheckInStore {
 type Fingerprint = [u8; 16];
 
 /// The record that was made under a key.
+// There may be one for every record: its event is a number, for that is half of a pointer.
 struct KeyUse {
-    event: Arc<Mutex<Event>>,
+    event: u32,
     place: Place,
 }
 
@@ -58,11 +61,14 @@ impl Default for MemoryCheckInStore {
 }
 
 impl MemoryCheckInStore {
-    fn event(&self, id: &EventId) -> Arc<Mutex<Event>> {
-        if let Some(event) = self.events.read().get(id) {
-            return event.clone();
+    /// An event and its number.
+    fn event(&self, id: &EventId) -> (u32, Arc<Mutex<Event>>) {
+        if let Some((number, _, event)) = self.events.read().get_full(id) {
+            return (number as u32, event.clone());
         }
-        self.events.write().entry(id.clone()).or_default().clone()
+        let mut events = self.events.write();
+        let entry = events.entry(id.clone());
+        (entry.index() as u32, entry.or_default().clone())
     }
 
     fn hash(&self, ticket: &TicketId) -> u32 {
@@ -77,7 +83,7 @@ impl MemoryCheckInStore {
         // Held until the ticket is looked for, or its record could come between.
         let keys = fingerprint.as_ref().map(|fingerprint| (self.keys.lock(), fingerprint));
         if let Some(used) = keys.as_ref().and_then(|(keys, fingerprint)| keys.get(*fingerprint)) {
-            return Ok(Some(used.judge(&draft)));
+            return Ok(Some(self.judge(used, &draft)));
         }
         let event = self.events.read().get(&scan.event_id).cloned();
         let found = event.and_then(|event| event.lock().find(hash, draft.identity()));
@@ -97,15 +103,26 @@ impl MemoryCheckInStore {
     pub(super) fn insert(&self, scan: &Scan, at: Timestamp) -> Result<Bytes, StoreError> {
         let hash = self.hash(&scan.ticket_id);
         let draft = draft(scan)?;
-        let event = self.event(&scan.event_id);
+        let (number, event) = self.event(&scan.event_id);
         let Some(key) = &scan.idempotency_key else {
             return Ok(event.lock().accept(hash, draft, at).0);
         };
         let fingerprint = fingerprint(&scan.checked_in_by, key);
         let mut keys = self.keys.lock();
         let (record, place) = event.lock().accept(hash, draft, at);
-        keys.insert(fingerprint, KeyUse { event, place });
+        keys.insert(fingerprint, KeyUse { event: number, place });
         Ok(record)
+    }
+
+    /// What a scan is that would make the record `draft`, with a key that was used before.
+    fn judge(&self, used: &KeyUse, draft: &Draft) -> CheckIn {
+        let events = self.events.read();
+        let event = events[used.event as usize].lock();
+        if event.at(used.place).starts_with(draft.identity()) {
+            CheckIn::Replayed(event.record(used.place))
+        } else {
+            CheckIn::KeyReused
+        }
     }
 }
 
@@ -119,24 +136,12 @@ fn fingerprint(user: &str, key: &IdempotencyKey) -> Fingerprint {
     std::array::from_fn(|index| digest[index])
 }
 
-impl KeyUse {
-    /// What a scan with this key is, that would make the record `draft`.
-    fn judge(&self, draft: &Draft) -> CheckIn {
-        let event = self.event.lock();
-        if event.at(self.place).starts_with(draft.identity()) {
-            CheckIn::Replayed(event.record(self.place))
-        } else {
-            CheckIn::KeyReused
-        }
-    }
-}
-
 #[async_trait]
 impl CheckInStore for MemoryCheckInStore {
     async fn check_in(&self, scan: Scan) -> Result<CheckIn, StoreError> {
         let hash = self.hash(&scan.ticket_id);
         let draft = draft(&scan)?;
-        let event = self.event(&scan.event_id);
+        let (number, event) = self.event(&scan.event_id);
         let Some(key) = &scan.idempotency_key else {
             return Ok(match event.lock().check_in(hash, draft) {
                 Some((record, _)) => CheckIn::Accepted(record),
@@ -147,12 +152,12 @@ impl CheckInStore for MemoryCheckInStore {
         let fingerprint = fingerprint(&scan.checked_in_by, key);
         let mut keys = self.keys.lock();
         if let Some(used) = keys.get(&fingerprint) {
-            return Ok(used.judge(&draft));
+            return Ok(self.judge(used, &draft));
         }
         let Some((record, place)) = event.lock().check_in(hash, draft) else {
             return Ok(CheckIn::Duplicate);
         };
-        keys.insert(fingerprint, KeyUse { event, place });
+        keys.insert(fingerprint, KeyUse { event: number, place });
         Ok(CheckIn::Accepted(record))
     }
 
@@ -190,15 +195,20 @@ impl CheckInStore for MemoryCheckInStore {
 struct Event {
     full: Arc<Vec<Bytes>>,
     last: Vec<u8>,
-    tickets: HashTable<Place>,
+    tickets: HashTable<Ticket>,
     latest: Option<Timestamp>,
 }
 
-/// Where the record of a ticket stands.
+/// A ticket that is in.
+struct Ticket {
+    /// A part of the hash of its id: most others are told apart without looking at their records.
+    hash: u32,
+    place: Place,
+}
+
+/// Where a record stands.
 #[derive(Clone, Copy)]
 struct Place {
-    /// A part of the ticket's hash: most other tickets are told apart without looking at their records.
-    hash: u32,
     chunk: u32,
     offset: u32,
 }
@@ -225,14 +235,14 @@ impl Event {
     fn accept(&mut self, hash: u32, draft: Draft, at: Timestamp) -> (Bytes, Place) {
         self.latest = Some(at);
         let record = draft.accepted(at);
-        let place = self.append(hash, &record);
-        self.tickets.insert_unique(spread(hash), place, |place| spread(place.hash));
+        let place = self.append(&record);
+        self.tickets.insert_unique(spread(hash), Ticket { hash, place }, |ticket| spread(ticket.hash));
         (record, place)
     }
 
     fn find(&self, hash: u32, identity: &[u8]) -> Option<Place> {
-        let is_same = |place: &Place| place.hash == hash && self.at(*place).starts_with(identity);
-        self.tickets.find(spread(hash), is_same).copied()
+        let is_same = |ticket: &Ticket| ticket.hash == hash && self.at(ticket.place).starts_with(identity);
+        self.tickets.find(spread(hash), is_same).map(|ticket| ticket.place)
     }
 
     /// The log from where a record begins.
@@ -249,7 +259,7 @@ impl Event {
         Bytes::copy_from_slice(&log[..values.byte_offset()])
     }
 
-    fn append(&mut self, hash: u32, json: &[u8]) -> Place {
+    fn append(&mut self, json: &[u8]) -> Place {
         if !self.last.is_empty() && self.last.len() + 1 + json.len() > CHUNK {
             let full = std::mem::replace(&mut self.last, Vec::with_capacity(CHUNK));
             Arc::make_mut(&mut self.full).push(full.into());
@@ -257,7 +267,7 @@ impl Event {
         if !self.tickets.is_empty() {
             self.last.push(b',');
         }
-        let place = Place { hash, chunk: self.full.len() as u32, offset: self.last.len() as u32 };
+        let place = Place { chunk: self.full.len() as u32, offset: self.last.len() as u32 };
         self.last.extend_from_slice(json);
         place
     }
