@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::{
     sync::{mpsc, oneshot},
+    task::yield_now,
     time::timeout,
 };
 
@@ -41,6 +42,18 @@ pub(super) async fn ask<Job, T>(
         Ok(Ok(outcome)) => outcome,
         Ok(Err(_)) => Err(unavailable("the service is stopping")),
         Err(_) => Err(unavailable("the storage is too slow")),
+    }
+}
+
+/// Takes whatever waits, up to `limit` jobs. Nothing, once nobody can come any more.
+pub(super) async fn gather<Job>(queue: &mut mpsc::Receiver<Job>, jobs: &mut Vec<Job>, limit: usize) {
+    queue.recv_many(jobs, limit).await;
+    // The first is seen before those who came with it, and would have a commit to itself while they wait.
+    yield_now().await;
+    while jobs.len() < limit
+        && let Ok(job) = queue.try_recv()
+    {
+        jobs.push(job);
     }
 }
 

@@ -32,7 +32,7 @@ use tokio::{
 
 use super::{
     Attendance, CheckIn, CheckInStore, Records, StoreError,
-    answer::{Answer, QUEUE, ask},
+    answer::{Answer, QUEUE, ask, gather},
 };
 use crate::record::{Draft, EventId, Scan, TicketId, Timestamp};
 
@@ -167,7 +167,8 @@ async fn write(mut queue: mpsc::Receiver<(Entry, Answer<CheckIn>)>, pool: PgPool
     let outage = Arc::new(Mutex::new(false));
     while let Ok(writer) = Arc::clone(&writers).acquire_owned().await {
         let mut jobs = Vec::with_capacity(BATCH);
-        if queue.recv_many(&mut jobs, BATCH).await == 0 {
+        gather(&mut queue, &mut jobs, BATCH).await;
+        if jobs.is_empty() {
             return;
         }
         // Whoever finds such a ticket used later must not wonder by whom.

@@ -26,7 +26,7 @@ use tokio::{
 
 use super::{
     Attendance, CheckIn, CheckInStore, StoreError,
-    answer::{Answer, QUEUE, ask, unavailable},
+    answer::{Answer, QUEUE, ask, gather, unavailable},
     memory::MemoryCheckInStore,
 };
 use crate::record::{EventId, IdempotencyKey, Scan, TicketId, Timestamp};
@@ -187,7 +187,8 @@ impl Writer {
                     Err(error) => self.refuse(&mut queue, &error),
                 }
             }
-            if queue.recv_many(&mut jobs, BATCH).await == 0 {
+            gather(&mut queue, &mut jobs, BATCH).await;
+            if jobs.is_empty() {
                 return;
             }
             self.step(&mut jobs).await;
