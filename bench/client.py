@@ -1,6 +1,7 @@
 """What curl and wrk cannot do. Standard library only.
 
 client.py check-in ADDRESS EVENT FIRST COUNT   checks in COUNT tickets, numbered from FIRST
+client.py write FILE EVENT FIRST COUNT [keys]  the same, into the SQLite file of a service that does not run
 client.py first-answer BINARY RUNS             milliseconds from exec to the first 200 on /health, median
 client.py login-flood ADDRESS LOGINS           name and value of every figure, one a line
 
@@ -13,9 +14,11 @@ import os
 import selectors
 import signal
 import socket
+import sqlite3
 import statistics
 import sys
 import time
+import uuid
 
 TIMEOUT = 30
 
@@ -51,6 +54,19 @@ def check_in(address, event, first, count):
             answers += received
             if not received or answers.count(b"HTTP/1.1 ") > answers.count(b"HTTP/1.1 200"):
                 sys.exit(f"a check-in was refused: {answers[-500:].decode(errors='replace')}")
+
+
+def write(path, event, first, count, keys=None):
+    now = time.time_ns() // 1000
+    tickets = range(int(first), int(first) + int(count))
+    rows = ((event, n, "panitia1", now, str(uuid.UUID(int=n)) if keys else None) for n in tickets)
+    database = sqlite3.connect(path)
+    database.executemany(
+        "INSERT INTO check_ins (event_id, ticket_id, checked_in_by, checked_in_at, idempotency_key) VALUES (?, ?, ?, ?, ?)",
+        rows,
+    )
+    database.commit()
+    database.close()
 
 
 def first_answer(binary, runs):
@@ -154,7 +170,7 @@ def login_flood(address, logins):
     print("honest", f"{honest:.2f}", status)
 
 
-COMMANDS = {"check-in": check_in, "first-answer": first_answer, "login-flood": login_flood}
+COMMANDS = {"check-in": check_in, "write": write, "first-answer": first_answer, "login-flood": login_flood}
 
 if __name__ == "__main__":
     if len(sys.argv) < 2 or sys.argv[1] not in COMMANDS:

@@ -41,6 +41,8 @@ must_be_built() {
 tmp=$(mktemp -d)
 declare -A pid=() address=()
 clean_up() {
+    # All at once, for a database waits for its clients to go.
+    kill "${pid[@]}" 2>/dev/null || true
     for server in "${!pid[@]}"; do stop "$server"; done
     rm -rf "$tmp"
 }
@@ -89,8 +91,8 @@ log_in() {
 # check_in NAME EVENT FIRST COUNT: COUNT tickets, counted up from the ten-digit number FIRST.
 check_in() { python3 "$bench/client.py" check-in "${address[$1]}" "$2" "$3" "$4"; }
 
-# kilobytes NAME: the resident memory of a server.
-kilobytes() { awk '/^VmRSS:/ { print $2 }' "/proc/${pid[$1]}/status"; }
+# kilobytes NAME [FIELD]: the resident memory of a server; with VmHWM, the most that it ever had.
+kilobytes() { awk -v field="${2:-VmRSS}:" '$1 == field { print $2 }' "/proc/${pid[$1]}/status"; }
 
 # calculate EXPRESSION
 calculate() { awk "BEGIN { print ($1) }"; }

@@ -1,6 +1,6 @@
 -- For wrk. With the arguments EVENT FIRST every request checks in a ticket of its own, counted up from
 -- the ten-digit number FIRST; without, wrk sends what its command line says. The last line of output is
--- "REQUESTS MICROSECONDS FAILURES".
+-- "REQUESTS MICROSECONDS FAILURES P99", the last in milliseconds.
 
 function init(args)
   if not args[1] then
@@ -20,9 +20,9 @@ function init(args)
   end
 end
 
-function done(summary)
+function done(summary, latency)
   -- No response(), which would be called for every answer: wrk itself counts each status from 400 up.
   local failed = summary.errors
   local failures = failed.status + failed.connect + failed.read + failed.write + failed.timeout
-  io.write(string.format("%d %d %d\n", summary.requests, summary.duration, failures))
+  io.write(string.format("%d %d %d %.2f\n", summary.requests, summary.duration, failures, latency:percentile(99) / 1000))
 end
