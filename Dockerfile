@@ -41,7 +41,7 @@ COPY bench/bare-axum/Cargo.toml bench/bare-axum/
 RUN set -eu; \
     for crate in shared-http shared-auth shared-store identity-service attendance-service bench/bare-axum; do \
         mkdir "$crate/src" "$crate/tests"; \
-        touch "$crate/src/lib.rs" "$crate/tests/api_postgres.rs"; \
+        touch "$crate/src/lib.rs" "$crate/tests/api_postgres.rs" "$crate/tests/postgres.rs"; \
         echo 'fn main() {}' >"$crate/src/main.rs"; \
     done; \
     cargo build --release --locked --package identity-service --package attendance-service

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "clippy knows test functions, not what they call")]
 
+mod restarts;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -17,9 +19,10 @@ use identity_service::{
     password::PasswordHash,
     store::{Registration, User, Username, sqlite::FILE_NAME},
 };
+use restarts::ask;
 use serde_json::json;
 use shared_auth::Role;
-use shared_http::testing::{Answer, Process, command, fetch, get, post};
+use shared_http::testing::{Answer, Process, get, post};
 use sqlx::{ConnectOptions, Connection, SqliteConnection, query, query_scalar, sqlite::SqliteConnectOptions};
 use tokio::{
     task::JoinSet,
@@ -412,37 +415,22 @@ async fn no_new_file_is_begun_where_the_disk_was_unmounted() {
     assert_eq!(names(directory.path()).await, ["before", "while"]);
 }
 
+fn service(directory: &Path) -> tokio::process::Command {
+    restarts::service(&format!("sqlite://{}", directory.display()))
+}
+
 async fn start(directory: &Path) -> Process {
-    let mut command = command(env!("CARGO_BIN_EXE_identity-service"));
-    command.envs([("BCRYPT_COST", "4"), ("DEMO_USERS", "false")]);
-    command.env("DATABASE_URL", format!("sqlite://{}", directory.display()));
-    Process::start(command).await
+    Process::start(service(directory)).await
 }
 
-async fn ask(process: &Process, head: &str, name: &str) -> (u16, String) {
-    let body = json!({ "username": name, "password": "rahasia" }).to_string();
-    fetch(process.address, head, "", &body).await
-}
-
-#[tokio::test]
-async fn what_was_acknowledged_survives_a_kill() {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_was_registered_before_a_kill_is_there_afterwards() {
     let directory = tempfile::tempdir().unwrap();
-    let mut acknowledged: Vec<String> = vec![];
-    for round in 0..5 {
-        let mut process = start(directory.path()).await;
-        for name in &acknowledged {
-            assert_eq!(ask(&process, "POST /auth/register", name).await.0, 400, "{name}");
-            assert_eq!(ask(&process, "POST /auth/login", name).await.0, 200, "{name}");
-        }
-        for number in 0..10 {
-            let name = format!("user{round}-{number}");
-            assert_eq!(ask(&process, "POST /auth/register", &name).await.0, 200);
-            acknowledged.push(name);
-        }
-        process.signal("KILL").await;
-        process.ended(SECOND * 5).await;
-    }
-    assert_eq!(names(directory.path()).await, acknowledged);
+    let start = || service(directory.path());
+    let all = restarts::whoever_was_registered_before_a_kill_is_there_afterwards(start).await;
+    let mut names = names(directory.path()).await;
+    names.sort();
+    assert_eq!(names, all.into_iter().collect::<Vec<_>>());
 }
 
 /// A service whose system calls to bring data to the disk go as `fault` says, until this is dropped.

@@ -5,6 +5,9 @@ pub mod location;
 pub mod maintenance;
 pub mod postgres;
 pub mod sqlite;
+#[cfg(feature = "testing")]
+#[expect(clippy::expect_used, reason = "a test that cannot go on should say where")]
+pub mod testing;
 
 pub use location::{Location, StoreArgs};
 pub use maintenance::{Content, Maintenance};

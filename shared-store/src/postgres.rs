@@ -1,23 +1,41 @@
-//! PostgreSQL, and what speaks its protocol: connecting, and bringing the schema of one service up to date.
+//! PostgreSQL, and what speaks its protocol: connecting, bringing the schema of one service up to date, and
+//! asking again after a lost connection.
 
-use std::{str::FromStr, time::Duration};
-
-use sqlx::{
-    ConnectOptions, Connection, Executor, PgConnection, PgPool,
-    migrate::{MigrateError, Migrator},
-    postgres::{PgConnectOptions, PgPoolOptions},
+use std::{
+    io,
+    ops::{Deref, DerefMut},
+    str::FromStr,
+    sync::Arc,
+    time::Duration,
 };
-use tokio::time::{Instant, sleep};
+
+use parking_lot::Mutex;
+use sqlx::{
+    ConnectOptions, Connection, Executor, PgConnection,
+    migrate::{MigrateError, Migrator},
+    postgres::PgConnectOptions,
+};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, sleep, timeout, timeout_at},
+};
 
 /// How long a service waits at its start for a database that does not answer yet.
 const START: Duration = Duration::from_secs(60);
 
-/// How often it asks meanwhile.
-const PAUSE: Duration = Duration::from_millis(500);
+/// How long one attempt may take meanwhile, and how long after it comes the next.
+const ATTEMPT: Duration = Duration::from_secs(5);
+const BREATH: Duration = Duration::from_millis(500);
 
-/// How long one statement may take, and one connection may be waited for: together with the rest, a client
-/// is told within 2 s that there is no storage.
-const PATIENCE: Duration = Duration::from_millis(1500);
+/// What the database does by itself, also for a service that is no more: it gives up a statement that nobody
+/// waits for, and a snapshot that nobody reads.
+const LIMITS: &str = "SET statement_timeout = '1500ms'; SET idle_in_transaction_session_timeout = '60s'";
+
+/// How long after a lost connection it is asked again.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// How long a connection may lie idle. Many a router forgets it after a while and tells nobody.
+const IDLE: Duration = Duration::from_secs(120);
 
 /// Why a database cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -63,65 +81,165 @@ impl Database {
     ) -> Result<Self, PostgresError> {
         let options =
             PgConnectOptions::from_str(url).map_err(PostgresError::Url)?.disable_statement_logging();
-        let mut connection = patiently(&options).await?;
-        let encoding: String = sqlx::query_scalar("SHOW server_encoding").fetch_one(&mut connection).await?;
-        if encoding != "UTF8" {
-            return Err(PostgresError::Encoding(encoding));
-        }
         migrations.create_schema(schema);
         migrations.dangerous_set_table_name(format!("{schema}._sqlx_migrations"));
-        migrations.run_direct(None, &mut connection, false).await.map_err(|error| match error {
-            MigrateError::VersionMissing(_) => PostgresError::Newer,
-            other => PostgresError::Migration(other),
-        })?;
-        connection.close().await?;
-        Ok(Self { options })
-    }
-
-    /// A pool of so many connections, none of which exists yet.
-    pub fn pool(&self, connections: u32) -> PgPool {
-        PgPoolOptions::new()
-            .max_connections(connections)
-            .acquire_timeout(PATIENCE)
-            .after_connect(|connection, _| {
-                let limit = format!("SET statement_timeout = {}", PATIENCE.as_millis());
-                Box::pin(async move { connection.execute(sqlx::AssertSqlSafe(limit)).await.map(drop) })
-            })
-            .connect_lazy_with(self.options.clone())
-    }
-}
-
-async fn patiently(options: &PgConnectOptions) -> Result<PgConnection, PostgresError> {
-    let end = Instant::now() + START;
-    let mut told = false;
-    loop {
-        match PgConnection::connect_with(options).await {
-            Ok(connection) => return Ok(connection),
-            Err(error) if is_absence(&error) && Instant::now() < end => {
-                if !std::mem::replace(&mut told, true) {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "waiting for the database");
-                }
-                sleep(PAUSE).await;
+        let end = Instant::now() + START;
+        let mut told = false;
+        loop {
+            let error = match bring_up_to_date(&options, &migrations, end).await {
+                Ok(()) => return Ok(Self { options }),
+                Err(PostgresError::Database(error)) if is_absence(&error) && !is_refusal(&error) => error,
+                Err(PostgresError::Migration(MigrateError::Execute(error))) if is_absence(&error) => error,
+                Err(error) => return Err(error),
+            };
+            if Instant::now() + BREATH > end {
+                return Err(error.into());
             }
-            Err(error) => return Err(error.into()),
+            if !std::mem::replace(&mut told, true) {
+                tracing::warn!(error = &error as &dyn std::error::Error, "waiting for the database");
+            }
+            sleep(BREATH).await;
+        }
+    }
+
+    /// So many connections at most, none of which exists yet.
+    pub fn connections(&self, at_most: usize) -> Connections {
+        Connections {
+            options: self.options.clone(),
+            idle: Arc::default(),
+            free: Arc::new(Semaphore::new(at_most)),
         }
     }
 }
 
+async fn bring_up_to_date(
+    options: &PgConnectOptions,
+    migrations: &Migrator,
+    end: Instant,
+) -> Result<(), PostgresError> {
+    let connected = timeout(ATTEMPT, PgConnection::connect_with(options)).await;
+    let mut connection = connected.unwrap_or_else(|_| Err(silence()))?;
+    let encoding: String = sqlx::query_scalar("SHOW server_encoding").fetch_one(&mut connection).await?;
+    if encoding != "UTF8" {
+        return Err(PostgresError::Encoding(encoding));
+    }
+    // Others may be at it, and are waited for.
+    let migrated = timeout_at(end, migrations.run_direct(None, &mut connection, false)).await;
+    migrated.unwrap_or_else(|_| Err(silence().into())).map_err(|error| match error {
+        MigrateError::VersionMissing(_) => PostgresError::Newer,
+        other => PostgresError::Migration(other),
+    })
+}
+
+/// Connections, so many at once at most. One is kept only after it was said to be good: one that was cut off may
+/// stay silent for a quarter of an hour, and nobody must wait for it.
+pub struct Connections {
+    options: PgConnectOptions,
+    idle: Arc<Mutex<Vec<Idle>>>,
+    free: Arc<Semaphore>,
+}
+
+struct Idle {
+    connection: PgConnection,
+    since: Instant,
+}
+
+impl Connections {
+    /// Waits for a connection. Whoever calls knows how long.
+    ///
+    /// # Errors
+    ///
+    /// There was none, and a new one cannot be made.
+    pub async fn lease(&self) -> sqlx::Result<Lease> {
+        let permit = Arc::clone(&self.free).acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed)?;
+        let idle = self.idle.lock().pop().filter(|idle| idle.since.elapsed() < IDLE);
+        let connection = match idle {
+            Some(idle) => idle.connection,
+            None => {
+                let mut connection = self.options.connect().await?;
+                connection.execute(LIMITS).await?;
+                connection
+            }
+        };
+        Ok(Lease { connection, idle: Arc::clone(&self.idle), permit })
+    }
+
+    /// What `ask` brings back, which is asked again after a lost connection, as long as there is `patience`.
+    ///
+    /// # Errors
+    ///
+    /// Those of `ask`, and that it took too long.
+    pub async fn patiently<T, Asked: Future<Output = sqlx::Result<T>>>(
+        &self,
+        patience: Duration,
+        ask: impl Fn() -> Asked,
+    ) -> sqlx::Result<T> {
+        let end = Instant::now() + patience;
+        loop {
+            match timeout_at(end, ask()).await.unwrap_or_else(|_| Err(silence())) {
+                Err(error) if is_absence(&error) => {
+                    // What befell one connection may have befallen all.
+                    self.idle.lock().clear();
+                    if Instant::now() + PAUSE >= end {
+                        return Err(error);
+                    }
+                    sleep(PAUSE).await;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+}
+
+fn silence() -> sqlx::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "it does not answer").into()
+}
+
+/// A connection for one task alone. Closed when dropped, whatever it was about.
+pub struct Lease {
+    connection: PgConnection,
+    idle: Arc<Mutex<Vec<Idle>>>,
+    permit: OwnedSemaphorePermit,
+}
+
+impl Lease {
+    /// Leaves the connection to the next one: everything asked was answered, and no transaction is open.
+    pub fn keep(self) {
+        let Self { connection, idle, permit } = self;
+        idle.lock().push(Idle { connection, since: Instant::now() });
+        drop(permit);
+    }
+}
+
+impl Deref for Lease {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        &self.connection
+    }
+}
+
+impl DerefMut for Lease {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        &mut self.connection
+    }
+}
 /// Whether the database was not there, rather than refused what it was asked.
 pub fn is_absence(error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::Io(_)
-        | sqlx::Error::Tls(_)
-        | sqlx::Error::Protocol(_)
-        | sqlx::Error::PoolTimedOut
-        | sqlx::Error::PoolClosed
-        | sqlx::Error::WorkerCrashed => true,
-        // Connection exceptions, out of resources, shut down or starting, and too slow.
+        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => true,
+        // Connection exceptions, let in no more, out of resources, shut down or starting, and too slow.
         sqlx::Error::Database(error) => error.code().is_some_and(|code| {
-            matches!(code.get(..2), Some("08" | "53" | "57" | "58"))
+            matches!(code.get(..2), Some("08" | "28" | "3D" | "53" | "57" | "58"))
                 || matches!(&*code, "25006" | "40001" | "40P01")
         }),
         _ => false,
     }
+}
+
+/// Whether the database lets us in no more: the user, the password or the database is another one now. At
+/// the start that is a mistake in the settings.
+fn is_refusal(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(error) = error else { return false };
+    error.code().is_some_and(|code| matches!(code.get(..2), Some("28" | "3D")))
 }

@@ -16,18 +16,18 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
+use futures_util::{Stream, StreamExt, stream};
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
-use shared_store::postgres::{Database, PostgresError, is_absence};
+use shared_store::postgres::{Connections, Database, Lease, PostgresError, is_absence};
 use sqlx::{
-    PgPool, Postgres, Row, SqlSafeStr, Transaction,
+    Executor, Row, SqlSafeStr,
     migrate::{Migration, MigrationType, Migrator},
     postgres::PgRow,
 };
 use tokio::{
     sync::{Semaphore, mpsc},
-    time::{Instant, timeout_at},
+    time::{Instant, timeout},
 };
 
 use super::{
@@ -43,15 +43,21 @@ const SCHEMA: &str = "attendance";
 const BATCH: usize = 256;
 
 /// Statements under way at once: while one is on its way to the disk, the next is filled.
-const WRITERS: u32 = 2;
+const WRITERS: usize = 2;
+
+/// Tickets that are looked up at once.
+const READERS: usize = 4;
 
 /// Lists that are read at once; each keeps a connection as long as its client takes.
-const READERS: u32 = 8;
+const LISTS: usize = 8;
 
-/// Records read at once, whatever the length of the list.
-const PAGE: i64 = 1000;
+/// Records read at once, whatever the length of the list. A record may be as long as the body of a request.
+const PAGE: i64 = 128;
 
-/// How long the outcome of a statement is tried to be learned.
+/// How long a client may take for a page. Others wait for its connection.
+const STALLED: Duration = Duration::from_secs(15);
+
+/// How long an answer of the database is waited for.
 const PATIENCE: Duration = Duration::from_millis(1600);
 
 /// How long one proof that the database takes writes is good for.
@@ -59,10 +65,13 @@ const PROOF: Duration = Duration::from_secs(1);
 
 const INSERT: &str = "INSERT INTO attendance.check_ins
         (ticket, attempt, event, event_id, ticket_id, checked_in_by, idempotency_key, checked_in_at)
-    SELECT *, now() FROM unnest
-        ($1::bytea[], $2::bytea[], $3::bytea[], $4::text[], $5::text[], $6::text[], $7::text[])
+    SELECT *, greatest(now(), (
+        SELECT max(checked_in_at) FROM attendance.check_ins AS earlier WHERE earlier.event = scans.event
+    ))
+    FROM unnest($1::bytea[], $2::bytea[], $3::bytea[], $4::text[], $5::text[], $6::text[], $7::text[])
+        AS scans (ticket, attempt, event)
     ON CONFLICT DO NOTHING
-    RETURNING attempt, (extract(epoch FROM checked_in_at) * 1000000)::bigint";
+    RETURNING ticket, attempt, (extract(epoch FROM checked_in_at) * 1000000)::bigint";
 
 const LOOK_UP: &str =
     "SELECT event_id, ticket_id, checked_in_by, (extract(epoch FROM checked_in_at) * 1000000)::bigint,
@@ -77,8 +86,9 @@ const LIST: &str =
 
 /// The shared store.
 pub struct PostgresCheckInStore {
-    reads: PgPool,
-    writes: PgPool,
+    reads: Connections,
+    lists: Connections,
+    writes: Arc<Connections>,
     jobs: mpsc::Sender<(Entry, Answer<CheckIn>)>,
     /// Tells the marks of this process from those of others.
     life: u64,
@@ -118,10 +128,11 @@ impl PostgresCheckInStore {
     pub async fn open(url: &str) -> Result<Self, PostgresError> {
         let database = Database::open(url, SCHEMA, migrations()).await?;
         let (jobs, queue) = mpsc::channel(QUEUE);
-        let writes = database.pool(WRITERS);
-        tokio::spawn(write(queue, writes.clone()));
+        let writes = Arc::new(database.connections(WRITERS));
+        tokio::spawn(write(queue, Arc::clone(&writes)));
         Ok(Self {
-            reads: database.pool(READERS),
+            reads: database.connections(READERS),
+            lists: database.connections(LISTS),
             writes,
             jobs,
             life: RandomState::new().hash_one(0),
@@ -143,6 +154,24 @@ impl PostgresCheckInStore {
         let (event, ticket) = (digest(&[event]), digest(&[event, ticket]));
         Ok(Entry { scan, draft, ticket, attempt, event })
     }
+
+    async fn look_up(&self, ticket: Digest) -> sqlx::Result<Option<Bytes>> {
+        let mut connection = self.reads.lease().await?;
+        let row = sqlx::query(LOOK_UP)
+            .bind([ticket.as_slice()])
+            .bind(Vec::<Vec<u8>>::new())
+            .fetch_optional(&mut *connection)
+            .await?;
+        connection.keep();
+        row.map(|row| record(&row)).transpose()
+    }
+
+    async fn prove(&self) -> sqlx::Result<()> {
+        let mut connection = self.writes.lease().await?;
+        sqlx::query("UPDATE attendance.proof SET at = now()").execute(&mut *connection).await?;
+        connection.keep();
+        Ok(())
+    }
 }
 
 /// Of texts of any length, so that no two lists of them have the same.
@@ -162,8 +191,8 @@ fn storage(error: sqlx::Error) -> StoreError {
 }
 
 /// Sends whatever waits, as long as somebody may still come.
-async fn write(mut queue: mpsc::Receiver<(Entry, Answer<CheckIn>)>, pool: PgPool) {
-    let writers = Arc::new(Semaphore::new(WRITERS as usize));
+async fn write(mut queue: mpsc::Receiver<(Entry, Answer<CheckIn>)>, connections: Arc<Connections>) {
+    let writers = Arc::new(Semaphore::new(WRITERS));
     let outage = Arc::new(Mutex::new(false));
     while let Ok(writer) = Arc::clone(&writers).acquire_owned().await {
         let mut jobs = Vec::with_capacity(BATCH);
@@ -176,10 +205,12 @@ async fn write(mut queue: mpsc::Receiver<(Entry, Answer<CheckIn>)>, pool: PgPool
         if jobs.is_empty() {
             continue;
         }
-        let (pool, outage) = (pool.clone(), Arc::clone(&outage));
+        let (connections, outage) = (Arc::clone(&connections), Arc::clone(&outage));
         tokio::spawn(async move {
-            let (mut entries, answers): (Vec<_>, Vec<_>) = jobs.into_iter().unzip();
-            let outcomes = check_in(&pool, &mut entries).await;
+            let (entries, answers): (Vec<_>, Vec<_>) = jobs.into_iter().unzip();
+            // Asked again after a lost connection: what was written stands, and is recognised by its mark.
+            let outcomes = connections.patiently(PATIENCE, || check_in(&connections, &entries)).await;
+            let outcomes = outcomes.map_err(storage);
             report(&mut outage.lock(), outcomes.as_ref().err());
             match outcomes {
                 Ok(outcomes) => {
@@ -204,25 +235,11 @@ fn report(outage: &mut bool, error: Option<&StoreError>) {
     *outage = error.is_some();
 }
 
-/// Asks again after a lost connection: what was written stands, and is recognised by its mark.
 async fn check_in(
-    pool: &PgPool,
-    entries: &mut [Entry],
-) -> Result<Vec<Result<CheckIn, StoreError>>, StoreError> {
-    let end = Instant::now() + PATIENCE;
-    loop {
-        match timeout_at(end, check_in_once(pool, entries)).await {
-            Ok(Ok(outcomes)) => return Ok(outcomes),
-            Ok(Err(error)) if is_absence(&error) && Instant::now() < end => {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-            Ok(Err(error)) => return Err(storage(error)),
-            Err(_) => return Err(super::answer::unavailable("the database does not answer")),
-        }
-    }
-}
-
-async fn check_in_once(pool: &PgPool, entries: &[Entry]) -> sqlx::Result<Vec<Result<CheckIn, StoreError>>> {
+    connections: &Connections,
+    entries: &[Entry],
+) -> sqlx::Result<Vec<Result<CheckIn, StoreError>>> {
+    let mut connection = connections.lease().await?;
     // Replicas that insert the same tickets take them in the same order, or each would wait for the other.
     let mut order: Vec<&Entry> = entries.iter().collect();
     order.sort_unstable_by_key(|entry| entry.ticket);
@@ -238,18 +255,18 @@ async fn check_in_once(pool: &PgPool, entries: &[Entry]) -> sqlx::Result<Vec<Res
         .bind(text(|entry| entry.scan.ticket_id.as_ref()))
         .bind(text(|entry| &entry.scan.checked_in_by))
         .bind(keys)
-        .fetch_all(pool)
+        .fetch_all(&mut *connection)
         .await?;
     let mut accepted = HashMap::with_capacity(rows.len());
     for row in rows {
-        let attempt: Vec<u8> = row.try_get(0)?;
-        accepted.insert(attempt, moment(&row, 1)?);
+        let key: (Vec<u8>, Vec<u8>) = (row.try_get(0)?, row.try_get(1)?);
+        accepted.insert(key, moment(&row, 2)?);
     }
 
     let mut outcomes: Vec<Option<CheckIn>> = entries
         .iter()
         .map(|entry| {
-            let at = accepted.remove(entry.attempt.as_slice())?;
+            let at = accepted.remove(&(entry.ticket.to_vec(), entry.attempt.to_vec()))?;
             Some(CheckIn::Accepted(entry.draft.clone().accepted(at)))
         })
         .collect();
@@ -260,13 +277,15 @@ async fn check_in_once(pool: &PgPool, entries: &[Entry]) -> sqlx::Result<Vec<Res
         .map(|(entry, _)| entry)
         .collect();
     if refused.is_empty() {
+        connection.keep();
         return Ok(outcomes.into_iter().flatten().map(Ok).collect());
     }
     let standing = sqlx::query(LOOK_UP)
         .bind(refused.iter().map(|entry| entry.ticket.as_slice()).collect::<Vec<_>>())
         .bind(refused.iter().map(|entry| entry.attempt.as_slice()).collect::<Vec<_>>())
-        .fetch_all(pool)
+        .fetch_all(&mut *connection)
         .await?;
+    connection.keep();
     let mut rows = Vec::with_capacity(standing.len());
     for row in standing {
         rows.push((row.try_get::<Vec<u8>, _>(4)?, row.try_get::<Vec<u8>, _>(5)?, record(&row)?));
@@ -318,43 +337,25 @@ impl CheckInStore for PostgresCheckInStore {
 
     async fn attendance(&self, event: &EventId) -> Result<Attendance, StoreError> {
         let event = digest(&[event.as_ref().as_bytes()]);
-        let snapshot = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-        let mut transaction = self.reads.begin_with(snapshot).await.map_err(storage)?;
-        let (total, last): (i64, Option<i64>) =
-            sqlx::query_as("SELECT count(*), max(seq) FROM attendance.check_ins WHERE event = $1")
-                .bind(event.as_slice())
-                .fetch_one(&mut *transaction)
-                .await
-                .map_err(storage)?;
-        let mut pages = Pages { transaction, event, after: (0, 0), is_first: true };
-        let records = if total <= PAGE {
-            Records::Ready(pages.next().await.map_err(storage)?.into_iter().collect())
-        } else {
-            let records = stream::try_unfold(pages, |mut pages| async {
-                Ok(pages.next().await.map_err(storage)?.map(|page| (page, pages)))
-            });
-            Records::Streamed(records.boxed())
+        let begun = self.lists.patiently(PATIENCE, || Pages::begin(&self.lists, event)).await;
+        let (total, version, first, pages) = begun.map_err(storage)?;
+        let records = match pages {
+            None => Records::Ready(first.into_iter().collect()),
+            Some(pages) => Records::Streamed(stream::iter(first.map(Ok)).chain(pages.stream()).boxed()),
         };
-        let version = format!("{total}-{}", last.unwrap_or_default());
-        Ok(Attendance { total: total as usize, records, version })
+        Ok(Attendance { total, records, version })
     }
 
     async fn record(&self, event: &EventId, ticket: &TicketId) -> Result<Option<Bytes>, StoreError> {
         let ticket = digest(&[event.as_ref().as_bytes(), ticket.as_ref().as_bytes()]);
-        let row = sqlx::query(LOOK_UP)
-            .bind([ticket.as_slice()])
-            .bind(Vec::<Vec<u8>>::new())
-            .fetch_optional(&self.reads)
-            .await
-            .map_err(storage)?;
-        row.map(|row| record(&row)).transpose().map_err(storage)
+        self.reads.patiently(PATIENCE, || self.look_up(ticket)).await.map_err(storage)
     }
 
     async fn ready(&self) -> Result<(), StoreError> {
         if self.proven.lock().is_some_and(|at| at.elapsed() < PROOF) {
             return Ok(());
         }
-        sqlx::query("UPDATE attendance.proof SET at = now()").execute(&self.writes).await.map_err(storage)?;
+        self.writes.patiently(PATIENCE, || self.prove()).await.map_err(storage)?;
         *self.proven.lock() = Some(Instant::now());
         Ok(())
     }
@@ -362,31 +363,93 @@ impl CheckInStore for PostgresCheckInStore {
 
 /// A list in one snapshot of the database, a page at a time.
 struct Pages {
-    transaction: Transaction<'static, Postgres>,
+    connection: Lease,
     event: Digest,
+    /// How many records are still to come.
+    left: i64,
     /// The moment and the number of the last record that was read.
     after: (i64, i64),
-    is_first: bool,
 }
 
 impl Pages {
-    async fn next(&mut self) -> sqlx::Result<Option<Bytes>> {
+    /// The length of the list, its version, and its first page; the others if there are any.
+    async fn begin(
+        connections: &Connections,
+        event: Digest,
+    ) -> sqlx::Result<(usize, String, Option<Bytes>, Option<Self>)> {
+        let mut connection = connections.lease().await?;
+        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+        let (total, last): (i64, Option<i64>) =
+            sqlx::query_as("SELECT count(*), max(seq) FROM attendance.check_ins WHERE event = $1")
+                .bind(event.as_slice())
+                .fetch_one(&mut *connection)
+                .await?;
+        let version = format!("{total}-{}", last.unwrap_or_default());
+        let mut pages = Self { connection, event, left: total, after: (0, 0) };
+        let first = if total == 0 { None } else { Some(pages.next().await?) };
+        let pages = if pages.left == 0 {
+            pages.end().await?;
+            None
+        } else {
+            Some(pages)
+        };
+        Ok((total as usize, version, first, pages))
+    }
+
+    async fn next(&mut self) -> sqlx::Result<Bytes> {
         let rows = sqlx::query(LIST)
             .bind(self.event.as_slice())
             .bind(self.after.0)
             .bind(self.after.1)
             .bind(PAGE)
-            .fetch_all(&mut *self.transaction)
+            .fetch_all(&mut *self.connection)
             .await?;
-        let Some(last) = rows.last() else { return Ok(None) };
+        let last = rows.last().ok_or(sqlx::Error::RowNotFound)?;
+        let is_first = self.after == (0, 0);
         self.after = (last.try_get(3)?, last.try_get(4)?);
+        self.left -= rows.len() as i64;
         let mut page = Vec::with_capacity(rows.len() * 192);
-        for row in &rows {
-            if !std::mem::take(&mut self.is_first) {
+        for (number, row) in rows.iter().enumerate() {
+            if !(is_first && number == 0) {
                 page.push(b',');
             }
             page.extend_from_slice(&record(row)?);
         }
-        Ok(Some(page.into()))
+        Ok(page.into())
+    }
+
+    async fn end(mut self) -> sqlx::Result<()> {
+        self.connection.execute("COMMIT").await?;
+        self.connection.keep();
+        Ok(())
+    }
+
+    /// Reads on while the client takes what it gets. Nobody polls a body whose client has stalled, so a task
+    /// of its own gives the connection back.
+    fn stream(mut self) -> impl Stream<Item = Result<Bytes, StoreError>> {
+        let (sender, receiver) = mpsc::channel(1);
+        tokio::spawn(async move {
+            while self.left > 0 {
+                let page = match timeout(PATIENCE, self.next()).await {
+                    Ok(page) => page.map_err(storage),
+                    Err(_) => Err(super::answer::unavailable("the database does not answer")),
+                };
+                let has_failed = page.is_err();
+                if sender.send_timeout(Some(page), STALLED).await.is_err() || has_failed {
+                    return;
+                }
+            }
+            // Without this word, the list is not whole.
+            let _ = sender.send_timeout(None, STALLED).await;
+            // The client has everything. A connection that does not end well is closed.
+            let _ = timeout(PATIENCE, self.end()).await;
+        });
+        stream::try_unfold(receiver, |mut pages| async {
+            match pages.recv().await {
+                Some(Some(page)) => Ok(Some((page?, pages))),
+                Some(None) => Ok(None),
+                None => Err(super::answer::unavailable("the client took too long")),
+            }
+        })
     }
 }

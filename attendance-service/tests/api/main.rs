@@ -17,24 +17,14 @@ mod schema;
 pub(crate) mod ticket;
 mod tokens;
 
-use std::{
-    collections::BTreeMap,
-    env,
-    fmt::Write,
-    process,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
+use std::{collections::BTreeMap, fmt::Write, sync::Arc};
 
 use attendance_service::{AppState, config::Args};
 use axum::{Extension, Router};
 use clap::Parser;
 use serde_json::{Value, json};
 use shared_http::testing::{Answer, get, post};
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
-use url::Url;
+use shared_store::testing::new_database;
 
 /// What the tokens of these tests are signed with.
 pub(crate) const SECRET: &str = "a secret of the tests";
@@ -82,21 +72,6 @@ pub(crate) async fn app_with(settings: &[(&str, &str)]) -> Router {
     let app = attendance_service::app(state, &config).expect("a router");
     // The directory goes when the last clone of the router does.
     app.layer(Extension(Arc::new(directory)))
-}
-
-/// A database of its own on the server at `TEST_POSTGRES_URL`.
-#[expect(clippy::disallowed_methods, reason = "says where the tests find a server, and is no setting")]
-async fn new_database() -> String {
-    static COUNT: AtomicUsize = AtomicUsize::new(0);
-    let server =
-        env::var("TEST_POSTGRES_URL").expect("TEST_POSTGRES_URL: a server where databases may be made");
-    let name = format!("attendance_{}_{}", process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-    let mut connection = PgConnection::connect(&server).await.expect("a server");
-    let create = AssertSqlSafe(format!("CREATE DATABASE {name}"));
-    sqlx::raw_sql(create).execute(&mut connection).await.expect("a database");
-    let mut url: Url = server.parse().expect("an address");
-    url.set_path(&name);
-    url.into()
 }
 
 /// Scans a ticket with the token of `panitia1`.

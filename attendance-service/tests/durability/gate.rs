@@ -87,10 +87,32 @@ impl Gate {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
-        let length = head.split_once("content-length: ").and_then(|(_, rest)| rest.split("\r\n").next());
-        let mut body = vec![0; length.expect("a length").parse().expect("a number")];
-        self.connection.read_exact(&mut body).await?;
+        let body = match head.split_once("content-length: ") {
+            Some((_, rest)) => self.read(rest.split("\r\n").next().unwrap().parse().unwrap()).await?,
+            None => self.chunks().await?,
+        };
         Ok(Answer { status: head[9..12].parse().unwrap(), body: String::from_utf8(body).unwrap(), head })
+    }
+
+    async fn read(&mut self, length: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        self.connection.read_exact(&mut bytes).await?;
+        Ok(bytes)
+    }
+
+    /// A body of a length that nobody knew when it began.
+    async fn chunks(&mut self) -> io::Result<Vec<u8>> {
+        let mut body = Vec::new();
+        loop {
+            let mut length = String::new();
+            self.connection.read_line(&mut length).await?;
+            let length = usize::from_str_radix(length.trim_end(), 16).map_err(io::Error::other)?;
+            let chunk = self.read(length + "\r\n".len()).await?;
+            if length == 0 {
+                return Ok(body);
+            }
+            body.extend_from_slice(&chunk[..length]);
+        }
     }
 
     pub(crate) async fn send(&mut self, request: &str) -> Answer {

@@ -14,6 +14,7 @@ mod file;
 mod gate;
 mod maintenance;
 mod restarts;
+mod sqlite;
 mod strace;
 
 use std::{path::Path, process::Output, time::Duration};

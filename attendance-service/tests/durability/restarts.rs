@@ -11,7 +11,6 @@ use std::{
 };
 
 use shared_http::testing::Process;
-use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -27,34 +26,7 @@ use crate::{
     kill,
 };
 
-mod sqlite {
-    use super::*;
-    use crate::service;
-
-    #[tokio::test]
-    async fn check_ins_keys_order_and_moments_survive() {
-        let directory = TempDir::new().unwrap();
-        super::check_ins_keys_order_and_moments_survive(|| service(directory.path())).await;
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn whatever_was_green_before_a_kill_is_there_afterwards_and_once() {
-        let directory = TempDir::new().unwrap();
-        super::whatever_was_green_before_a_kill_is_there_afterwards_and_once(|| service(directory.path()))
-            .await;
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn a_client_that_hangs_up_at_any_point_gets_its_answer_when_it_asks_again() {
-        let directory = TempDir::new().unwrap();
-        super::a_client_that_hangs_up_at_any_point_gets_its_answer_when_it_asks_again(|| {
-            service(directory.path())
-        })
-        .await;
-    }
-}
-
-async fn check_ins_keys_order_and_moments_survive(service: impl Fn() -> Command) {
+pub(crate) async fn check_ins_keys_order_and_moments_survive(service: impl Fn() -> Command) {
     let mut lists: BTreeMap<&str, String> = BTreeMap::new();
     let mut first: BTreeMap<(&str, String, String), String> = BTreeMap::new();
     for round in 0..4 {
@@ -113,7 +85,11 @@ async fn check_ins_keys_order_and_moments_survive(service: impl Fn() -> Command)
 /// What one gate knows after a round: every ticket it scanned, its key, and the record if it saw green.
 type Scanned = Vec<(String, Option<String>, Option<String>)>;
 
-async fn whatever_was_green_before_a_kill_is_there_afterwards_and_once(service: impl Fn() -> Command) {
+/// `settled` waits until nothing of the process that was killed is under way.
+pub(crate) async fn whatever_was_green_before_a_kill_is_there_afterwards_and_once(
+    service: impl Fn() -> Command,
+    mut settled: impl AsyncFnMut(),
+) {
     const ROUNDS: usize = 60;
     let begin = Instant::now();
     let mut chance = Chance::new();
@@ -124,7 +100,7 @@ async fn whatever_was_green_before_a_kill_is_there_afterwards_and_once(service: 
     for round in 0..ROUNDS {
         let event = format!("round-{round}");
         let (seen, enough) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
-        let goal = chance.below(200) as usize;
+        let goal = chance.below(80) as usize;
         let mut gates = JoinSet::new();
         for number in 0..8 {
             let (address, event) = (process.address, event.clone());
@@ -136,6 +112,7 @@ async fn whatever_was_green_before_a_kill_is_there_afterwards_and_once(service: 
         sleep(Duration::from_micros(chance.below(3000))).await;
         kill(process).await;
         let scanned: Scanned = gates.join_all().await.concat();
+        settled().await;
 
         process = Process::start(service()).await;
         let mut gate = Gate::open(process.address).await;
@@ -213,7 +190,7 @@ async fn scan_until_killed(
     scanned
 }
 
-async fn a_client_that_hangs_up_at_any_point_gets_its_answer_when_it_asks_again(
+pub(crate) async fn a_client_that_hangs_up_at_any_point_gets_its_answer_when_it_asks_again(
     service: impl Fn() -> Command,
 ) {
     let mut chance = Chance::new();

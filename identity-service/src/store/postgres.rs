@@ -8,12 +8,12 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use shared_auth::Role;
-use shared_store::postgres::{Database, PostgresError, is_absence};
+use shared_store::postgres::{Connections, Database, PostgresError, is_absence};
 use sqlx::{
-    PgPool, Row, SqlSafeStr,
+    PgConnection, Row, SqlSafeStr,
     migrate::{Migration, MigrationType, Migrator},
 };
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::Instant;
 
 use super::{Registration, StoreError, User, UserStore, Username, memory::MemoryUserStore};
 use crate::password::PasswordHash;
@@ -22,20 +22,17 @@ use crate::password::PasswordHash;
 const SCHEMA: &str = "identity";
 
 /// Statements under way at once.
-const CONNECTIONS: u32 = 8;
+const CONNECTIONS: usize = 8;
 
-/// How long a client waits for the database. It has waited for bcrypt before.
-const PATIENCE: Duration = Duration::from_millis(1500);
-
-/// How long after a lost connection it is asked again.
-const PAUSE: Duration = Duration::from_millis(50);
+/// How long the database may take. A registration asks it twice, and is answered within 2 s.
+const PATIENCE: Duration = Duration::from_millis(900);
 
 /// How long one proof that the database takes writes is good for.
 const PROOF: Duration = Duration::from_secs(1);
 
 /// The shared store.
 pub struct PostgresUserStore {
-    pool: PgPool,
+    connections: Connections,
     /// Never stored, and there only while nobody stored has their names.
     demo_users: MemoryUserStore,
     proven: Mutex<Option<Instant>>,
@@ -56,21 +53,14 @@ impl PostgresUserStore {
     pub async fn open(url: &str, demo_users: Vec<User>) -> Result<Self, PostgresError> {
         let database = Database::open(url, SCHEMA, migrations()).await?;
         let demo_users = MemoryUserStore::new(demo_users);
-        Ok(Self { pool: database.pool(CONNECTIONS), demo_users, proven: Mutex::default() })
+        Ok(Self { connections: database.connections(CONNECTIONS), demo_users, proven: Mutex::default() })
     }
 
     async fn stored(&self, username: &Username) -> sqlx::Result<Option<User>> {
-        let row = sqlx::query("SELECT role, password_hash FROM identity.users WHERE username = $1")
-            .bind(&username.0)
-            .fetch_optional(&self.pool)
-            .await?;
-        let Some(row) = row else { return Ok(None) };
-        let role = match row.try_get(0)? {
-            "admin" => Role::Admin,
-            _ => Role::Committee,
-        };
-        let hash: String = row.try_get(1)?;
-        Ok(Some(User { username: username.clone(), role, password: PasswordHash::from_stored(hash) }))
+        let mut connection = self.connections.lease().await?;
+        let user = stored(&mut connection, username).await?;
+        connection.keep();
+        Ok(user)
     }
 
     async fn insert(&self, user: &User) -> sqlx::Result<Registration> {
@@ -78,19 +68,41 @@ impl PostgresUserStore {
             Role::Admin => "admin",
             Role::Committee => "committee",
         };
+        let mut connection = self.connections.lease().await?;
         let inserted = sqlx::query("INSERT INTO identity.users VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
             .bind(&user.username.0)
             .bind(role)
             .bind::<&str>(user.password.as_ref())
-            .execute(&self.pool)
+            .execute(&mut *connection)
             .await?;
-        if inserted.rows_affected() == 1 {
-            return Ok(Registration::Accepted);
-        }
-        let stands = self.stored(&user.username).await?;
-        let is_ours = |stands: User| stands.password.as_ref() == user.password.as_ref();
-        Ok(if stands.is_some_and(is_ours) { Registration::Accepted } else { Registration::Taken })
+        let is_ours = inserted.rows_affected() == 1 || {
+            let stands = stored(&mut connection, &user.username).await?;
+            stands.is_some_and(|stands| stands.password.as_ref() == user.password.as_ref())
+        };
+        connection.keep();
+        Ok(if is_ours { Registration::Accepted } else { Registration::Taken })
     }
+
+    async fn prove(&self) -> sqlx::Result<()> {
+        let mut connection = self.connections.lease().await?;
+        sqlx::query("UPDATE identity.proof SET at = now()").execute(&mut *connection).await?;
+        connection.keep();
+        Ok(())
+    }
+}
+
+async fn stored(connection: &mut PgConnection, username: &Username) -> sqlx::Result<Option<User>> {
+    let row = sqlx::query("SELECT role, password_hash FROM identity.users WHERE username = $1")
+        .bind(&username.0)
+        .fetch_optional(connection)
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    let role = match row.try_get(0)? {
+        "admin" => Role::Admin,
+        _ => Role::Committee,
+    };
+    let hash: String = row.try_get(1)?;
+    Ok(Some(User { username: username.clone(), role, password: PasswordHash::from_stored(hash) }))
 }
 
 fn storage(error: sqlx::Error) -> StoreError {
@@ -101,21 +113,6 @@ fn storage(error: sqlx::Error) -> StoreError {
     }
 }
 
-/// Asks again after a lost connection, as long as the client waits.
-async fn patiently<T, Asked: Future<Output = sqlx::Result<T>>>(
-    ask: impl Fn() -> Asked,
-) -> Result<T, StoreError> {
-    let end = Instant::now() + PATIENCE;
-    loop {
-        match timeout_at(end, ask()).await {
-            Ok(Ok(answer)) => return Ok(answer),
-            Ok(Err(error)) if is_absence(&error) && Instant::now() + PAUSE < end => sleep(PAUSE).await,
-            Ok(Err(error)) => return Err(storage(error)),
-            Err(_) => return Err(StoreError::Unavailable("the database does not answer".into())),
-        }
-    }
-}
-
 #[async_trait]
 impl UserStore for PostgresUserStore {
     async fn find(&self, username: &Username) -> Result<Option<User>, StoreError> {
@@ -123,7 +120,7 @@ impl UserStore for PostgresUserStore {
         if username.0.contains('\0') {
             return Ok(None);
         }
-        match patiently(|| self.stored(username)).await? {
+        match self.connections.patiently(PATIENCE, || self.stored(username)).await.map_err(storage)? {
             Some(user) => Ok(Some(user)),
             None => self.demo_users.find(username).await,
         }
@@ -133,15 +130,14 @@ impl UserStore for PostgresUserStore {
         if self.demo_users.find(&user.username).await?.is_some() {
             return Ok(Registration::Taken);
         }
-        patiently(|| self.insert(&user)).await
+        self.connections.patiently(PATIENCE, || self.insert(&user)).await.map_err(storage)
     }
 
     async fn ready(&self) -> Result<(), StoreError> {
         if self.proven.lock().is_some_and(|at| at.elapsed() < PROOF) {
             return Ok(());
         }
-        let proof = || sqlx::query("UPDATE identity.proof SET at = now()").execute(&self.pool);
-        patiently(proof).await?;
+        self.connections.patiently(PATIENCE, || self.prove()).await.map_err(storage)?;
         *self.proven.lock() = Some(Instant::now());
         Ok(())
     }

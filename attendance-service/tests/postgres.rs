@@ -1,0 +1,547 @@
+//! The store in PostgreSQL: the stories of `durability`, replicas, and what may happen to the server and to
+//! the way there. `.ci/run` starts the server.
+
+#![expect(
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "clippy knows test functions, not what they call"
+)]
+
+#[path = "durability/gate.rs"]
+mod gate;
+#[path = "durability/restarts.rs"]
+mod restarts;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    process::Output,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use gate::{DUPLICATE, Gate, UNAVAILABLE, scan, token};
+use shared_http::testing::{Process, Raw, command};
+use shared_store::testing::{Server, execute, new_database, undisturbed};
+use sqlx::{Connection, PgConnection, query_scalar};
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, UnixStream},
+    process::Command,
+    sync::watch,
+    task::{JoinHandle, JoinSet, yield_now},
+    time::{sleep, timeout},
+};
+use url::Url;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn service(url: &str) -> Command {
+    let mut command = command(env!("CARGO_BIN_EXE_attendance-service"));
+    command.env("DATABASE_URL", url);
+    command
+}
+
+async fn start(url: &str) -> Process {
+    Process::start(service(url)).await
+}
+
+async fn kill(mut process: Process) {
+    process.signal("KILL").await;
+    assert_eq!(process.ended(SECOND * 5).await, None);
+}
+
+#[tokio::test]
+async fn check_ins_keys_order_and_moments_survive() {
+    let _turn = undisturbed().await;
+    let url = new_database().await;
+    restarts::check_ins_keys_order_and_moments_survive(|| service(&url)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_was_green_before_a_kill_is_there_afterwards_and_once() {
+    let _turn = undisturbed().await;
+    let url = new_database().await;
+    let mut database = PgConnection::connect(&url).await.unwrap();
+    // A statement that was under way goes on without its process.
+    let mut settled = async || {
+        let others = "SELECT count(*) FROM pg_stat_activity
+            WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        while query_scalar::<_, i64>(others).fetch_one(&mut database).await.unwrap() > 0 {}
+    };
+    restarts::whatever_was_green_before_a_kill_is_there_afterwards_and_once(|| service(&url), &mut settled)
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_hangs_up_at_any_point_gets_its_answer_when_it_asks_again() {
+    let _turn = undisturbed().await;
+    let url = new_database().await;
+    restarts::a_client_that_hangs_up_at_any_point_gets_its_answer_when_it_asks_again(|| service(&url)).await;
+}
+
+/// What was asked of two replicas at once, and what they answered: status, and whether it was replayed.
+async fn at_once(
+    doors: &[Process; 2],
+    scans: impl Iterator<Item = (String, Option<String>)>,
+) -> Vec<(String, u16, bool)> {
+    let mut gates = Vec::new();
+    for (number, (ticket, key)) in scans.enumerate() {
+        gates.push((Gate::open(doors[number % 2].address).await, ticket, key));
+    }
+    let mut answers = JoinSet::new();
+    for (mut gate, ticket, key) in gates {
+        answers.spawn(async move {
+            let answer = gate.check_in("evt1", &ticket, key.as_deref()).await;
+            (ticket, answer.status, answer.is_replayed())
+        });
+    }
+    answers.join_all().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_500_scans_of_one_ticket_at_two_replicas_one_is_green() {
+    let _turn = undisturbed().await;
+    let url = new_database().await;
+    let doors = [start(&url).await, start(&url).await];
+    let answers = at_once(&doors, (0..500).map(|_| ("T1".to_owned(), None))).await;
+    let statuses = answers.iter().map(|(_, status, _)| *status);
+    assert_eq!(statuses.clone().filter(|status| *status == 200).count(), 1);
+    assert_eq!(statuses.filter(|status| *status == 400).count(), 499);
+
+    let answers = at_once(&doors, (0..500).map(|_| ("T2".to_owned(), Some("one".to_owned())))).await;
+    assert!(answers.iter().all(|(_, status, _)| *status == 200), "one attempt, one answer");
+    assert_eq!(answers.iter().filter(|(_, _, is_replayed)| !is_replayed).count(), 1);
+    assert_eq!(Gate::open(doors[0].address).await.records("evt1").await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_tickets_at_once_with_one_key_one_is_green_and_in() {
+    let _turn = undisturbed().await;
+    let url = new_database().await;
+    let doors = [start(&url).await, start(&url).await];
+    // Both of a pair meet the same replica, and the next pair the other.
+    let pairs = (0..1200).map(|number| {
+        let pair = number / 4 * 2 + number % 2;
+        (format!("T{pair}-{}", number / 2 % 2), Some(format!("key-{pair}")))
+    });
+    let answers = at_once(&doors, pairs).await;
+    let green: BTreeSet<_> =
+        answers.iter().filter(|(_, status, _)| *status == 200).map(|(ticket, ..)| ticket.clone()).collect();
+    let refused = answers.iter().filter(|(_, status, _)| *status == 422).count();
+    assert_eq!((green.len(), refused), (600, 600));
+    let records = Gate::open(doors[0].address).await.records("evt1").await;
+    assert_eq!(records.into_keys().collect::<BTreeSet<_>>(), green);
+}
+
+#[tokio::test]
+async fn three_replicas_started_at_once_on_an_empty_database_make_one_schema() {
+    let _turn = undisturbed().await;
+    for _ in 0..5 {
+        let url = new_database().await;
+        let mut starts = JoinSet::new();
+        for _ in 0..3 {
+            starts.spawn(Process::start(service(&url)));
+        }
+        for (number, process) in starts.join_all().await.iter().enumerate() {
+            let mut gate = Gate::open(process.address).await;
+            gate.ready().await;
+            gate.check_in("evt1", &format!("T{number}"), None).await.record();
+            assert_eq!(gate.records("evt1").await.len(), number + 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_database_of_a_newer_version_is_refused() {
+    let _turn = undisturbed().await;
+    let url = new_database().await;
+    kill(start(&url).await).await;
+    let newer = "INSERT INTO attendance._sqlx_migrations
+        (version, description, success, checksum, execution_time) VALUES (9999, 'from the future', true, '', 0)";
+    execute(&url, newer).await;
+    let output = timeout(SECOND * 20, service(&url).env("PORT", "0").kill_on_drop(true).output());
+    let Output { status, stderr, .. } = output.await.expect("an end").unwrap();
+    let said = String::from_utf8(stderr).unwrap();
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains("the database was written by a newer version of this service"), "{said}");
+}
+
+#[tokio::test]
+async fn moments_never_go_back_within_an_event_though_the_clock_does() {
+    let _turn = undisturbed().await;
+    let url = new_database().await;
+    let process = start(&url).await;
+    let mut gate = Gate::open(process.address).await;
+    gate.check_in("evt1", "T0", None).await.record();
+    execute(&url, "UPDATE attendance.check_ins SET checked_in_at = '2100-01-01T00:00:00Z'").await;
+    for ticket in ["T2", "T1"] {
+        let record = gate.check_in("evt1", ticket, None).await.record();
+        assert!(record.ends_with(r#""checked_in_at":"2100-01-01T00:00:00.000000+00:00"}"#), "{record}");
+        assert!(gate.list("evt1").await.body.ends_with(&format!("{record}]}}")), "the newest comes last");
+        assert!(!gate.check_in("evt2", ticket, None).await.record().contains("2100-"), "another event");
+    }
+}
+
+/// Gates that scan ticket after ticket, through whatever happens meanwhile.
+struct Load {
+    gates: JoinSet<Vec<(String, String)>>,
+    reader: JoinHandle<()>,
+    stop: Arc<AtomicBool>,
+    green: Arc<AtomicUsize>,
+    refused: Arc<AtomicUsize>,
+}
+
+impl Load {
+    /// At several services, of which the first stays and is read from as well.
+    fn start(addresses: &[SocketAddr]) -> Self {
+        let (stop, address) = (Arc::new(AtomicBool::new(false)), addresses[0]);
+        let until = Arc::clone(&stop);
+        let mut load = Self {
+            gates: JoinSet::new(),
+            reader: tokio::spawn(async move { read_on(address, &until).await }),
+            stop,
+            green: Arc::default(),
+            refused: Arc::default(),
+        };
+        for number in 0..8 {
+            let address = addresses[number % addresses.len()];
+            let (stop, green, refused) = (load.stop.clone(), load.green.clone(), load.refused.clone());
+            load.gates.spawn(async move { scan_on(address, number, &stop, &green, &refused).await });
+        }
+        load
+    }
+
+    /// Waits until so many more were green.
+    async fn advances(&self, by: usize) {
+        let goal = self.green.load(Ordering::Relaxed) + by;
+        let advance = async {
+            while self.green.load(Ordering::Relaxed) < goal {
+                sleep(SECOND / 100).await;
+            }
+        };
+        timeout(SECOND * 20, advance).await.expect("green again with no restart");
+    }
+
+    /// The records that were seen, by ticket.
+    async fn end(self) -> BTreeMap<String, String> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.reader.await.unwrap();
+        self.gates.join_all().await.into_iter().flatten().collect()
+    }
+}
+
+/// The tickets that were green, with their records. A gate whose service was killed ends.
+async fn scan_on(
+    address: SocketAddr,
+    number: usize,
+    stop: &AtomicBool,
+    green: &AtomicUsize,
+    refused: &AtomicUsize,
+) -> Vec<(String, String)> {
+    let mut seen = Vec::new();
+    let mut gate = Gate::open(address).await;
+    for ticket in 0.. {
+        let ticket = format!("{number}-{ticket}");
+        // One in three has none, and is not sent again.
+        let key = (seen.len() % 3 != 0).then(|| format!("key-{ticket}"));
+        let request = scan("evt1", &ticket, key.as_deref(), &gate.token);
+        loop {
+            if stop.load(Ordering::Relaxed) {
+                return seen;
+            }
+            let begin = Instant::now();
+            let Ok(answer) = gate.try_send(&request).await else { return seen };
+            assert!(begin.elapsed() < SECOND * 2, "{:?}: {answer:?}", begin.elapsed());
+            if answer.status == 200 {
+                green.fetch_add(1, Ordering::Relaxed);
+                seen.push((ticket, answer.record()));
+                break;
+            }
+            // A 400 would be untrue: nobody else has this ticket.
+            answer.assert_unavailable();
+            refused.fetch_add(1, Ordering::Relaxed);
+            if key.is_none() {
+                break;
+            }
+        }
+    }
+    seen
+}
+
+/// Reads lists, tickets and the state of a service; a list may break off, but never look whole then.
+async fn read_on(address: SocketAddr, stop: &AtomicBool) {
+    while !stop.load(Ordering::Relaxed) {
+        let mut gate = Gate::open(address).await;
+        for path in ["/attendance/evt1/tickets/0-0", "/ready", "/attendance/evt1"] {
+            let token = &gate.token;
+            let request = format!("GET {path} HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer {token}\r\n\r\n");
+            let begin = Instant::now();
+            let Ok(answer) = gate.try_send(&request).await else { break };
+            assert!(begin.elapsed() < SECOND * 2, "{path}: {:?}", begin.elapsed());
+            match answer.status {
+                200 => assert!(!path.ends_with("evt1") || answer.body.ends_with("]}"), "{answer:?}"),
+                404 => assert!(path.contains("/tickets/"), "{answer:?}"),
+                _ if path == "/ready" => assert_eq!(answer.status, 503, "{answer:?}"),
+                _ => answer.assert_unavailable(),
+            }
+        }
+        sleep(SECOND / 20).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_is_killed_takes_nothing_with_it() {
+    let _turn = undisturbed().await;
+    let url = new_database().await;
+    let stays = start(&url).await;
+    let mut gate = Gate::open(stays.address).await;
+    let mut all = 0;
+    for round in 0..10 {
+        execute(&url, "TRUNCATE attendance.check_ins").await;
+        let killed = start(&url).await;
+        let load = Load::start(&[stays.address, killed.address]);
+        load.advances(50 + round * 10).await;
+        kill(killed).await;
+        load.advances(50).await;
+        let seen = load.end().await;
+        let records = gate.records("evt1").await;
+        for (ticket, record) in &seen {
+            assert_eq!(records.get(ticket), Some(record), "round {round}");
+            assert_eq!(gate.check_in("evt1", ticket, None).await.text(), (400, DUPLICATE));
+        }
+        // One scan of each gate of the killed one may be in without its client knowing.
+        assert!(records.len() <= seen.len() + 4, "{} {}", records.len(), seen.len());
+        all += seen.len();
+    }
+    println!("a replica killed: 10 times, {all} check-ins answered, none lost");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_restarts_loses_nothing_and_nobody_is_told_anything_untrue() {
+    let server = Server::alone().await;
+    let url = new_database().await;
+    let doors = [start(&url).await, start(&url).await];
+    let load = Load::start(&doors.each_ref().map(|door| door.address));
+    for mode in ["immediate", "fast", "immediate", "fast", "immediate", "fast"] {
+        load.advances(200).await;
+        server.ctl(&["restart", "--mode", mode]).await;
+    }
+    load.advances(200).await;
+    // And one that stays away for longer than anybody waits.
+    server.ctl(&["stop", "--mode", "immediate"]).await;
+    let refused = load.refused.load(Ordering::Relaxed);
+    let out = async {
+        while load.refused.load(Ordering::Relaxed) < refused + 20 {
+            yield_now().await
+        }
+    };
+    timeout(SECOND * 10, out).await.expect("503");
+    server.ctl(&["start"]).await;
+    load.advances(200).await;
+    let refused = load.refused.load(Ordering::Relaxed);
+    let seen = load.end().await;
+
+    for door in &doors {
+        let mut gate = Gate::open(door.address).await;
+        gate.ready().await;
+        let records = gate.records("evt1").await;
+        for (ticket, record) in &seen {
+            assert_eq!(records.get(ticket), Some(record));
+        }
+        assert!(records.len() <= seen.len() + refused);
+    }
+    println!("server restarted: 7 times, {} check-ins answered, {refused} refused", seen.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_not_there_at_the_start_is_waited_for() {
+    let server = Server::alone().await;
+    let url = new_database().await;
+    server.ctl(&["stop", "--mode", "fast"]).await;
+    let started = tokio::spawn(Process::start(service(&url)));
+    sleep(SECOND).await;
+    assert!(!started.is_finished(), "it serves without a store");
+    server.ctl(&["start"]).await;
+    let process = started.await.unwrap();
+    assert_eq!(process.log().matches("waiting for the database").count(), 1, "{}", process.log());
+    let mut gate = Gate::open(process.address).await;
+    gate.ready().await;
+    gate.check_in("evt1", "T1", None).await.record();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_hangs_is_said_in_time_and_used_again_when_it_goes_on() {
+    let server = Server::alone().await;
+    let url = new_database().await;
+    let process = start(&url).await;
+    let mut gate = Gate::open(process.address).await;
+    let record = gate.check_in("evt1", "green", Some("green")).await.record();
+    gate.ready().await;
+
+    let frozen = server.freeze().await;
+    let started = tokio::spawn(Process::start(service(&url)));
+    for _ in 0..3 {
+        let mut requests = JoinSet::new();
+        for number in 0..30 {
+            let mut gate = Gate::open(process.address).await;
+            requests.spawn(async move {
+                let begin = Instant::now();
+                let ticket = format!("T{number}");
+                let answer = match number % 3 {
+                    0 => gate.check_in("evt1", &ticket, Some(&ticket)).await,
+                    1 => gate.get("/attendance/evt1").await,
+                    _ => gate.get("/attendance/evt1/tickets/green").await,
+                };
+                answer.assert_unavailable();
+                assert!(begin.elapsed() < SECOND * 2, "{number}: {:?}", begin.elapsed());
+            });
+        }
+        requests.join_all().await;
+        gate.not_ready().await;
+        assert_eq!(gate.get("/health").await.status, 200);
+    }
+    assert!(!started.is_finished(), "it serves without a store");
+    drop(frozen);
+
+    gate.ready().await;
+    assert_eq!(gate.check_in("evt1", "green", Some("green")).await.record(), record);
+    for number in (0..30).step_by(3) {
+        let ticket = format!("T{number}");
+        assert_eq!(gate.check_in("evt1", &ticket, Some(&ticket)).await.status, 200);
+    }
+    assert_eq!(gate.records("evt1").await.len(), 11);
+    assert_eq!(Gate::open(started.await.unwrap().address).await.records("evt1").await.len(), 11);
+}
+
+/// A way to the server that can be cut so that neither end learns of it, as when a router loses its power.
+struct Wire {
+    url: String,
+    cuts: watch::Sender<()>,
+}
+
+impl Wire {
+    async fn to(url: &str) -> Self {
+        let mut url: Url = url.parse().unwrap();
+        let (_, directory) = url.query_pairs().find(|(name, _)| name == "host").expect("a directory");
+        let socket = format!("{directory}/.s.PGSQL.5432");
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        url.set_query(Some("user=postgres"));
+        url.set_host(Some("127.0.0.1")).unwrap();
+        url.set_port(Some(listener.local_addr().unwrap().port())).unwrap();
+        let cuts = watch::Sender::new(());
+        let cut = cuts.clone();
+        tokio::spawn(async move {
+            while let Ok((mut service, _)) = listener.accept().await {
+                let mut server = UnixStream::connect(&socket).await.unwrap();
+                let mut cut = cut.subscribe();
+                tokio::spawn(async move {
+                    tokio::select! {
+                        _ = copy_bidirectional(&mut service, &mut server) => {}
+                        // Both ends stay open.
+                        _ = cut.changed() => std::future::pending().await,
+                    }
+                });
+            }
+        });
+        Self { url: url.into(), cuts }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_went_silent_are_given_up_for_new_ones() {
+    let _turn = undisturbed().await;
+    let wire = Wire::to(&new_database().await).await;
+    let process = start(&wire.url).await;
+    let load = Load::start(&[process.address]);
+    for _ in 0..3 {
+        load.advances(100).await;
+        let begin = Instant::now();
+        wire.cuts.send_replace(());
+        load.advances(20).await;
+        assert!(begin.elapsed() < SECOND * 5, "{:?}", begin.elapsed());
+    }
+    let seen = load.end().await;
+    let mut gate = Gate::open(process.address).await;
+    // In peace as well: nothing is under way when the wire is cut.
+    wire.cuts.send_replace(());
+    gate.ready().await;
+    let begin = Instant::now();
+    while gate.get("/attendance/evt1").await.status != 200 {
+        assert!(begin.elapsed() < SECOND * 5, "{:?}", begin.elapsed());
+    }
+    let records = gate.records("evt1").await;
+    for (ticket, record) in &seen {
+        assert_eq!(records.get(ticket), Some(record));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lists_whose_clients_stall_hold_up_nothing_and_not_for_long() {
+    let _turn = undisturbed().await;
+    let url = new_database().await;
+    let process = start(&url).await;
+    let mut gate = Gate::open(process.address).await;
+    gate.check_in("evt1", "T1", None).await.record();
+    // More than the buffers of a connection hold.
+    let long = "INSERT INTO attendance.check_ins
+            (ticket, attempt, event, event_id, ticket_id, checked_in_by, checked_in_at)
+        SELECT sha256(n::text::bytea), sha256(n::text::bytea), event, event_id, n || repeat('x', 30000), 'panitia1', now()
+        FROM attendance.check_ins, generate_series(1, 1000) AS n";
+    execute(&url, long).await;
+    let before = process.kibibytes("VmHWM");
+    let whole = gate.list("evt1").await.body;
+    assert!(whole.len() > 30_000_000 && whole.starts_with(r#"{"event_id":"evt1","total_checked_in":1001,"#));
+    let grown = process.kibibytes("VmHWM") - before;
+    println!("a list of {} MB took {grown} KiB", whole.len() / 1_000_000);
+    assert!(grown < 20 * 1024, "grown by {grown} KiB");
+
+    let request =
+        format!("GET /attendance/evt1 HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer {}\r\n\r\n", token());
+    let mut stalled = Vec::new();
+    for _ in 0..8 {
+        let mut client = Raw::open(process.address, &request).await;
+        client.until("\r\n\r\n", SECOND * 5).await;
+        stalled.push(client);
+    }
+    let begin = Instant::now();
+    assert_eq!(gate.get("/attendance/evt1").await.text(), (503, UNAVAILABLE));
+    assert!(begin.elapsed() < SECOND * 2, "{:?}", begin.elapsed());
+    let begin = Instant::now();
+    gate.check_in("evt1", "T2", None).await.record();
+    assert_eq!(gate.get("/attendance/evt1/tickets/T2").await.status, 200);
+    gate.ready().await;
+    assert!(begin.elapsed() < SECOND, "{:?}", begin.elapsed());
+
+    let again = async { while gate.get("/attendance/evt1").await.status != 200 {} };
+    timeout(SECOND * 30, again).await.expect("a list again");
+    // The first was given up; what it got does not look whole.
+    let rest = stalled[0].rest(SECOND * 20).await;
+    assert!(rest.len() < whole.len() && !rest.ends_with("\r\n0\r\n\r\n"), "half a list looks whole");
+}
+
+#[tokio::test]
+async fn a_database_that_lets_nobody_in_any_more_is_no_error_of_ours() {
+    let _turn = undisturbed().await;
+    let url = new_database().await;
+    let name = url.parse::<Url>().unwrap().path().trim_start_matches('/').to_owned();
+    execute(&url, &format!("CREATE ROLE {name} LOGIN; GRANT CREATE ON DATABASE {name} TO {name}")).await;
+    let process = start(&url.replace("user=postgres", &format!("user={name}"))).await;
+    let mut gate = Gate::open(process.address).await;
+    gate.check_in("evt1", "T1", None).await.record();
+    let out = format!(
+        "ALTER ROLE {name} NOLOGIN;
+        SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{name}'"
+    );
+    execute(&url, &out).await;
+    gate.check_in("evt1", "T2", Some("T2")).await.assert_unavailable();
+    gate.get("/attendance/evt1").await.assert_unavailable();
+    gate.not_ready().await;
+    execute(&url, &format!("ALTER ROLE {name} LOGIN")).await;
+    gate.ready().await;
+    gate.check_in("evt1", "T2", Some("T2")).await.record();
+}

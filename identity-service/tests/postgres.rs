@@ -1,0 +1,233 @@
+//! The store in PostgreSQL: kills, replicas, and what may happen to the server. `.ci/run` starts the server.
+
+#![expect(
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "clippy knows test functions, not what they call"
+)]
+
+mod restarts;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    process::Output,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use restarts::{ask, service};
+use shared_http::testing::Process;
+use shared_store::testing::{Server, execute, new_database, undisturbed};
+use sqlx::{Connection, PgConnection, query_scalar};
+use tokio::{
+    sync::Semaphore,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+const REGISTER: &str = "POST /auth/register";
+const LOGIN: &str = "POST /auth/login";
+const UNAVAILABLE: &str = r#"{"detail":"Penyimpanan tidak tersedia, coba lagi"}"#;
+
+async fn names(url: &str) -> Vec<String> {
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    query_scalar("SELECT username FROM identity.users ORDER BY 1").fetch_all(&mut connection).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_was_registered_before_a_kill_is_there_afterwards() {
+    let _turn = undisturbed().await;
+    let url = new_database().await;
+    let all = restarts::whoever_was_registered_before_a_kill_is_there_afterwards(|| service(&url)).await;
+    assert_eq!(names(&url).await, all.into_iter().collect::<Vec<_>>());
+}
+
+/// Asks both replicas to register each of `names`, no more of them at once than the gate before bcrypt
+/// lets wait. How often which answer came.
+async fn register_all(
+    doors: &Arc<[Process; 2]>,
+    names: impl Iterator<Item = String>,
+) -> BTreeMap<u16, usize> {
+    let places = Arc::new([Semaphore::new(8), Semaphore::new(8)]);
+    let mut clients = JoinSet::new();
+    for (number, name) in names.enumerate() {
+        let (doors, places) = (doors.clone(), places.clone());
+        clients.spawn(async move {
+            let _place = places[number % 2].acquire().await.unwrap();
+            ask(&doors[number % 2], REGISTER, &name).await.0
+        });
+    }
+    let mut statuses = BTreeMap::new();
+    for status in clients.join_all().await {
+        *statuses.entry(status).or_default() += 1;
+    }
+    statuses
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_all_who_want_one_name_at_two_replicas_one_gets_it() {
+    let _turn = undisturbed().await;
+    let url = new_database().await;
+    let doors = Arc::new([Process::start(service(&url)).await, Process::start(service(&url)).await]);
+    let statuses = register_all(&doors, (0..500).map(|_| "budi".to_owned())).await;
+    assert_eq!(statuses, BTreeMap::from([(200, 1), (400, 499)]));
+    // And those who find the name free, all of them.
+    for round in 0..20 {
+        let statuses = register_all(&doors, (0..16).map(|_| format!("siti{round}"))).await;
+        assert_eq!(statuses, BTreeMap::from([(200, 1), (400, 15)]), "round {round}");
+    }
+    assert_eq!(names(&url).await.len(), 21);
+}
+
+#[tokio::test]
+async fn three_replicas_started_at_once_on_an_empty_database_make_one_schema() {
+    let _turn = undisturbed().await;
+    for _ in 0..5 {
+        let url = new_database().await;
+        let mut starts = JoinSet::new();
+        for _ in 0..3 {
+            starts.spawn(Process::start(service(&url)));
+        }
+        for (number, process) in starts.join_all().await.iter().enumerate() {
+            assert_eq!(ask(process, "GET /ready", "").await.0, 200);
+            assert_eq!(ask(process, REGISTER, &format!("user{number}")).await.0, 200);
+            assert_eq!(ask(process, LOGIN, "user0").await.0, 200);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_database_of_a_newer_version_is_refused() {
+    let _turn = undisturbed().await;
+    let url = new_database().await;
+    drop(Process::start(service(&url)).await);
+    let newer = "INSERT INTO identity._sqlx_migrations
+        (version, description, success, checksum, execution_time) VALUES (9999, 'from the future', true, '', 0)";
+    execute(&url, newer).await;
+    let output = timeout(SECOND * 20, service(&url).env("PORT", "0").kill_on_drop(true).output());
+    let Output { status, stderr, .. } = output.await.expect("an end").unwrap();
+    let said = String::from_utf8(stderr).unwrap();
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains("the database was written by a newer version of this service"), "{said}");
+}
+
+/// Registers one name after the other until told to stop, and asks again where there was no storage; the
+/// names that are registered, and how often there was none.
+async fn register_on(
+    process: &Process,
+    client: usize,
+    stop: &AtomicBool,
+    registered: &AtomicUsize,
+) -> (Vec<String>, usize) {
+    let (mut names, mut refused) = (Vec::new(), 0);
+    while !stop.load(Ordering::Relaxed) {
+        let name = format!("user{client}-{}", names.len());
+        let mut may_stand = false;
+        loop {
+            let begin = Instant::now();
+            let (status, body) = ask(process, REGISTER, &name).await;
+            assert!(begin.elapsed() < SECOND * 2, "{name}: {:?}", begin.elapsed());
+            match status {
+                200 => break,
+                // An answer that was lost is no lie, but nobody else has this name.
+                400 if may_stand => break,
+                _ => assert_eq!((status, body.as_str()), (503, UNAVAILABLE), "{name}"),
+            }
+            may_stand = true;
+            refused += 1;
+        }
+        registered.fetch_add(1, Ordering::Relaxed);
+        names.push(name);
+    }
+    (names, refused)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_restarts_loses_nobody() {
+    let server = Server::alone().await;
+    let url = new_database().await;
+    let doors = Arc::new([Process::start(service(&url)).await, Process::start(service(&url)).await]);
+    let (stop, registered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let mut clients = JoinSet::new();
+    for client in 0..6 {
+        let (doors, stop, registered) = (doors.clone(), stop.clone(), registered.clone());
+        clients.spawn(async move { register_on(&doors[client % 2], client, &stop, &registered).await });
+    }
+    let advances = async |by| {
+        let goal = registered.load(Ordering::Relaxed) + by;
+        let advance = async {
+            while registered.load(Ordering::Relaxed) < goal {
+                sleep(SECOND / 100).await;
+            }
+        };
+        timeout(SECOND * 20, advance).await.expect("registrations with no restart of the service");
+    };
+    for mode in ["immediate", "fast", "immediate", "fast"] {
+        advances(30).await;
+        server.ctl(&["restart", "--mode", mode]).await;
+    }
+    advances(30).await;
+    stop.store(true, Ordering::Relaxed);
+    let (seen, refused): (Vec<_>, Vec<usize>) = clients.join_all().await.into_iter().unzip();
+    let seen: BTreeSet<String> = seen.into_iter().flatten().collect();
+    for name in &seen {
+        assert_eq!(ask(&doors[0], LOGIN, name).await.0, 200, "{name}");
+    }
+    println!(
+        "server restarted: 4 times, {} registrations, {} refused",
+        seen.len(),
+        refused.iter().sum::<usize>()
+    );
+    assert_eq!(names(&url).await, seen.into_iter().collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_not_there_at_the_start_is_waited_for() {
+    let server = Server::alone().await;
+    let url = new_database().await;
+    server.ctl(&["stop", "--mode", "fast"]).await;
+    let started = tokio::spawn(Process::start(service(&url)));
+    sleep(SECOND).await;
+    assert!(!started.is_finished(), "it serves without a store");
+    server.ctl(&["start"]).await;
+    let process = started.await.unwrap();
+    assert_eq!(ask(&process, REGISTER, "budi").await.0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_hangs_is_said_in_time_and_used_again_when_it_goes_on() {
+    let server = Server::alone().await;
+    let url = new_database().await;
+    let process = Arc::new(Process::start(service(&url)).await);
+    assert_eq!(ask(&process, REGISTER, "before").await.0, 200);
+
+    let frozen = server.freeze().await;
+    for _ in 0..3 {
+        let mut clients = JoinSet::new();
+        for number in 0..16 {
+            let process = process.clone();
+            clients.spawn(async move {
+                let begin = Instant::now();
+                let head = [REGISTER, LOGIN][number % 2];
+                let answer = ask(&process, head, &format!("user{number}")).await;
+                assert_eq!(answer, (503, UNAVAILABLE.to_owned()));
+                assert!(begin.elapsed() < SECOND * 2, "{:?}", begin.elapsed());
+            });
+        }
+        clients.join_all().await;
+        // Asked for its proof once a second at most.
+        let not_ready = async { while ask(&process, "GET /ready", "").await.0 == 200 {} };
+        timeout(SECOND * 5, not_ready).await.expect("not ready");
+        assert_eq!(ask(&process, "GET /health", "").await.0, 200);
+    }
+    drop(frozen);
+    let ready = async { while ask(&process, "GET /ready", "").await.0 != 200 {} };
+    timeout(SECOND * 10, ready).await.expect("ready again with no restart");
+    assert_eq!(ask(&process, LOGIN, "before").await.0, 200);
+    assert_eq!(ask(&process, REGISTER, "after").await.0, 200);
+}
