@@ -1,6 +1,10 @@
 //! The store in a SQLite file, and what may happen to that file.
 
-#![expect(clippy::unwrap_used, reason = "clippy knows test functions, not what they call")]
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "clippy knows test functions, not what they call"
+)]
 
 mod restarts;
 

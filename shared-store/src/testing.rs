@@ -68,7 +68,8 @@ impl Server {
         let said = self.ctl(&["status"]).await;
         let number = said.split_once("PID: ").and_then(|(_, rest)| rest.split(')').next());
         let postmaster = number.expect("a process id").to_owned();
-        signal("STOP", &[postmaster.clone()]);
+        // First, that it makes no more of them.
+        signal("STOP", std::slice::from_ref(&postmaster));
         let children = fs::read_to_string(format!("/proc/{postmaster}/task/{postmaster}/children"));
         let mut processes = vec![postmaster];
         processes.extend(children.expect("procfs").split_whitespace().map(str::to_owned));
