@@ -1,6 +1,8 @@
+use std::convert::Infallible;
+
 use axum::{
-    extract::State,
-    http::{HeaderMap, header::CONTENT_TYPE},
+    extract::{FromRequestParts, State},
+    http::{HeaderMap, header::CONTENT_TYPE, request::Parts},
     response::{IntoResponse, Response},
 };
 use serde::Deserialize;
@@ -83,11 +85,11 @@ struct CheckedIn {
 pub(super) async fn check_in(
     State(state): State<AppState>,
     AuthUser(claims): AuthUser,
-    headers: HeaderMap,
+    Attempt(idempotency_key): Attempt,
     ValidJson(request): ValidJson<CheckInRequest>,
 ) -> Result<Response, ApiError> {
     let CheckInRequest { event_id, ticket_id } = request;
-    let idempotency_key = idempotency_key(&headers)?;
+    let idempotency_key = idempotency_key?;
     let scan = Scan { event_id, ticket_id, checked_in_by: claims.sub.clone(), idempotency_key };
     match state.check_ins.check_in(scan).await? {
         CheckIn::Accepted(record) => Ok(checked_in(&record)),
@@ -102,6 +104,18 @@ pub(super) async fn check_in(
 fn checked_in(record: &[u8]) -> Response {
     let body = [br#"{"status":"checked_in","record":"#, record, b"}"].concat();
     ([(CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+/// What the client calls its attempt. Whether that is acceptable is said after the body was read.
+// Not a `HeaderMap` in the handler, for that is a copy of all headers.
+pub(super) struct Attempt(Result<Option<IdempotencyKey>, ApiError>);
+
+impl<S: Sync> FromRequestParts<S> for Attempt {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(idempotency_key(&parts.headers)))
+    }
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, ApiError> {
