@@ -91,8 +91,6 @@ SECRETS
 ### Production
 
 good_env .
-# Slow enough to be stopped in the middle of it, below.
-echo BCRYPT_COST=14 >>.env
 check 'production: starts with a good secret' works up $production
 check 'production: passes the smoke test' smoke_test
 warns() { grep -q 'kept in memory only: a restart forgets them; set DATABASE_URL to keep them' <<<"$(docker logs "tixgo-$1" 2>&1)"; }
@@ -130,6 +128,9 @@ done
 
 ### Stopping
 
+# Slow enough to be stopped in the middle of it.
+echo BCRYPT_COST=14 >>.env
+check 'both start with slow logins' works up $production
 # Past the proxy of the port, which answers for itself.
 address() { of "$1" '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}'; }
 login='{"username":"nobody","password":"nobody"}'
@@ -164,6 +165,7 @@ check 'the last of them after the stop began' contains "$answer" 'connection: cl
 
 ### Coming back
 
+echo BCRYPT_COST=10 >>.env
 check 'both start again' works up $production
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }
 if as_root true 2>/dev/null; then
