@@ -174,9 +174,7 @@ async fn a_sync_that_hangs_is_said_in_time_and_settled_when_it_ends() {
             answer.status
         });
     }
-    let begin = Instant::now();
-    assert_eq!(gate.get("/ready").await.status, 503);
-    assert!(begin.elapsed() < SECOND * 2, "{:?}", begin.elapsed());
+    gate.not_ready().await;
     first.await.unwrap().assert_unavailable();
     let statuses: BTreeSet<_> = behind.join_all().await.into_iter().collect();
     assert_eq!(statuses, BTreeSet::from([503]));
