@@ -59,5 +59,5 @@ pub fn app(state: AppState, config: &Config) -> Result<Router, serde_json::Error
     let (api, openapi) = routes::api().split_for_parts();
     let pages = pages::pages(&routes::ABOUT, openapi)?;
     let router = api.with_state(state).merge(pages);
-    Ok(middleware::stack(router, config.http.cors.clone(), config.http.limits.request_timeout))
+    Ok(middleware::stack(router, config.http.stack()))
 }

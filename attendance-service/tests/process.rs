@@ -53,6 +53,7 @@ async fn help_names_every_variable() {
         "JWT_SECRET_FILE",
         "JWT_ALG",
         "CORS_ALLOWED_ORIGINS",
+        "TRUSTED_PROXIES",
         "LOG_FORMAT",
         "RUST_LOG",
         "MAX_CONNECTIONS",

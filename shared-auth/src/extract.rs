@@ -6,7 +6,7 @@ use axum::{
     extract::{FromRef, FromRequestParts},
     http::{header::AUTHORIZATION, request::Parts},
 };
-use shared_http::ApiError;
+use shared_http::{ApiError, client::Caller};
 
 use crate::token::{Claims, TokenError, TokenVerifier};
 
@@ -25,7 +25,12 @@ where
         let header = parts.headers.get(AUTHORIZATION).map_or(&b""[..], |value| value.as_bytes());
         let token = bearer_token(header).map_err(ApiError::Unauthorized)?;
         match Arc::<TokenVerifier>::from_ref(state).verify(token) {
-            Ok(claims) => Ok(Self(claims)),
+            Ok(claims) => {
+                if let Some(caller) = Caller::of(parts) {
+                    caller.identify(&claims.sub);
+                }
+                Ok(Self(claims))
+            }
             Err(TokenError::Expired) => Err(ApiError::Unauthorized("Token expired")),
             Err(TokenError::Invalid) => Err(ApiError::Unauthorized(INVALID)),
         }

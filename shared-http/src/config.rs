@@ -13,7 +13,12 @@ use axum::http::HeaderValue;
 use clap::{Args, Subcommand};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
-use crate::{middleware::Cors, server::Limits, telemetry::LogFormat};
+use crate::{
+    client::TrustedProxies,
+    middleware::{Cors, Options},
+    server::Limits,
+    telemetry::LogFormat,
+};
 
 /// `EX_CONFIG` of sysexits.h: something was found in an unconfigured or misconfigured state.
 const EX_CONFIG: u8 = 78;
@@ -36,6 +41,11 @@ pub struct HttpArgs {
     /// Origins whose pages may call the service, separated by commas, or `*` [default: none]
     #[arg(long, env, value_name = "ORIGINS")]
     cors_allowed_origins: Option<String>,
+
+    /// Proxies that may say for whom a request is, addresses and networks separated by commas, such as
+    /// `172.16.0.0/12` for a tunnel in a container beside this one [default: none]
+    #[arg(long, env, value_name = "NETWORKS")]
+    trusted_proxies: Option<String>,
 
     /// Form of the log lines on stderr: `text` or `json` [default: text, in production json]
     #[arg(long, env, value_name = "FORMAT")]
@@ -92,6 +102,8 @@ pub struct HttpConfig {
     pub address: SocketAddr,
     /// Who may call from a web page.
     pub cors: Cors,
+    /// Who may say for whom a request is.
+    pub trusted_proxies: TrustedProxies,
     /// The form of the log.
     pub log_format: LogFormat,
     /// What is logged.
@@ -150,6 +162,13 @@ impl HttpArgs {
                 "* or origins separated by commas, such as https://gate.example.org",
                 parse_cors,
             ),
+            trusted_proxies: settings.read(
+                "TRUSTED_PROXIES",
+                &self.trusted_proxies,
+                TrustedProxies::default(),
+                "addresses and networks separated by commas, such as 127.0.0.1,172.16.0.0/12",
+                TrustedProxies::parse,
+            ),
             log_format: settings.read("LOG_FORMAT", &self.log_format, log_format, "text or json", |text| {
                 match text {
                     "text" => Some(LogFormat::Text),
@@ -182,6 +201,17 @@ impl HttpArgs {
                     3600,
                 )),
             },
+        }
+    }
+}
+
+impl HttpConfig {
+    /// What the stack around all routes depends on.
+    pub fn stack(&self) -> Options {
+        Options {
+            cors: self.cors.clone(),
+            deadline: self.limits.request_timeout,
+            trusted_proxies: self.trusted_proxies.clone(),
         }
     }
 }

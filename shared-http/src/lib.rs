@@ -2,6 +2,7 @@
 //!
 //! Nothing in here knows of users, tokens or tickets.
 
+pub mod client;
 pub mod config;
 pub mod error;
 pub mod health;

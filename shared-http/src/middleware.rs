@@ -32,6 +32,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use tracing::{Level, enabled};
 
 use crate::{
+    client::{Caller, TrustedProxies},
     error::{ApiError, Cause},
     server::Seat,
 };
@@ -53,15 +54,28 @@ pub enum Cors {
     Origins(Vec<HeaderValue>),
 }
 
+/// What the stack depends on.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Who may call from a web page.
+    pub cors: Cors,
+    /// A request that takes longer is answered 408 while its body is still on the way, else 503.
+    pub deadline: Duration,
+    /// Who may say for whom a request is.
+    pub trusted_proxies: TrustedProxies,
+}
+
 /// Puts the whole stack around all routes of `router`, and JSON in place of its own 404 and 405.
-///
-/// A request that takes longer than `deadline` is answered 408 while its body is still on the way,
-/// else 503.
-pub fn stack(router: Router, cors: Cors, deadline: Duration) -> Router {
+pub fn stack(router: Router, options: Options) -> Router {
+    let Options { cors, deadline, trusted_proxies } = options;
     let router = router
         .fallback(async || ApiError::NotFound)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
-        .layer(RequestScopeLayer { ids: Arc::new(RequestIds::new()), deadline });
+        .layer(RequestScopeLayer {
+            ids: Arc::new(RequestIds::new()),
+            deadline,
+            trusted_proxies: trusted_proxies.into(),
+        });
     let origins = match cors {
         Cors::Off => return router,
         Cors::AnyOrigin => AllowOrigin::any(),
@@ -81,6 +95,7 @@ pub fn stack(router: Router, cors: Cors, deadline: Duration) -> Router {
 struct RequestScopeLayer {
     ids: Arc<RequestIds>,
     deadline: Duration,
+    trusted_proxies: Arc<TrustedProxies>,
 }
 
 impl<S> Layer<S> for RequestScopeLayer {
@@ -110,11 +125,14 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request) -> Self::Future {
+    fn call(&mut self, mut request: Request) -> Self::Future {
         let id = self.layer.ids.of(&request);
         let line = LogLine::begin(&request);
         let seat = request.extensions().get::<Arc<Seat>>().cloned();
         let deadline = self.layer.deadline;
+        let address =
+            seat.as_ref().map(|seat| self.layer.trusted_proxies.client(seat.peer(), request.headers()));
+        request.extensions_mut().insert(Arc::new(Caller::new(address)));
         let answer = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
 
         Box::pin(async move {

@@ -8,7 +8,7 @@ use std::{
     collections::HashMap,
     convert::Infallible,
     io::{self, IoSlice},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     pin::{Pin, pin},
     sync::{
         Arc,
@@ -104,7 +104,7 @@ async fn accept(
         match listener.accept().await {
             Ok((stream, peer)) => {
                 failing = false;
-                hall.enter(seat, |seat| converse(stream, peer, app.clone(), seat, limits.request_timeout));
+                hall.enter(peer, seat, |seat| converse(stream, app.clone(), seat, limits.request_timeout));
             }
             Err(error) if is_about_one_connection(&error) => {}
             Err(error) => {
@@ -189,13 +189,7 @@ fn is_about_one_connection(error: &io::Error) -> bool {
     )
 }
 
-async fn converse(
-    stream: TcpStream,
-    peer: SocketAddr,
-    app: Router,
-    seat: Arc<Seat>,
-    request_timeout: Duration,
-) {
+async fn converse(stream: TcpStream, app: Router, seat: Arc<Seat>, request_timeout: Duration) {
     // Answers are written whole: waiting for more (Nagle) only delays them.
     let _ = stream.set_nodelay(true);
 
@@ -223,7 +217,7 @@ async fn converse(
             linger(connection.into_parts().io.into_inner().stream, request_timeout).await;
         }
         Ok(()) => {}
-        Err(error) => tracing::debug!(%peer, %error, "connection closed"),
+        Err(error) => tracing::debug!(peer = %seat.peer, %error, "connection closed"),
     }
 }
 
@@ -257,6 +251,7 @@ pub(crate) struct Seat {
     /// When the last move was made, in microseconds since `opened`, and whose turn it is now.
     state: AtomicU64,
     opened: Instant,
+    peer: SocketAddr,
     hall: Arc<Hall>,
 }
 
@@ -266,8 +261,8 @@ impl Seat {
     const BLOCKED: u64 = 8;
     const MICROSECOND: u64 = 16;
 
-    fn new(hall: Arc<Hall>) -> Self {
-        Self { state: AtomicU64::new(Turn::Head as u64), opened: Instant::now(), hall }
+    fn new(peer: SocketAddr, hall: Arc<Hall>) -> Self {
+        Self { state: AtomicU64::new(Turn::Head as u64), opened: Instant::now(), peer, hall }
     }
 
     fn give_turn(&self, turn: Turn) {
@@ -312,6 +307,11 @@ impl Seat {
         self.opened + Duration::from_micros(self.state.load(Ordering::Relaxed) / Self::MICROSECOND)
     }
 
+    /// Who is at the other end of the connection.
+    pub(crate) fn peer(&self) -> IpAddr {
+        self.peer.ip()
+    }
+
     /// Whether the client still owes a part of its request.
     pub(crate) fn awaits_body(&self) -> bool {
         self.turn() == Turn::Body
@@ -328,11 +328,15 @@ struct Hall {
 
 impl Hall {
     /// Spawns the conversation of a new connection; its permit goes back when it ends.
-    fn enter<F>(self: &Arc<Self>, permit: OwnedSemaphorePermit, talk: impl FnOnce(Arc<Seat>) -> F)
-    where
+    fn enter<F>(
+        self: &Arc<Self>,
+        peer: SocketAddr,
+        permit: OwnedSemaphorePermit,
+        talk: impl FnOnce(Arc<Seat>) -> F,
+    ) where
         F: Future<Output = ()> + Send + 'static,
     {
-        let seat = Arc::new(Seat::new(self.clone()));
+        let seat = Arc::new(Seat::new(peer, self.clone()));
         let number = self.entered.fetch_add(1, Ordering::Relaxed);
         let conversation = talk(seat.clone());
         let leave = Leave { seat: seat.clone(), number, _permit: permit };

@@ -11,12 +11,17 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use shared_http::{
     ValidJson,
+    client::{ClientAddr, TrustedProxies},
     json::{Field, Schema},
-    middleware::{Cors, stack},
+    middleware::{Cors, Options, stack},
     server::Limits,
     testing::{self, Raw, Server},
 };
-use tokio::time::{interval, sleep, timeout};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpSocket,
+    time::{interval, sleep, timeout},
+};
 use validator::Validate;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -43,9 +48,20 @@ fn app(deadline: Duration) -> Router {
         )
         .route("/panic", get(async || -> StatusCode { panic!("a test panics") }))
         .route("/echo", post(async |ValidJson(echo): ValidJson<Echo>| Json(echo)))
+        .route(
+            "/client",
+            get(async |client: Option<ClientAddr>| {
+                client.map_or_else(String::new, |client| client.0.to_string())
+            }),
+        )
         .route("/long/{length}", get(async |Path(length): Path<usize>| "x".repeat(length)))
         .route("/refuse", post(async || (StatusCode::UNAUTHORIZED, "refused")));
-    stack(router, Cors::Off, deadline)
+    stack(router, options(Cors::Off, deadline))
+}
+
+fn options(cors: Cors, deadline: Duration) -> Options {
+    let trusted_proxies = TrustedProxies::parse("127.0.0.2").unwrap_or_default();
+    Options { cors, deadline, trusted_proxies }
 }
 
 fn limits() -> Limits {
@@ -328,6 +344,24 @@ async fn a_well_formed_request_id_comes_back_and_any_other_is_replaced() {
 }
 
 #[tokio::test]
+async fn a_client_is_its_peer_unless_a_trusted_proxy_says_otherwise() {
+    let ask =
+        "GET /client HTTP/1.1\r\nHost: t\r\nCF-Connecting-IP: 198.51.100.1\r\nConnection: close\r\n\r\n";
+    let server = start(limits()).await;
+    for (peer, client) in [("127.0.0.3", "127.0.0.3"), ("127.0.0.2", "198.51.100.1")] {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(format!("{peer}:0").parse().unwrap()).unwrap();
+        let mut stream = socket.connect(server.address).await.unwrap();
+        stream.write_all(ask.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.ends_with(&format!("\r\n\r\n{client}")), "{answer}");
+    }
+    // In process there is no peer.
+    assert_eq!(testing::get(&app(SECOND), "/client").send().await.body, "");
+}
+
+#[tokio::test]
 async fn cors_headers_are_sent_to_the_origins_that_were_named_and_to_no_other() {
     let header = HeaderName::from_static;
     let named = Cors::Origins(vec!["https://gate.example.org".parse().unwrap()]);
@@ -337,7 +371,7 @@ async fn cors_headers_are_sent_to_the_origins_that_were_named_and_to_no_other() 
         (named, "https://evil.example.org", ""),
         (Cors::AnyOrigin, "https://evil.example.org", "*"),
     ] {
-        let app = stack(Router::new().route("/quick", get(async || "quick")), cors.clone(), SECOND);
+        let app = stack(Router::new().route("/quick", get(async || "quick")), options(cors.clone(), SECOND));
         let answer = testing::get(&app, "/quick").header(header("origin"), origin).send().await;
         assert_eq!(answer.header(header("access-control-allow-origin")), allowed);
         let exposed = answer.header(header("access-control-expose-headers"));

@@ -63,6 +63,7 @@ pub(crate) async fn app_with(settings: &[(&str, &str)]) -> Router {
         ("request-timeout-seconds", "600"),
         ("rust-log", ""),
         ("shutdown-grace-seconds", ""),
+        ("trusted-proxies", ""),
     ]);
     all.extend(settings.iter().copied());
     let flags = all.into_iter().map(|(name, value)| format!("--{name}={value}"));

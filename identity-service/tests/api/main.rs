@@ -67,6 +67,7 @@ pub(crate) async fn app_with(settings: &[(&str, &str)]) -> Router {
         ("request-timeout-seconds", "600"),
         ("rust-log", ""),
         ("shutdown-grace-seconds", ""),
+        ("trusted-proxies", ""),
         ("token-expire-minutes", ""),
     ]);
     all.extend(settings.iter().copied());
