@@ -1,6 +1,7 @@
 //! Who came: checks every ticket in exactly once, and tells who was there.
 
 pub mod config;
+pub mod metrics;
 pub mod record;
 pub mod routes;
 pub mod store;
@@ -9,11 +10,12 @@ use std::sync::Arc;
 
 use axum::{Router, extract::FromRef};
 use shared_auth::TokenVerifier;
-use shared_http::{middleware, pages};
-use shared_store::{Location, OpenError};
+use shared_http::{metrics::Registry, middleware, pages, telemetry::Telemetry};
+use shared_store::{CommitMetrics, Location, OpenError};
 
 use crate::{
     config::Config,
+    metrics::{CheckInMetrics, register_held},
     store::{
         CheckInStore, memory::MemoryCheckInStore, postgres::PostgresCheckInStore, sqlite::SqliteCheckInStore,
     },
@@ -26,21 +28,29 @@ pub struct AppState {
     pub check_ins: Arc<dyn CheckInStore>,
     /// Verifies tokens.
     pub verifier: Arc<TokenVerifier>,
+    /// Counts check-ins.
+    pub metrics: CheckInMetrics,
 }
 
 impl AppState {
-    /// The state that `config` asks for.
+    /// The state that `config` asks for, whose metrics go to `registry`.
     ///
     /// # Errors
     ///
     /// The place where check-ins are kept cannot be used.
-    pub async fn open(config: &Config) -> Result<Self, OpenError> {
+    pub async fn open(config: &Config, registry: &mut Registry) -> Result<Self, OpenError> {
+        let commits = CommitMetrics::new(registry);
         let check_ins: Arc<dyn CheckInStore> = match &config.location {
             Location::Memory => Arc::new(MemoryCheckInStore::default()),
-            Location::Sqlite(path) => Arc::new(SqliteCheckInStore::open(path).await?),
-            Location::Postgres(url) => Arc::new(PostgresCheckInStore::open(url).await?),
+            Location::Sqlite(path) => Arc::new(SqliteCheckInStore::open(path, commits).await?),
+            Location::Postgres(url) => Arc::new(PostgresCheckInStore::open(url, commits).await?),
         };
-        Ok(Self { check_ins, verifier: Arc::new(TokenVerifier::new(&config.secret)) })
+        register_held(registry, &check_ins);
+        Ok(Self {
+            check_ins,
+            verifier: Arc::new(TokenVerifier::new(&config.secret)),
+            metrics: CheckInMetrics::new(registry),
+        })
     }
 }
 
@@ -55,9 +65,9 @@ impl FromRef<AppState> for Arc<TokenVerifier> {
 /// # Errors
 ///
 /// The OpenAPI document cannot be written.
-pub fn app(state: AppState, config: &Config) -> Result<Router, serde_json::Error> {
+pub fn app(state: AppState, config: &Config, telemetry: Telemetry) -> Result<Router, serde_json::Error> {
     let (api, openapi) = routes::api().split_for_parts();
     let pages = pages::pages(&routes::ABOUT, openapi)?;
     let router = api.with_state(state).merge(pages);
-    Ok(middleware::stack(router, config.http.stack()))
+    Ok(middleware::stack(router, config.http.stack(telemetry)))
 }

@@ -11,8 +11,10 @@ use clap::Parser;
 use shared_http::{
     config::{Command as HttpCommand, load_dotenv},
     health,
+    metrics::{self, Registry},
     process::{self, Failure},
-    server, telemetry,
+    server,
+    telemetry::Telemetry,
 };
 use shared_store::maintenance;
 
@@ -37,14 +39,19 @@ async fn check_health(args: &Args) -> Result<(), Failure> {
 }
 
 async fn serve(config: &Config) -> Result<(), Failure> {
-    telemetry::init(config.http.log_format, config.http.log_filter.clone());
+    let mut registry = Registry::default();
+    let telemetry = Telemetry::start(&config.http, &mut registry, "attendance-service")?;
     let shutdown = server::shutdown_signal()?;
-    let state = AppState::open(config).await.map_err(|error| Failure::Store(error.into()))?;
+    let state = AppState::open(config, &mut registry).await.map_err(|error| Failure::Store(error.into()))?;
     let listener = process::listen(config.http.address).await?;
+    if let Some(address) = config.http.metrics_addr {
+        metrics::serve(address, registry).await?;
+    }
     config.announce(listener.local_addr()?);
 
-    let app = app(state, config)?;
-    server::serve(listener, app, config.http.limits, shutdown).await;
+    let connections = telemetry.connections();
+    let app = app(state, config, telemetry)?;
+    server::serve(listener, app, config.http.limits, connections, shutdown).await;
     tracing::info!("stopped");
     Ok(())
 }

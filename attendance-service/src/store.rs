@@ -68,6 +68,9 @@ pub trait CheckInStore: Send + Sync {
     /// The [`Record`](crate::record::Record) of a ticket as JSON, if it was checked in.
     async fn record(&self, event: &EventId, ticket: &TicketId) -> Result<Option<Bytes>, StoreError>;
 
+    /// How many check-ins this process holds itself, if it holds them.
+    fn held(&self) -> Option<u64>;
+
     /// Whether a ticket could be checked in now.
     async fn ready(&self) -> Result<(), StoreError>;
 }

@@ -1,6 +1,7 @@
 //! Who is at the gate: registers users, logs them in, tells who a token belongs to.
 
 pub mod config;
+pub mod metrics;
 pub mod password;
 pub mod routes;
 pub mod store;
@@ -9,11 +10,12 @@ use std::sync::Arc;
 
 use axum::{Router, extract::FromRef};
 use shared_auth::{TokenIssuer, TokenVerifier};
-use shared_http::{middleware, pages};
-use shared_store::{Location, OpenError};
+use shared_http::{metrics::Registry, middleware, pages, telemetry::Telemetry};
+use shared_store::{CommitMetrics, Location, OpenError};
 
 use crate::{
     config::Config,
+    metrics::{BcryptMetrics, register_held},
     password::Passwords,
     store::{UserStore, memory::MemoryUserStore, postgres::PostgresUserStore, sqlite::SqliteUserStore},
 };
@@ -32,21 +34,23 @@ pub struct AppState {
 }
 
 impl AppState {
-    /// The state that `config` asks for.
+    /// The state that `config` asks for, whose metrics go to `registry`.
     ///
     /// # Errors
     ///
     /// The place where users are kept cannot be used.
-    pub async fn open(config: &Config) -> Result<Self, OpenError> {
+    pub async fn open(config: &Config, registry: &mut Registry) -> Result<Self, OpenError> {
         let demo_users = if config.demo_users { store::demo_users(config.bcrypt_cost) } else { vec![] };
+        let commits = CommitMetrics::new(registry);
         let users: Arc<dyn UserStore> = match &config.location {
             Location::Memory => Arc::new(MemoryUserStore::new(demo_users)),
-            Location::Sqlite(path) => Arc::new(SqliteUserStore::open(path, demo_users).await?),
-            Location::Postgres(url) => Arc::new(PostgresUserStore::open(url, demo_users).await?),
+            Location::Sqlite(path) => Arc::new(SqliteUserStore::open(path, demo_users, commits).await?),
+            Location::Postgres(url) => Arc::new(PostgresUserStore::open(url, demo_users, commits).await?),
         };
+        register_held(registry, &users);
         Ok(Self {
             users,
-            passwords: Arc::new(Passwords::new(config.bcrypt_cost)),
+            passwords: Arc::new(Passwords::new(config.bcrypt_cost, BcryptMetrics::new(registry))),
             issuer: Arc::new(TokenIssuer::new(&config.secret, config.token_lifetime)),
             verifier: Arc::new(TokenVerifier::new(&config.secret)),
         })
@@ -64,9 +68,9 @@ impl FromRef<AppState> for Arc<TokenVerifier> {
 /// # Errors
 ///
 /// The OpenAPI document cannot be written.
-pub fn app(state: AppState, config: &Config) -> Result<Router, serde_json::Error> {
+pub fn app(state: AppState, config: &Config, telemetry: Telemetry) -> Result<Router, serde_json::Error> {
     let (api, openapi) = routes::api().split_for_parts();
     let pages = pages::pages(&routes::about(config.demo_users), openapi)?;
     let router = api.with_state(state).merge(pages);
-    Ok(middleware::stack(router, config.http.stack()))
+    Ok(middleware::stack(router, config.http.stack(telemetry)))
 }

@@ -1,8 +1,14 @@
 //! Passwords: bcrypt off the async threads and behind a gate. Nothing else here knows bcrypt.
 
-use std::{fmt, sync::Arc, thread};
+use std::{fmt, sync::Arc, thread, time::Instant};
 
-use tokio::{sync::Semaphore, task::spawn_blocking};
+use prometheus_client::metrics::gauge::Gauge;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::spawn_blocking,
+};
+
+use crate::metrics::BcryptMetrics;
 
 /// What bcrypt reads of a password, in bytes. It would cut silently what is longer.
 const LONGEST: usize = 72;
@@ -97,11 +103,12 @@ pub struct Passwords {
     unknown_user: PasswordHash,
     places: Arc<Semaphore>,
     workers: Arc<Semaphore>,
+    metrics: BcryptMetrics,
 }
 
 impl Passwords {
     /// Hashes at `cost`.
-    pub fn new(cost: Cost) -> Self {
+    pub fn new(cost: Cost, metrics: BcryptMetrics) -> Self {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let workers = cores.saturating_sub(1).max(1);
         Self {
@@ -110,6 +117,7 @@ impl Passwords {
             unknown_user: PasswordHash(format!("$2b${:02}${}", cost.power(), ".".repeat(53))),
             places: Arc::new(Semaphore::new(workers + QUEUE)),
             workers: Arc::new(Semaphore::new(workers)),
+            metrics,
         }
     }
 
@@ -150,8 +158,14 @@ impl Passwords {
         &self,
         work: impl FnOnce() -> bcrypt::BcryptResult<T> + Send + 'static,
     ) -> Result<T, PasswordError> {
-        let place = self.places.clone().try_acquire_owned().map_err(|_| PasswordError::Busy)?;
+        let Ok(place) = self.places.clone().try_acquire_owned() else {
+            self.metrics.refusals.inc();
+            return Err(PasswordError::Busy);
+        };
+        let place = Counted::new(place, &self.metrics.queue);
+        let begin = Instant::now();
         let worker = self.workers.clone().acquire_owned().await.map_err(|_| PasswordError::Busy)?;
+        self.metrics.wait.observe(begin.elapsed().as_secs_f64());
         let done = spawn_blocking(move || {
             let _held = (place, worker);
             work()
@@ -161,5 +175,24 @@ impl Passwords {
             Ok(Err(error)) => Err(PasswordError::Failed(Box::new(error))),
             Err(error) => Err(PasswordError::Failed(Box::new(error))),
         }
+    }
+}
+
+/// A place in the queue, counted as long as it is taken.
+struct Counted {
+    _permit: OwnedSemaphorePermit,
+    queue: Gauge,
+}
+
+impl Counted {
+    fn new(permit: OwnedSemaphorePermit, queue: &Gauge) -> Self {
+        queue.inc();
+        Self { _permit: permit, queue: queue.clone() }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.queue.dec();
     }
 }

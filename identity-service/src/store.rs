@@ -70,6 +70,9 @@ pub trait UserStore: Send + Sync {
     /// Adds `user`, if nobody has the name: of all who ask at once one is accepted.
     async fn register(&self, user: User) -> Result<Registration, StoreError>;
 
+    /// How many users this process holds itself, if it holds them.
+    fn held(&self) -> Option<u64>;
+
     /// Whether a user could be registered now.
     async fn ready(&self) -> Result<(), StoreError>;
 }

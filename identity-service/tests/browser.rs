@@ -19,7 +19,7 @@ use fantoccini::{
 use hyper_util::client::legacy::connect::HttpConnector;
 use identity_service::{AppState, app, config::Args};
 use serde_json::{Value, json};
-use shared_http::testing::Server;
+use shared_http::{metrics::Registry, telemetry::Telemetry, testing::Server};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -114,7 +114,8 @@ async fn in_browser(test: impl AsyncFnOnce(&Page) + 'static) {
         "--database-url=memory:",
     ];
     let config = Args::try_parse_from(args).expect("flags").check().expect("settings");
-    let app = app(AppState::open(&config).await.expect("a store"), &config).expect("a router");
+    let state = AppState::open(&config, &mut Registry::default()).await.expect("a store");
+    let app = app(state, &config, Telemetry::default()).expect("a router");
     let server = Server::start(app, config.http.limits).await;
 
     let home = tempfile::tempdir().expect("a directory");

@@ -26,7 +26,11 @@ use identity_service::{
 use restarts::ask;
 use serde_json::json;
 use shared_auth::Role;
-use shared_http::testing::{Answer, Process, get, post};
+use shared_http::{
+    metrics::Registry,
+    telemetry::Telemetry,
+    testing::{Answer, Process, get, post},
+};
 use sqlx::{ConnectOptions, Connection, SqliteConnection, query, query_scalar, sqlite::SqliteConnectOptions};
 use tokio::{
     task::JoinSet,
@@ -45,12 +49,12 @@ fn config(directory: &Path, demo_users: bool) -> Config {
 }
 
 async fn open(directory: &Path) -> AppState {
-    AppState::open(&config(directory, false)).await.unwrap()
+    AppState::open(&config(directory, false), &mut Registry::default()).await.unwrap()
 }
 
 /// Why a service does not start with what is in `directory`.
 async fn refusal(directory: &Path) -> String {
-    AppState::open(&config(directory, false)).await.err().unwrap().to_string()
+    AppState::open(&config(directory, false), &mut Registry::default()).await.err().unwrap().to_string()
 }
 
 /// A connection to the file past the service.
@@ -150,7 +154,7 @@ async fn a_client_that_hangs_up_leaves_memory_and_disk_alike() {
 #[tokio::test]
 async fn demo_users_stay_out_of_the_file_and_a_name_in_the_file_wins() {
     let directory = tempfile::tempdir().unwrap();
-    let state = AppState::open(&config(directory.path(), true)).await.unwrap();
+    let state = AppState::open(&config(directory.path(), true), &mut Registry::default()).await.unwrap();
     assert!(knows(&state, "panitia1").await && knows(&state, "admin1").await);
     assert_eq!(state.users.register(user("admin1")).await.unwrap(), Registration::Taken);
     assert!(names(directory.path()).await.is_empty());
@@ -161,7 +165,7 @@ async fn demo_users_stay_out_of_the_file_and_a_name_in_the_file_wins() {
     assert_eq!(state.users.register(user("panitia1")).await.unwrap(), Registration::Accepted);
     drop(state);
 
-    let state = AppState::open(&config(directory.path(), true)).await.unwrap();
+    let state = AppState::open(&config(directory.path(), true), &mut Registry::default()).await.unwrap();
     let found = state.users.find(&Username("panitia1".to_owned())).await.unwrap().unwrap();
     assert_eq!(found.password.as_ref(), "hash of panitia1");
     assert!(knows(&state, "admin1").await);
@@ -241,8 +245,8 @@ struct Service(Router);
 impl Service {
     async fn open(directory: &Path) -> Self {
         let config = config(directory, false);
-        let state = AppState::open(&config).await.unwrap();
-        Self(app(state, &config).unwrap())
+        let state = AppState::open(&config, &mut Registry::default()).await.unwrap();
+        Self(app(state, &config, Telemetry::default()).unwrap())
     }
 
     async fn register(&self, name: &str) -> Answer {

@@ -17,7 +17,7 @@ use crate::{
     client::TrustedProxies,
     middleware::{Cors, Options},
     server::Limits,
-    telemetry::LogFormat,
+    telemetry::{LogFormat, Telemetry},
 };
 
 /// `EX_CONFIG` of sysexits.h: something was found in an unconfigured or misconfigured state.
@@ -54,6 +54,10 @@ pub struct HttpArgs {
     /// What is logged: a level, or `target=level` pairs separated by commas [default: info]
     #[arg(long, env, value_name = "FILTER")]
     rust_log: Option<String>,
+
+    /// Address and port of the metrics, such as 127.0.0.1:9090; never public [default: none]
+    #[arg(long, env, value_name = "ADDRESS")]
+    metrics_addr: Option<String>,
 
     /// Connections held open at once, 1 to 100000 [default: 1024]
     #[arg(long, env, value_name = "COUNT")]
@@ -108,6 +112,8 @@ pub struct HttpConfig {
     pub log_format: LogFormat,
     /// What is logged.
     pub log_filter: Targets,
+    /// Where metrics are shown, if anywhere.
+    pub metrics_addr: Option<SocketAddr>,
     /// Connections and time-outs.
     pub limits: Limits,
 }
@@ -183,6 +189,13 @@ impl HttpArgs {
                 "error, warn, info, debug, trace, off, or target=level pairs separated by commas",
                 parse_filter,
             ),
+            metrics_addr: settings.read(
+                "METRICS_ADDR",
+                &self.metrics_addr,
+                None,
+                "an IP address and a port, such as 127.0.0.1:9090",
+                |text| parse(text).map(Some),
+            ),
             limits: Limits {
                 max_connections: settings.number("MAX_CONNECTIONS", &self.max_connections, 1024, 1, 100_000)
                     as usize,
@@ -207,11 +220,12 @@ impl HttpArgs {
 
 impl HttpConfig {
     /// What the stack around all routes depends on.
-    pub fn stack(&self) -> Options {
+    pub fn stack(&self, telemetry: Telemetry) -> Options {
         Options {
             cors: self.cors.clone(),
             deadline: self.limits.request_timeout,
             trusted_proxies: self.trusted_proxies.clone(),
+            telemetry,
         }
     }
 }

@@ -2,11 +2,13 @@
 //!
 //! Nothing in here knows of users, tokens or tickets.
 
+mod access_log;
 pub mod client;
 pub mod config;
 pub mod error;
 pub mod health;
 pub mod json;
+pub mod metrics;
 pub mod middleware;
 pub mod openapi;
 pub mod pages;

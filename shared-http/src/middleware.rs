@@ -1,4 +1,4 @@
-//! What every request passes, outermost first: CORS, request id, log line, deadline, panic catcher.
+//! What every request passes, outermost first: CORS, request id, log and metrics, deadline, panic catcher.
 //!
 //! All but CORS is one layer of our own. As five layers of tower-http it costs a fifth of the
 //! throughput, more than the work of a check-in; see ARCHITECTURE.md.
@@ -7,17 +7,18 @@ use std::{
     convert::Infallible,
     hash::{BuildHasher, RandomState},
     panic::AssertUnwindSafe,
-    pin::pin,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
 use axum::{
     Router,
+    body::Body,
     extract::{MatchedPath, Request},
     http::{
         HeaderName, HeaderValue, Method,
@@ -25,16 +26,20 @@ use axum::{
     },
     response::{IntoResponse, Response},
 };
+use bytes::Bytes;
 use futures_util::{FutureExt, future::BoxFuture, poll};
+use http_body::{Body as _, Frame, SizeHint};
 use tokio::time::timeout;
 use tower::{Layer, Service};
 use tower_http::cors::{AllowOrigin, CorsLayer};
-use tracing::{Level, enabled};
 
 use crate::{
+    access_log::Line,
     client::{Caller, TrustedProxies},
     error::{ApiError, Cause},
+    metrics::method_label,
     server::Seat,
+    telemetry::Telemetry,
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -63,18 +68,32 @@ pub struct Options {
     pub deadline: Duration,
     /// Who may say for whom a request is.
     pub trusted_proxies: TrustedProxies,
+    /// What is told of requests.
+    pub telemetry: Telemetry,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            cors: Cors::Off,
+            deadline: Duration::from_secs(10),
+            trusted_proxies: TrustedProxies::default(),
+            telemetry: Telemetry::default(),
+        }
+    }
 }
 
 /// Puts the whole stack around all routes of `router`, and JSON in place of its own 404 and 405.
 pub fn stack(router: Router, options: Options) -> Router {
-    let Options { cors, deadline, trusted_proxies } = options;
+    let Options { cors, deadline, trusted_proxies, telemetry } = options;
     let router = router
         .fallback(async || ApiError::NotFound)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .layer(RequestScopeLayer {
             ids: Arc::new(RequestIds::new()),
             deadline,
-            trusted_proxies: trusted_proxies.into(),
+            trusted_proxies: Arc::new(trusted_proxies),
+            telemetry: Arc::new(telemetry),
         });
     let origins = match cors {
         Cors::Off => return router,
@@ -96,6 +115,7 @@ struct RequestScopeLayer {
     ids: Arc<RequestIds>,
     deadline: Duration,
     trusted_proxies: Arc<TrustedProxies>,
+    telemetry: Arc<Telemetry>,
 }
 
 impl<S> Layer<S> for RequestScopeLayer {
@@ -126,13 +146,15 @@ where
     }
 
     fn call(&mut self, mut request: Request) -> Self::Future {
-        let id = self.layer.ids.of(&request);
-        let line = LogLine::begin(&request);
         let seat = request.extensions().get::<Arc<Seat>>().cloned();
-        let deadline = self.layer.deadline;
         let address =
             seat.as_ref().map(|seat| self.layer.trusted_proxies.client(seat.peer(), request.headers()));
-        request.extensions_mut().insert(Arc::new(Caller::new(address)));
+        let caller = Arc::new(Caller::new(address));
+        let id = self.layer.ids.of(&request);
+        let exchange =
+            Exchange::begin(&request, id.clone(), caller.clone(), Arc::clone(&self.layer.telemetry));
+        request.extensions_mut().insert(caller);
+        let deadline = self.layer.deadline;
         let answer = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
 
         Box::pin(async move {
@@ -150,9 +172,8 @@ where
                 }
                 Err(_elapsed) => ApiError::Overdue.into_response(),
             };
-            line.end(&id, &response);
             response.headers_mut().insert(REQUEST_ID, id);
-            Ok(response)
+            Ok(exchange.end(response))
         })
     }
 }
@@ -180,32 +201,127 @@ fn is_well_formed(id: &[u8]) -> bool {
         && id.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
 }
 
-/// What is logged of a request: never a header, a body, or the raw path.
-struct LogLine {
-    begin: Option<Instant>,
+/// A request on its way to its answer, and what is to be told of it.
+struct Exchange {
+    begin: Instant,
     method: Method,
     route: Option<MatchedPath>,
+    id: HeaderValue,
+    caller: Arc<Caller>,
+    traceparent: Option<HeaderValue>,
+    cf_ray: Option<HeaderValue>,
+    telemetry: Arc<Telemetry>,
 }
 
-impl LogLine {
-    fn begin(request: &Request) -> Self {
-        let route = request.extensions().get::<MatchedPath>().cloned();
-        let begin = enabled!(Level::DEBUG).then(Instant::now);
-        Self { begin, method: request.method().clone(), route }
+impl Exchange {
+    fn begin(request: &Request, id: HeaderValue, caller: Arc<Caller>, telemetry: Arc<Telemetry>) -> Self {
+        if let Some(metrics) = &telemetry.metrics {
+            metrics.in_flight.inc();
+        }
+        let header =
+            |name: &str| request.headers().get(name).filter(|value| is_well_formed(value.as_bytes()));
+        Self {
+            begin: Instant::now(),
+            method: request.method().clone(),
+            route: request.extensions().get::<MatchedPath>().cloned(),
+            id,
+            caller,
+            traceparent: header("traceparent").cloned(),
+            cf_ray: header("cf-ray").cloned(),
+            telemetry,
+        }
     }
 
-    fn end(self, id: &HeaderValue, response: &Response) {
-        let method = self.method.as_str();
-        let route = self.route.as_ref().map_or("none", MatchedPath::as_str);
-        let status = response.status().as_u16();
-        match response.extensions().get::<Cause>() {
-            Some(Cause(cause)) => {
-                tracing::error!(?id, method, route, status, %cause, "request failed");
+    fn route(&self) -> &str {
+        self.route.as_ref().map_or("none", MatchedPath::as_str)
+    }
+
+    /// Counts the answer, and logs it, once it is known how long it is.
+    fn end(self, response: Response) -> Response {
+        let (route, status) = (self.route(), response.status().as_u16());
+        if let Some(Cause(cause)) = response.extensions().get::<Cause>() {
+            tracing::error!(id = ?self.id, method = self.method.as_str(), route, status, %cause, "request failed");
+        }
+        if let Some(metrics) = &self.telemetry.metrics {
+            metrics.observe(&self.method, route, status, self.begin.elapsed());
+        }
+        if !self.telemetry.access_log.as_ref().is_some_and(|log| log.wants(route)) {
+            return response;
+        }
+        match response.body().size_hint().exact() {
+            Some(bytes) => {
+                self.log(status, bytes);
+                response
             }
-            None => {
-                let microseconds = self.begin.map(|begin| begin.elapsed().as_micros() as u64);
-                tracing::debug!(?id, method, route, status, microseconds, "request");
-            }
+            None => response.map(|body| Body::new(Counted { body, bytes: 0, status, exchange: Some(self) })),
+        }
+    }
+
+    fn log(&self, status: u16, bytes: u64) {
+        let Some(log) = &self.telemetry.access_log else { return };
+        log.add(&Line {
+            id: text(&self.id),
+            method: method_label(&self.method),
+            route: self.route(),
+            status,
+            microseconds: self.begin.elapsed().as_micros() as u64,
+            bytes,
+            client: self.caller.address,
+            user: self.caller.user.get().map(AsRef::as_ref),
+            traceparent: self.traceparent.as_ref().map(text),
+            cf_ray: self.cf_ray.as_ref().map(text),
+        });
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if let Some(metrics) = &self.telemetry.metrics {
+            metrics.in_flight.dec();
+        }
+    }
+}
+
+fn text(value: &HeaderValue) -> &str {
+    value.to_str().unwrap_or_default()
+}
+
+/// A body of unknown length, which is logged when it ends or when its client is gone.
+struct Counted {
+    body: Body,
+    bytes: u64,
+    status: u16,
+    exchange: Option<Exchange>,
+}
+
+impl http_body::Body for Counted {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if let Some(Ok(frame)) = &frame {
+            self.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        if let Some(exchange) = self.exchange.take() {
+            exchange.log(self.status, self.bytes);
         }
     }
 }

@@ -36,6 +36,8 @@ use tokio::{
 };
 use tower::Service;
 
+use crate::metrics::ConnectionMetrics;
+
 /// What hyper may buffer for one connection, in bytes: the longest request head among it.
 const BUFFER: usize = 16 * 1024;
 
@@ -64,12 +66,28 @@ pub struct Limits {
     pub shutdown_grace: Duration,
 }
 
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_connections: 1024,
+            request_timeout: Duration::from_secs(10),
+            shutdown_grace: Duration::from_secs(8),
+        }
+    }
+}
+
 /// Serves `app` until `shutdown` resolves, then drains: requests in flight are answered, clients that
 /// owe us the head of a request are closed at once, those that owe us a body at half of the grace, and
 /// whatever is left at its end.
-pub async fn serve(listener: TcpListener, app: Router, limits: Limits, shutdown: impl Future<Output = ()>) {
+pub async fn serve(
+    listener: TcpListener,
+    app: Router,
+    limits: Limits,
+    metrics: ConnectionMetrics,
+    shutdown: impl Future<Output = ()>,
+) {
     let capacity = capacity(limits.max_connections);
-    let hall = Arc::new(Hall::default());
+    let hall = Arc::new(Hall { metrics, ..Hall::default() });
     let seats = Arc::new(Semaphore::new(capacity));
     tokio::select! {
         () = accept(listener, app, limits, &hall, &seats) => {}
@@ -112,6 +130,7 @@ async fn accept(
                 if !std::mem::replace(&mut failing, true) {
                     tracing::warn!(%error, "cannot accept connections; trying on");
                 }
+                hall.metrics.refused.inc();
                 hall.evict_longest_waiting();
                 sleep(BACK_OFF).await;
             }
@@ -323,6 +342,7 @@ impl Seat {
 struct Hall {
     draining: AtomicBool,
     entered: AtomicU64,
+    metrics: ConnectionMetrics,
     taken: Mutex<HashMap<u64, (Arc<Seat>, AbortHandle)>>,
 }
 
@@ -348,6 +368,7 @@ impl Hall {
             conversation.await;
         });
         taken.insert(number, (seat, task.abort_handle()));
+        self.metrics.open.set(taken.len() as i64);
     }
 
     /// Closes the connection whose client has kept us waiting longest, if any has tried our patience.
@@ -362,6 +383,7 @@ impl Hall {
             && since.elapsed() >= PATIENCE
         {
             task.abort();
+            self.metrics.refused.inc();
         }
     }
 
@@ -383,7 +405,10 @@ struct Leave {
 
 impl Drop for Leave {
     fn drop(&mut self) {
-        self.seat.hall.taken.lock().remove(&self.number);
+        let hall = &self.seat.hall;
+        let mut taken = hall.taken.lock();
+        taken.remove(&self.number);
+        hall.metrics.open.set(taken.len() as i64);
     }
 }
 

@@ -1,6 +1,16 @@
-//! Log lines go to stderr, as text for a person or as JSON for a machine.
+//! What the service tells of itself: log lines on stderr, as text for a person or as JSON for a machine,
+//! and metrics for whoever asks.
+
+use std::sync::Arc;
 
 use tracing_subscriber::{Layer, filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
+
+use crate::{
+    access_log::AccessLog,
+    config::HttpConfig,
+    metrics::{self, ConnectionMetrics, HttpMetrics, Registry},
+    process::Failure,
+};
 
 /// The form of a log line.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -11,8 +21,40 @@ pub enum LogFormat {
     Json,
 }
 
+/// What the middleware and the server tell of requests and connections.
+#[derive(Clone, Debug, Default)]
+pub struct Telemetry {
+    pub(crate) access_log: Option<Arc<AccessLog>>,
+    pub(crate) metrics: Option<HttpMetrics>,
+}
+
+impl Telemetry {
+    /// Starts logging for the process, and adds to `registry` what is known of every service.
+    ///
+    /// # Errors
+    ///
+    /// The system has no thread for the log.
+    pub fn start(
+        config: &HttpConfig,
+        registry: &mut Registry,
+        service: &'static str,
+    ) -> Result<Self, Failure> {
+        init(config.log_format, config.log_filter.clone());
+        metrics::register_process(registry, service);
+        Ok(Self {
+            access_log: AccessLog::start(config.log_format, &config.log_filter)?.map(Arc::new),
+            metrics: config.metrics_addr.map(|_| HttpMetrics::new(registry)),
+        })
+    }
+
+    /// What the server counts.
+    pub fn connections(&self) -> ConnectionMetrics {
+        self.metrics.as_ref().map(|metrics| metrics.connections.clone()).unwrap_or_default()
+    }
+}
+
 /// Starts logging for the process. A second call changes nothing.
-pub fn init(format: LogFormat, filter: Targets) {
+fn init(format: LogFormat, filter: Targets) {
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let lines = match format {
         LogFormat::Text => lines.boxed(),

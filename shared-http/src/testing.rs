@@ -22,7 +22,10 @@ use tokio::{
 };
 use tower::ServiceExt;
 
-use crate::server::{Limits, serve};
+use crate::{
+    metrics::ConnectionMetrics,
+    server::{Limits, serve},
+};
 
 /// A request to a router in process.
 pub struct Call {
@@ -123,7 +126,9 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(serve(listener, app, limits, async { drop(stopped.await) }));
+        let task = tokio::spawn(serve(listener, app, limits, ConnectionMetrics::default(), async {
+            drop(stopped.await);
+        }));
         Self { address, stop: Some(stop), task }
     }
 

@@ -61,7 +61,7 @@ fn app(deadline: Duration) -> Router {
 
 fn options(cors: Cors, deadline: Duration) -> Options {
     let trusted_proxies = TrustedProxies::parse("127.0.0.2").unwrap_or_default();
-    Options { cors, deadline, trusted_proxies }
+    Options { cors, deadline, trusted_proxies, ..Options::default() }
 }
 
 fn limits() -> Limits {

@@ -3,6 +3,7 @@
 
 pub mod location;
 pub mod maintenance;
+pub mod metrics;
 pub mod postgres;
 pub mod sqlite;
 #[cfg(feature = "testing")]
@@ -11,6 +12,7 @@ pub mod testing;
 
 pub use location::{Location, StoreArgs};
 pub use maintenance::{Content, Maintenance};
+pub use metrics::CommitMetrics;
 
 /// Why a store cannot be opened.
 #[derive(Debug, thiserror::Error)]

@@ -91,7 +91,9 @@ pub(super) async fn check_in(
     let CheckInRequest { event_id, ticket_id } = request;
     let idempotency_key = idempotency_key?;
     let scan = Scan { event_id, ticket_id, checked_in_by: claims.sub.clone(), idempotency_key };
-    match state.check_ins.check_in(scan).await? {
+    let outcome = state.check_ins.check_in(scan).await;
+    state.metrics.count(&outcome);
+    match outcome? {
         CheckIn::Accepted(record) => Ok(checked_in(&record)),
         CheckIn::Replayed(record) => {
             Ok(([("idempotency-replayed", "true")], checked_in(&record)).into_response())

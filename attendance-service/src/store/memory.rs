@@ -185,6 +185,10 @@ impl CheckInStore for MemoryCheckInStore {
         Ok(event.find(self.hash(ticket), draft.identity()).map(|place| event.record(place)))
     }
 
+    fn held(&self) -> Option<u64> {
+        Some(self.events.read().values().map(|event| event.lock().tickets.len() as u64).sum())
+    }
+
     async fn ready(&self) -> Result<(), StoreError> {
         Ok(())
     }

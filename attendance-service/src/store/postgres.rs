@@ -19,7 +19,10 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
-use shared_store::postgres::{Connections, Database, Lease, PostgresError, is_absence};
+use shared_store::{
+    CommitMetrics,
+    postgres::{Connections, Database, Lease, PostgresError, is_absence},
+};
 use sqlx::{
     Executor, Row, SqlSafeStr,
     migrate::{Migration, MigrationType, Migrator},
@@ -125,11 +128,11 @@ impl PostgresCheckInStore {
     /// # Errors
     ///
     /// The database cannot be reached, refuses us, or is newer than this service.
-    pub async fn open(url: &str) -> Result<Self, PostgresError> {
+    pub async fn open(url: &str, commits: CommitMetrics) -> Result<Self, PostgresError> {
         let database = Database::open(url, SCHEMA, migrations()).await?;
         let (jobs, queue) = mpsc::channel(QUEUE);
         let writes = Arc::new(database.connections(WRITERS));
-        tokio::spawn(write(queue, Arc::clone(&writes)));
+        tokio::spawn(write(queue, Arc::clone(&writes), commits));
         Ok(Self {
             reads: database.connections(READERS),
             lists: database.connections(LISTS),
@@ -191,7 +194,11 @@ fn storage(error: sqlx::Error) -> StoreError {
 }
 
 /// Sends whatever waits, as long as somebody may still come.
-async fn write(mut queue: mpsc::Receiver<(Entry, Answer<CheckIn>)>, connections: Arc<Connections>) {
+async fn write(
+    mut queue: mpsc::Receiver<(Entry, Answer<CheckIn>)>,
+    connections: Arc<Connections>,
+    commits: CommitMetrics,
+) {
     let writers = Arc::new(Semaphore::new(WRITERS));
     let outage = Arc::new(Mutex::new(false));
     while let Ok(writer) = Arc::clone(&writers).acquire_owned().await {
@@ -206,14 +213,17 @@ async fn write(mut queue: mpsc::Receiver<(Entry, Answer<CheckIn>)>, connections:
             continue;
         }
         let (connections, outage) = (Arc::clone(&connections), Arc::clone(&outage));
+        let commits = commits.clone();
         tokio::spawn(async move {
             let (entries, answers): (Vec<_>, Vec<_>) = jobs.into_iter().unzip();
+            let begin = Instant::now();
             // Asked again after a lost connection: what was written stands, and is recognised by its mark.
             let outcomes = connections.patiently(PATIENCE, || check_in(&connections, &entries)).await;
             let outcomes = outcomes.map_err(storage);
             report(&mut outage.lock(), outcomes.as_ref().err());
             match outcomes {
                 Ok(outcomes) => {
+                    commits.observe(begin.elapsed(), outcomes.len());
                     for (answer, outcome) in answers.into_iter().zip(outcomes) {
                         answer.tell(outcome);
                     }
@@ -349,6 +359,10 @@ impl CheckInStore for PostgresCheckInStore {
     async fn record(&self, event: &EventId, ticket: &TicketId) -> Result<Option<Bytes>, StoreError> {
         let ticket = digest(&[event.as_ref().as_bytes(), ticket.as_ref().as_bytes()]);
         self.reads.patiently(PATIENCE, || self.look_up(ticket)).await.map_err(storage)
+    }
+
+    fn held(&self) -> Option<u64> {
+        None
     }
 
     async fn ready(&self) -> Result<(), StoreError> {

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 use serde::Deserialize;
 use shared_store::{
-    Content,
+    CommitMetrics, Content,
     sqlite::{Claim, SqliteError, prove_writable, watched},
 };
 use sqlx::{
@@ -105,7 +105,7 @@ impl SqliteCheckInStore {
     /// # Errors
     ///
     /// The file is in use, damaged, newer than this service, or takes no writes.
-    pub async fn open(path: &Path) -> Result<Self, SqliteError> {
+    pub async fn open(path: &Path, commits: CommitMetrics) -> Result<Self, SqliteError> {
         let memory = Arc::new(MemoryCheckInStore::default());
         let broken = Arc::default();
         let (jobs, queue) = mpsc::channel(QUEUE);
@@ -113,6 +113,7 @@ impl SqliteCheckInStore {
             claim: Claim::take(path)?,
             migrations: migrations(),
             memory: Arc::clone(&memory),
+            commits,
             broken: Arc::clone(&broken),
             connection: None,
             last_seq: 0,
@@ -153,6 +154,10 @@ impl CheckInStore for SqliteCheckInStore {
         }
     }
 
+    fn held(&self) -> Option<u64> {
+        self.memory.held()
+    }
+
     async fn ready(&self) -> Result<(), StoreError> {
         self.is_open()?;
         ask(&self.jobs, Job::Prove).await
@@ -164,6 +169,7 @@ struct Writer {
     claim: Claim,
     migrations: Migrator,
     memory: Arc<MemoryCheckInStore>,
+    commits: CommitMetrics,
     broken: Arc<RwLock<Option<Arc<str>>>>,
     connection: Option<SqliteConnection>,
     /// The last row that memory knows.
@@ -259,7 +265,11 @@ impl Writer {
         }
 
         let written = if !batch.is_empty() {
-            watched(insert(connection, &batch)).await.map(|last_seq| self.last_seq = last_seq)
+            let begin = Instant::now();
+            watched(insert(connection, &batch)).await.map(|last_seq| {
+                self.commits.observe(begin.elapsed(), batch.len());
+                self.last_seq = last_seq;
+            })
         } else if !proofs.is_empty() && self.proven.elapsed() > PROOF {
             watched(prove_writable(connection)).await
         } else {

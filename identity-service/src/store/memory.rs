@@ -41,6 +41,10 @@ impl UserStore for MemoryUserStore {
         }
     }
 
+    fn held(&self) -> Option<u64> {
+        Some(self.users.read().len() as u64)
+    }
+
     async fn ready(&self) -> Result<(), StoreError> {
         Ok(())
     }

@@ -8,7 +8,10 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use shared_auth::Role;
-use shared_store::postgres::{Connections, Database, PostgresError, is_absence};
+use shared_store::{
+    CommitMetrics,
+    postgres::{Connections, Database, PostgresError, is_absence},
+};
 use sqlx::{
     PgConnection, Row, SqlSafeStr,
     migrate::{Migration, MigrationType, Migrator},
@@ -35,6 +38,7 @@ pub struct PostgresUserStore {
     connections: Connections,
     /// Never stored, and there only while nobody stored has their names.
     demo_users: MemoryUserStore,
+    commits: CommitMetrics,
     proven: Mutex<Option<Instant>>,
 }
 
@@ -50,10 +54,19 @@ impl PostgresUserStore {
     /// # Errors
     ///
     /// The database cannot be reached, refuses us, or is newer than this service.
-    pub async fn open(url: &str, demo_users: Vec<User>) -> Result<Self, PostgresError> {
+    pub async fn open(
+        url: &str,
+        demo_users: Vec<User>,
+        commits: CommitMetrics,
+    ) -> Result<Self, PostgresError> {
         let database = Database::open(url, SCHEMA, migrations()).await?;
         let demo_users = MemoryUserStore::new(demo_users);
-        Ok(Self { connections: database.connections(CONNECTIONS), demo_users, proven: Mutex::default() })
+        Ok(Self {
+            connections: database.connections(CONNECTIONS),
+            demo_users,
+            commits,
+            proven: Mutex::default(),
+        })
     }
 
     async fn stored(&self, username: &Username) -> sqlx::Result<Option<User>> {
@@ -130,7 +143,13 @@ impl UserStore for PostgresUserStore {
         if self.demo_users.find(&user.username).await?.is_some() {
             return Ok(Registration::Taken);
         }
-        self.connections.patiently(PATIENCE, || self.insert(&user)).await.map_err(storage)
+        let begin = Instant::now();
+        let inserted = self.connections.patiently(PATIENCE, || self.insert(&user)).await.map_err(storage);
+        inserted.inspect(|_| self.commits.observe(begin.elapsed(), 1))
+    }
+
+    fn held(&self) -> Option<u64> {
+        None
     }
 
     async fn ready(&self) -> Result<(), StoreError> {

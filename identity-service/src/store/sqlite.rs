@@ -11,7 +11,7 @@ use futures_util::TryStreamExt;
 use parking_lot::RwLock;
 use shared_auth::Role;
 use shared_store::{
-    Content,
+    CommitMetrics, Content,
     sqlite::{Claim, SqliteError, prove_writable, watched},
 };
 use sqlx::{
@@ -66,13 +66,18 @@ impl SqliteUserStore {
     /// # Errors
     ///
     /// The file is in use, damaged, newer than this service, or takes no writes.
-    pub async fn open(path: &Path, demo_users: Vec<User>) -> Result<Self, SqliteError> {
+    pub async fn open(
+        path: &Path,
+        demo_users: Vec<User>,
+        commits: CommitMetrics,
+    ) -> Result<Self, SqliteError> {
         let memory = Arc::new(MemoryUserStore::new(demo_users));
         let broken = Arc::default();
         let mut file = UserFile {
             claim: Claim::take(path)?,
             migrations: migrations(),
             memory: Arc::clone(&memory),
+            commits,
             broken: Arc::clone(&broken),
             connection: None,
             last_seq: 0,
@@ -118,6 +123,10 @@ impl UserStore for SqliteUserStore {
         self.with_file(|file| register(file, user)).await
     }
 
+    fn held(&self) -> Option<u64> {
+        self.memory.held()
+    }
+
     async fn ready(&self) -> Result<(), StoreError> {
         self.with_file(prove).await
     }
@@ -128,6 +137,7 @@ struct UserFile {
     claim: Claim,
     migrations: Migrator,
     memory: Arc<MemoryUserStore>,
+    commits: CommitMetrics,
     broken: Arc<RwLock<Option<Arc<str>>>>,
     connection: Option<SqliteConnection>,
     /// The last row that memory knows.
@@ -189,8 +199,10 @@ async fn register(mut file: OwnedMutexGuard<UserFile>, user: User) -> Result<Reg
     if file.memory.find(&user.username).await?.is_some() {
         return Ok(Registration::Taken);
     }
+    let begin = Instant::now();
     match watched(file.insert(&user)).await {
         Ok(seq) => {
+            file.commits.observe(begin.elapsed(), 1);
             file.last_seq = seq;
             file.proven = Instant::now();
             file.memory.insert(user);

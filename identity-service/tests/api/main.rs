@@ -20,7 +20,11 @@ use axum::{Extension, Router};
 use clap::Parser;
 use identity_service::{AppState, config::Args};
 use serde_json::{Value, json};
-use shared_http::testing::{Answer, get, post};
+use shared_http::{
+    metrics::Registry,
+    telemetry::Telemetry,
+    testing::{Answer, get, post},
+};
 use shared_store::testing::new_database;
 
 /// What the tokens of these tests are signed with.
@@ -62,11 +66,13 @@ pub(crate) async fn app_with(settings: &[(&str, &str)]) -> Router {
         ("jwt-secret-file", ""),
         ("log-format", ""),
         ("max-connections", ""),
+        ("metrics-addr", ""),
         ("port", ""),
         // Far beyond what a test takes on the slowest machine.
         ("request-timeout-seconds", "600"),
         ("rust-log", ""),
         ("shutdown-grace-seconds", ""),
+        ("trusted-proxies", ""),
         ("trusted-proxies", ""),
         ("token-expire-minutes", ""),
     ]);
@@ -74,8 +80,8 @@ pub(crate) async fn app_with(settings: &[(&str, &str)]) -> Router {
     let flags = all.into_iter().map(|(name, value)| format!("--{name}={value}"));
     let args = Args::try_parse_from(["identity-service".to_owned()].into_iter().chain(flags));
     let config = args.expect("flags that clap knows").check().expect("settings that are right");
-    let state = AppState::open(&config).await.expect("a store");
-    let app = identity_service::app(state, &config).expect("a router");
+    let state = AppState::open(&config, &mut Registry::default()).await.expect("a store");
+    let app = identity_service::app(state, &config, Telemetry::default()).expect("a router");
     // The directory goes when the last clone of the router does.
     app.layer(Extension(Arc::new(directory)))
 }

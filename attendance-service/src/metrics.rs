@@ -1,0 +1,64 @@
+//! What is counted of check-ins.
+
+use std::sync::Arc;
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family},
+};
+use shared_http::metrics::{Registry, register_figure};
+
+use crate::store::{CheckIn, CheckInStore, StoreError};
+
+/// Check-ins by outcome.
+#[derive(Clone, Debug)]
+pub struct CheckInMetrics {
+    accepted: Counter,
+    replayed: Counter,
+    duplicate: Counter,
+    key_reused: Counter,
+    unavailable: Counter,
+    failed: Counter,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Labels {
+    outcome: &'static str,
+}
+
+impl CheckInMetrics {
+    /// Adds them to `registry`, every outcome at 0.
+    pub fn new(registry: &mut Registry) -> Self {
+        let outcomes = Family::<Labels, Counter>::default();
+        registry.register("tixgo_check_ins", "Scans by outcome", outcomes.clone());
+        let counter = |outcome| outcomes.get_or_create_owned(&Labels { outcome });
+        Self {
+            accepted: counter("accepted"),
+            replayed: counter("replayed"),
+            duplicate: counter("duplicate"),
+            key_reused: counter("key_reused"),
+            unavailable: counter("unavailable"),
+            failed: counter("failed"),
+        }
+    }
+
+    /// Counts the outcome of a scan.
+    pub fn count(&self, outcome: &Result<CheckIn, StoreError>) {
+        let counter = match outcome {
+            Ok(CheckIn::Accepted(_)) => &self.accepted,
+            Ok(CheckIn::Replayed(_)) => &self.replayed,
+            Ok(CheckIn::Duplicate) => &self.duplicate,
+            Ok(CheckIn::KeyReused) => &self.key_reused,
+            Err(StoreError::Unavailable(_)) => &self.unavailable,
+            Err(StoreError::Internal(_)) => &self.failed,
+        };
+        counter.inc();
+    }
+}
+
+/// Adds to `registry` what is known of `store`.
+pub fn register_held(registry: &mut Registry, store: &Arc<dyn CheckInStore>) {
+    let store = Arc::clone(store);
+    let help = "Check-ins held by this process; PostgreSQL holds its own";
+    register_figure(registry, "tixgo_records", help, move || store.held());
+}

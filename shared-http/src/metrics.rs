@@ -1,0 +1,211 @@
+//! Metrics in the text format of Prometheus (OpenMetrics 1.0), on a listener of their own.
+
+use std::{
+    fmt, fs,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use axum::{
+    Router,
+    extract::State,
+    http::{Method, header::CONTENT_TYPE},
+    response::IntoResponse,
+    routing::get,
+};
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text::encode},
+    metrics::{
+        MetricType,
+        counter::{ConstCounter, Counter},
+        family::Family,
+        gauge::{ConstGauge, Gauge},
+        histogram::{Histogram, exponential_buckets},
+        info::Info,
+    },
+};
+
+pub use prometheus_client::registry::Registry;
+
+use crate::{ApiError, middleware, process, process::Failure, server};
+
+/// What is counted of every service.
+#[derive(Clone, Debug)]
+pub struct HttpMetrics {
+    pub(crate) requests: Family<RequestLabels, Histogram, fn() -> Histogram>,
+    pub(crate) in_flight: Gauge,
+    pub(crate) connections: ConnectionMetrics,
+}
+
+/// What is counted of connections.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectionMetrics {
+    pub(crate) open: Gauge,
+    pub(crate) refused: Counter,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+pub(crate) struct RequestLabels {
+    pub(crate) method: &'static str,
+    pub(crate) route: String,
+    pub(crate) status: u16,
+}
+
+/// The one of a few methods, for anybody can invent others.
+pub(crate) fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}
+
+impl HttpMetrics {
+    /// Adds them to `registry`.
+    pub fn new(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            // 0.1 ms to 3.3 s: a check-in is at the one end, a password at the other.
+            requests: Family::new_with_constructor(|| Histogram::new(exponential_buckets(1e-4, 2.0, 16))),
+            in_flight: Gauge::default(),
+            connections: ConnectionMetrics::default(),
+        };
+        let ConnectionMetrics { open, refused } = &metrics.connections;
+        registry.register(
+            "http_request_duration_seconds",
+            "Time from the head of a request to the head of its answer",
+            metrics.requests.clone(),
+        );
+        registry.register("http_requests_in_flight", "Requests being answered", metrics.in_flight.clone());
+        registry.register("http_connections_open", "Connections", open.clone());
+        registry.register(
+            "http_connections_refused",
+            "Connections that were closed, or not accepted, because there were too many",
+            refused.clone(),
+        );
+        metrics
+    }
+}
+
+impl HttpMetrics {
+    pub(crate) fn observe(&self, method: &Method, route: &str, status: u16, took: Duration) {
+        let labels = RequestLabels { method: method_label(method), route: route.to_owned(), status };
+        self.requests.get_or_create(&labels).observe(took.as_secs_f64());
+    }
+}
+
+/// Adds what is known of the process to `registry`.
+pub fn register_process(registry: &mut Registry, service: &'static str) {
+    let build = Info::new(vec![("service", service), ("version", env!("CARGO_PKG_VERSION"))]);
+    registry.register("tixgo_build", "What is running", build);
+    let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    registry.register_collector(Box::new(ProcessCollector { started }));
+}
+
+/// Adds a figure to `registry` that is asked for when somebody looks; none where there is none.
+pub fn register_figure(
+    registry: &mut Registry,
+    name: &'static str,
+    help: &'static str,
+    figure: impl Fn() -> Option<u64> + Send + Sync + 'static,
+) {
+    registry.register_collector(Box::new(Figure { name, help, figure: Box::new(figure) }));
+}
+
+struct Figure {
+    name: &'static str,
+    help: &'static str,
+    figure: Box<dyn Fn() -> Option<u64> + Send + Sync>,
+}
+
+impl fmt::Debug for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl Collector for Figure {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        match (self.figure)() {
+            Some(figure) => gauge(&mut encoder, self.name, self.help, figure as f64),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The figures that every client library of Prometheus has, from `/proc`. Elsewhere there are none.
+#[derive(Debug)]
+struct ProcessCollector {
+    started: Duration,
+}
+
+impl Collector for ProcessCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let encoder = &mut encoder;
+        let started = self.started.as_secs_f64();
+        gauge(encoder, "process_start_time_seconds", "When the process started, since 1970", started)?;
+        if let Some(bytes) = resident_bytes() {
+            gauge(encoder, "process_resident_memory_bytes", "Memory", bytes as f64)?;
+        }
+        if let Ok(open) = fs::read_dir("/proc/self/fd") {
+            gauge(encoder, "process_open_fds", "File descriptors in use", open.count() as f64)?;
+        }
+        if let Ok((most, _)) = rlimit::getrlimit(rlimit::Resource::NOFILE) {
+            gauge(encoder, "process_max_fds", "File descriptors allowed", most as f64)?;
+        }
+        if let Some(seconds) = cpu_seconds() {
+            let counter = ConstCounter::new(seconds);
+            let cpu =
+                encoder.encode_descriptor("process_cpu_seconds", "CPU time", None, MetricType::Counter)?;
+            counter.encode(cpu)?;
+        }
+        Ok(())
+    }
+}
+
+fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, figure: f64) -> fmt::Result {
+    ConstGauge::new(figure).encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)
+}
+
+fn resident_bytes() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kibibytes: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
+/// In user and in kernel mode, in ticks that are a hundredth of a second wherever Linux runs.
+fn cpu_seconds() -> Option<f64> {
+    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let mut ticks = || fields.next()?.parse::<f64>().ok();
+    Some((ticks()? + ticks()?) / 100.0)
+}
+
+/// Connections to the metrics at once. Prometheus needs one.
+const CONNECTIONS: usize = 16;
+
+/// Shows `registry` at `/metrics` to whoever can reach `address`, as long as the process lives.
+///
+/// # Errors
+///
+/// Nobody can listen there.
+pub async fn serve(address: SocketAddr, registry: Registry) -> Result<(), Failure> {
+    let listener = process::listen(address).await?;
+    let address = listener.local_addr()?;
+    tracing::info!(metrics = %format_args!("http://{address}/metrics"), "metrics are shown");
+    let app = Router::new().route("/metrics", get(show)).with_state(Arc::new(registry));
+    let limits = server::Limits { max_connections: CONNECTIONS, ..server::Limits::default() };
+    let app = middleware::stack(app, middleware::Options::default());
+    tokio::spawn(server::serve(listener, app, limits, ConnectionMetrics::default(), std::future::pending()));
+    Ok(())
+}
+
+async fn show(State(registry): State<Arc<Registry>>) -> Result<impl IntoResponse, ApiError> {
+    let mut text = String::new();
+    encode(&mut text, &registry).map_err(|_| ApiError::internal("the metrics cannot be written"))?;
+    Ok(([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text))
+}
