@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use clap::{Parser, Subcommand};
-use shared_auth::{Secret, config::TokenArgs};
+use shared_auth::{Secrets, config::TokenArgs};
 use shared_http::config::{Command as HttpCommand, ConfigError, Environment, HttpArgs, HttpConfig, Settings};
 use shared_store::{Location, Maintenance, StoreArgs};
 
@@ -48,11 +48,10 @@ pub enum Command {
 pub struct Config {
     /// Those of every service.
     pub http: HttpConfig,
-    /// Verifies the tokens.
-    pub secret: Secret,
+    /// Verify the tokens.
+    pub secrets: Secrets,
     /// Keeps the check-ins.
     pub location: Location,
-    is_development_secret: bool,
 }
 
 impl Args {
@@ -87,10 +86,9 @@ impl Args {
     pub fn check(&self) -> Result<Config, ConfigError> {
         let mut settings = Settings::default();
         let http = self.http.check(&mut settings, DEFAULT_PORT);
-        let secret = self.token.check(&mut settings, http.environment);
+        let secrets = self.token.check(&mut settings, http.environment);
         let location = self.store.check(&mut settings, sqlite::FILE_NAME);
-        let is_development_secret = self.token.is_development_secret();
-        settings.finish(Config { http, secret, location, is_development_secret })
+        settings.finish(Config { http, secrets, location })
     }
 }
 
@@ -104,10 +102,6 @@ impl Config {
                 "check-ins are kept in memory only: a restart forgets them; set DATABASE_URL to keep them"
             );
         }
-        if self.is_development_secret {
-            tracing::warn!(
-                "JWT_SECRET is the development secret, known to everybody; never use it in public"
-            );
-        }
+        self.secrets.announce();
     }
 }

@@ -48,7 +48,7 @@ impl AppState {
         register_held(registry, &check_ins);
         Ok(Self {
             check_ins,
-            verifier: Arc::new(TokenVerifier::new(&config.secret)),
+            verifier: Arc::new(TokenVerifier::new(&config.secrets)),
             metrics: CheckInMetrics::new(registry),
         })
     }

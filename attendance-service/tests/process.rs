@@ -51,6 +51,8 @@ async fn help_names_every_variable() {
         "PORT",
         "JWT_SECRET",
         "JWT_SECRET_FILE",
+        "JWT_SECRET_PREVIOUS",
+        "JWT_SECRET_PREVIOUS_FILE",
         "JWT_ALG",
         "CORS_ALLOWED_ORIGINS",
         "TRUSTED_PROXIES",

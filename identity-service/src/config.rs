@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use clap::{Parser, Subcommand};
-use shared_auth::{Secret, config::TokenArgs};
+use shared_auth::{Secrets, config::TokenArgs};
 use shared_http::config::{Command as HttpCommand, ConfigError, Environment, HttpArgs, HttpConfig, Settings};
 use shared_store::{Location, Maintenance, StoreArgs};
 
@@ -63,8 +63,8 @@ pub enum Command {
 pub struct Config {
     /// Those of every service.
     pub http: HttpConfig,
-    /// Signs the tokens.
-    pub secret: Secret,
+    /// Sign and verify the tokens.
+    pub secrets: Secrets,
     /// How long a token is good for.
     pub token_lifetime: Duration,
     /// The work of a password hash.
@@ -73,7 +73,6 @@ pub struct Config {
     pub demo_users: bool,
     /// Keeps the users.
     pub location: Location,
-    is_development_secret: bool,
 }
 
 impl Args {
@@ -108,7 +107,7 @@ impl Args {
     pub fn check(&self) -> Result<Config, ConfigError> {
         let mut settings = Settings::default();
         let http = self.http.check(&mut settings, DEFAULT_PORT);
-        let secret = self.token.check(&mut settings, http.environment);
+        let secrets = self.token.check(&mut settings, http.environment);
         let minutes = settings.number("TOKEN_EXPIRE_MINUTES", &self.token_expire_minutes, 120, 1, 525_600);
         let (least_cost, demo_users) = match http.environment {
             Environment::Development => (Cost::LEAST, true),
@@ -128,12 +127,11 @@ impl Args {
         let location = self.store.check(&mut settings, sqlite::FILE_NAME);
         settings.finish(Config {
             http,
-            secret,
+            secrets,
             token_lifetime: Duration::from_secs(minutes * 60),
             bcrypt_cost,
             demo_users,
             location,
-            is_development_secret: self.token.is_development_secret(),
         })
     }
 }
@@ -149,11 +147,7 @@ impl Config {
                 "users are kept in memory only: a restart forgets them; set DATABASE_URL to keep them"
             );
         }
-        if self.is_development_secret {
-            tracing::warn!(
-                "JWT_SECRET is the development secret, known to everybody; never use it in public"
-            );
-        }
+        self.secrets.announce();
         if self.demo_users && environment == Environment::Production {
             tracing::warn!("anybody can log in as panitia1 or admin1; set DEMO_USERS=false in public");
         }

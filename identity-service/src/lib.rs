@@ -51,8 +51,8 @@ impl AppState {
         Ok(Self {
             users,
             passwords: Arc::new(Passwords::new(config.bcrypt_cost, BcryptMetrics::new(registry))),
-            issuer: Arc::new(TokenIssuer::new(&config.secret, config.token_lifetime)),
-            verifier: Arc::new(TokenVerifier::new(&config.secret)),
+            issuer: Arc::new(TokenIssuer::new(&config.secrets.signing, config.token_lifetime)),
+            verifier: Arc::new(TokenVerifier::new(&config.secrets)),
         })
     }
 }

@@ -13,6 +13,7 @@ use tokio::process::Command;
 
 const SECOND: Duration = Duration::from_secs(1);
 const STRONG: &str = "3mFq0b6Jw1Zc8Yt5Rk2Nv7Xs4Lp9Hd0G";
+const OTHER: &str = "b7Xe1Kq9Tz4Wm6Gh2Ua8Pc5Ds0Fj3LyR";
 const PANITIA1: &str = r#"{"username":"panitia1","password":"secret"}"#;
 
 fn service(variables: &[(&str, &str)]) -> Command {
@@ -215,8 +216,70 @@ async fn the_secret_can_come_from_a_file_and_a_bad_file_is_named() {
 }
 
 #[tokio::test]
+async fn a_mistake_about_the_previous_secret_is_named_and_neither_secret_shown() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("old").to_str().unwrap().to_owned();
+    std::fs::write(&file, format!("{STRONG}\n")).unwrap();
+    let rows: [(&[(&str, &str)], &str); 7] = [
+        (&[("JWT_SECRET_PREVIOUS", STRONG)], "JWT_SECRET_PREVIOUS is the same secret as JWT_SECRET"),
+        (&[("JWT_SECRET_PREVIOUS_FILE", &file)], "JWT_SECRET_PREVIOUS_FILE is the same secret as JWT_SECRET"),
+        (
+            &[("JWT_SECRET_PREVIOUS", "0123456789abcdef0123456789abcde")],
+            "JWT_SECRET_PREVIOUS is shorter than 32 bytes; in production",
+        ),
+        (
+            &[("JWT_SECRET_PREVIOUS", "dev-secret")],
+            "JWT_SECRET_PREVIOUS is an example from the documentation",
+        ),
+        (
+            &[("JWT_SECRET_PREVIOUS", OTHER), ("JWT_SECRET_PREVIOUS_FILE", &file)],
+            "JWT_SECRET_PREVIOUS and JWT_SECRET_PREVIOUS_FILE are both set; unset one of them",
+        ),
+        (
+            &[("JWT_SECRET_PREVIOUS_FILE", "nowhere")],
+            r#"JWT_SECRET_PREVIOUS_FILE is "nowhere", which cannot be read"#,
+        ),
+        (&[("JWT_SECRET", ""), ("JWT_SECRET_PREVIOUS", OTHER)], "JWT_SECRET is not set"),
+    ];
+    for (variables, complaint) in rows {
+        let mut command = service(&[("APP_ENV", "production"), ("JWT_SECRET", STRONG)]);
+        command.envs(variables.iter().copied());
+        let (status, said) = refusal(command).await;
+        assert_eq!(status, Some(78), "{said}");
+        assert!(said.contains(complaint), "{complaint}\n is missing in\n{said}");
+        assert!(!said.contains(STRONG) && !said.contains(OTHER), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_new_secret_logs_nobody_out_while_the_previous_one_is_known() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("old").to_str().unwrap().to_owned();
+    std::fs::write(&file, format!("{STRONG}\n")).unwrap();
+    let start = async |variables: &[(&str, &str)]| {
+        let mut command =
+            service(&[("APP_ENV", "production"), ("HOST", "127.0.0.1"), ("DEMO_USERS", "true")]);
+        command.envs(variables.iter().copied());
+        Process::start(command).await
+    };
+    let before = start(&[("JWT_SECRET", STRONG)]).await;
+    let (_, body) = fetch(before.address, "POST /auth/login", "", PANITIA1).await;
+    let body: Value = serde_json::from_str(&body).unwrap();
+    let token = body["access_token"].as_str().unwrap();
+    for (variables, expected) in [
+        (&[("JWT_SECRET", OTHER), ("JWT_SECRET_PREVIOUS", STRONG)][..], 200),
+        (&[("JWT_SECRET", OTHER), ("JWT_SECRET_PREVIOUS_FILE", &file)][..], 200),
+        (&[("JWT_SECRET", OTHER)][..], 401),
+    ] {
+        let process = start(variables).await;
+        assert_eq!(fetch(process.address, "GET /auth/me", token, "").await.0, expected, "{variables:?}");
+        assert_eq!(process.log().contains("tokens of JWT_SECRET_PREVIOUS are accepted too"), expected == 200);
+    }
+}
+
+#[tokio::test]
 async fn help_names_every_variable_and_shows_no_secret() {
-    let mut command = service(&[("JWT_SECRET", STRONG)]);
+    let mut command = service(&[("JWT_SECRET", STRONG), ("JWT_SECRET_PREVIOUS", OTHER)]);
     let Output { status, stdout, .. } = command.arg("--help").output().await.unwrap();
     assert!(status.success());
     let help = String::from_utf8(stdout).unwrap();
@@ -226,6 +289,8 @@ async fn help_names_every_variable_and_shows_no_secret() {
         "PORT",
         "JWT_SECRET",
         "JWT_SECRET_FILE",
+        "JWT_SECRET_PREVIOUS",
+        "JWT_SECRET_PREVIOUS_FILE",
         "JWT_ALG",
         "TOKEN_EXPIRE_MINUTES",
         "BCRYPT_COST",

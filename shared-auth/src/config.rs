@@ -1,11 +1,11 @@
-//! The settings of the token: the secret that both services share.
+//! The settings of the token: the secret that both services share, and the one before it.
 
 use std::fs;
 
 use clap::Args;
 use shared_http::config::{Environment, Settings, set};
 
-use crate::token::Secret;
+use crate::token::{Secret, Secrets};
 
 /// HS256 is as strong as its key: RFC 7518, section 3.2, asks for at least the hash's 256 bits.
 const LEAST_BYTES: usize = 32;
@@ -47,55 +47,109 @@ pub struct TokenArgs {
     #[arg(long, env, value_name = "PATH")]
     jwt_secret_file: Option<String>,
 
+    /// Secret that signed the tokens until now: they stay good, and it signs no more [default: none]
+    #[arg(long, env, value_name = "SECRET", hide_env_values = true)]
+    jwt_secret_previous: Option<String>,
+
+    /// File that holds the previous secret, instead of JWT_SECRET_PREVIOUS
+    #[arg(long, env, value_name = "PATH")]
+    jwt_secret_previous_file: Option<String>,
+
     /// Signature algorithm; HS256 is the only one [default: HS256]
     #[arg(long, env, value_name = "NAME")]
     jwt_alg: Option<String>,
 }
 
 impl TokenArgs {
-    /// The secret, if it is good enough for `environment`.
-    pub fn check(&self, settings: &mut Settings, environment: Environment) -> Secret {
+    /// The secrets, if they are good enough for `environment`.
+    pub fn check(&self, settings: &mut Settings, environment: Environment) -> Secrets {
         settings.read("JWT_ALG", &self.jwt_alg, (), "HS256", |name| (name == "HS256").then_some(()));
 
-        let secret = match (set(&self.jwt_secret), set(&self.jwt_secret_file)) {
-            (Some(_), Some(_)) => {
-                Err("JWT_SECRET and JWT_SECRET_FILE are both set; unset one of them".to_owned())
+        let signing = given("JWT_SECRET", &self.jwt_secret, &self.jwt_secret_file).and_then(|found| {
+            let Some((variable, secret)) = found else {
+                return match environment {
+                    Environment::Development => Ok(DEVELOPMENT_SECRET.to_owned()),
+                    Environment::Production => Err(format!("JWT_SECRET is not set; {WAY_OUT}")),
+                };
+            };
+            strong(&variable, secret, environment, WAY_OUT)
+        });
+        let previous = given(
+            "JWT_SECRET_PREVIOUS",
+            &self.jwt_secret_previous,
+            &self.jwt_secret_previous_file,
+        )
+        .and_then(|found| {
+            let Some((variable, secret)) = found else { return Ok(None) };
+            if signing.as_ref() == Ok(&secret) {
+                return Err(format!(
+                    "{variable} is the same secret as JWT_SECRET; put a new one into JWT_SECRET, or unset \
+                             {variable}"
+                ));
             }
-            (Some(secret), None) => Ok(Some(("JWT_SECRET", secret.to_owned()))),
-            (None, Some(path)) => match fs::read_to_string(path) {
-                Ok(text) if text.trim().is_empty() => {
-                    Err(format!("JWT_SECRET_FILE is {path:?}, which is empty"))
-                }
-                Ok(text) => Ok(Some(("JWT_SECRET_FILE", text.trim().to_owned()))),
-                Err(error) => Err(format!("JWT_SECRET_FILE is {path:?}, which cannot be read: {error}")),
-            },
-            (None, None) => Ok(None),
-        };
-        let checked = match (secret, environment) {
-            (Err(mistake), _) => Err(mistake),
-            (Ok(Some((_, secret))), Environment::Development) => Ok(secret),
-            (Ok(None), Environment::Development) => Ok(DEVELOPMENT_SECRET.to_owned()),
-            (Ok(Some((variable, secret))), Environment::Production) => match weakness(&secret) {
-                Some(weakness) => Err(format!("{variable} {weakness}; {WAY_OUT}")),
-                None => Ok(secret),
-            },
-            (Ok(None), Environment::Production) => Err(format!("JWT_SECRET is not set; {WAY_OUT}")),
-        };
-        Secret::new(checked.unwrap_or_else(|mistake| {
-            settings.mistake(mistake);
-            String::new()
-        }))
-    }
+            strong(&variable, secret, environment, PREVIOUS_WAY_OUT).map(Some)
+        });
 
-    /// Whether the secret is the one that everybody knows.
-    pub fn is_development_secret(&self) -> bool {
-        set(&self.jwt_secret).is_none_or(|secret| secret == DEVELOPMENT_SECRET)
-            && set(&self.jwt_secret_file).is_none()
+        let mut or_mistake = |secret: Result<Option<String>, String>| match secret {
+            Ok(secret) => secret.map(Secret::new),
+            Err(mistake) => {
+                settings.mistake(mistake);
+                None
+            }
+        };
+        Secrets {
+            signing: or_mistake(signing.map(Some)).unwrap_or_else(|| Secret::new("")),
+            previous: or_mistake(previous),
+        }
+    }
+}
+
+/// What the operator gave as `variable`, or in the file that `variable` followed by `_FILE` names, and
+/// which of both it was.
+fn given(
+    variable: &str,
+    secret: &Option<String>,
+    file: &Option<String>,
+) -> Result<Option<(String, String)>, String> {
+    match (set(secret), set(file)) {
+        (Some(_), Some(_)) => Err(format!("{variable} and {variable}_FILE are both set; unset one of them")),
+        (Some(secret), None) => Ok(Some((variable.to_owned(), secret.to_owned()))),
+        (None, Some(path)) => match fs::read_to_string(path) {
+            Ok(text) if text.trim().is_empty() => Err(format!("{variable}_FILE is {path:?}, which is empty")),
+            Ok(text) => Ok(Some((format!("{variable}_FILE"), text.trim().to_owned()))),
+            Err(error) => Err(format!("{variable}_FILE is {path:?}, which cannot be read: {error}")),
+        },
+        (None, None) => Ok(None),
+    }
+}
+
+/// `secret`, if it is good enough for `environment`.
+fn strong(variable: &str, secret: String, environment: Environment, way_out: &str) -> Result<String, String> {
+    match (environment, weakness(&secret)) {
+        (Environment::Production, Some(weakness)) => Err(format!("{variable} {weakness}; {way_out}")),
+        _ => Ok(secret),
+    }
+}
+
+impl Secrets {
+    /// Says in the log what an operator should know of them.
+    pub fn announce(&self) {
+        if self.signing == Secret::new(DEVELOPMENT_SECRET) {
+            tracing::warn!(
+                "JWT_SECRET is the development secret, known to everybody; never use it in public"
+            );
+        }
+        if self.previous.is_some() {
+            tracing::info!("tokens of JWT_SECRET_PREVIOUS are accepted too; unset it once they have expired");
+        }
     }
 }
 
 const WAY_OUT: &str = "in production it must be at least 32 random bytes, the same for both services, such as \
      `openssl rand -base64 48` prints";
+
+const PREVIOUS_WAY_OUT: &str =
+    "in production it must be as good as JWT_SECRET; unset it, and everybody has to log in again";
 
 fn weakness(secret: &str) -> Option<&'static str> {
     let lower = secret.to_ascii_lowercase();

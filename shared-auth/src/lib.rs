@@ -7,4 +7,4 @@ pub mod openapi;
 pub mod token;
 
 pub use extract::AuthUser;
-pub use token::{Claims, Role, Secret, TokenIssuer, TokenVerifier};
+pub use token::{Claims, Role, Secret, Secrets, TokenIssuer, TokenVerifier};

@@ -2,7 +2,7 @@
 //! contract, "Tokens").
 
 use std::{
-    fmt,
+    fmt, iter,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -50,7 +50,7 @@ pub struct Claims {
 }
 
 /// The key of HS256. Whoever holds it can mint tokens, so it is never shown.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct Secret(Arc<[u8]>);
 
 impl Secret {
@@ -64,6 +64,15 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")
     }
+}
+
+/// The secrets in use. While one takes the place of another both are good, and nobody is logged out.
+#[derive(Clone, Debug)]
+pub struct Secrets {
+    /// Signs, and verifies.
+    pub signing: Secret,
+    /// Verifies what was signed before.
+    pub previous: Option<Secret>,
 }
 
 /// Signs tokens.
@@ -110,14 +119,15 @@ pub enum TokenError {
 /// Verifies tokens, and remembers those it has verified: a gate shows the same one all evening.
 pub struct TokenVerifier {
     key: DecodingKey,
+    previous_key: Option<DecodingKey>,
     validation: Validation,
     /// Keyed by the whole token, signature included: only what was verified once is found again.
     remembered: Cache<Box<str>, Arc<Claims>>,
 }
 
 impl TokenVerifier {
-    /// Accepts what a [`TokenIssuer`] with the same secret issues.
-    pub fn new(secret: &Secret) -> Self {
+    /// Accepts what a [`TokenIssuer`] with one of the `secrets` issues.
+    pub fn new(secrets: &Secrets) -> Self {
         install_hs256();
         let mut validation = Validation::new(Algorithm::HS256);
         validation.leeway = 0;
@@ -125,8 +135,10 @@ impl TokenVerifier {
         validation.validate_exp = false;
         validation.validate_nbf = false;
         validation.required_spec_claims.clear();
+        let key = |secret: &Secret| DecodingKey::from_secret(&secret.0);
         Self {
-            key: DecodingKey::from_secret(&secret.0),
+            key: key(&secrets.signing),
+            previous_key: secrets.previous.as_ref().map(key),
             validation,
             remembered: Cache::new(REMEMBERED_TOKENS),
         }
@@ -154,9 +166,9 @@ impl TokenVerifier {
     }
 
     fn verify_anew(&self, token: &str) -> Result<Claims, TokenError> {
-        let claims = jsonwebtoken::decode::<Map<String, Value>>(token, &self.key, &self.validation)
-            .map_err(|_| TokenError::Invalid)?
-            .claims;
+        let decode = |key| jsonwebtoken::decode::<Map<String, Value>>(token, key, &self.validation);
+        let keys = iter::once(&self.key).chain(&self.previous_key);
+        let claims = keys.map(decode).find_map(Result::ok).ok_or(TokenError::Invalid)?.claims;
         if claims.get("exp").and_then(Value::as_i64).is_some_and(is_over) {
             return Err(TokenError::Expired);
         }

@@ -11,7 +11,7 @@ use shared_auth::{Role, Secret, TokenIssuer};
 use shared_http::testing::{Answer, call, get, post};
 
 use crate::{
-    CHECK_IN, SECRET, app, check_in, detail,
+    CHECK_IN, SECRET, app, app_with, check_in, detail,
     forge::{self, HS256, Hash, claims, encoded, now, signed, token},
 };
 
@@ -54,6 +54,25 @@ async fn a_token_of_the_other_service_is_accepted_by_the_secret_alone() {
     let body = json!({ "event_id": "evt1", "ticket_id": "T1" });
     let answer = post(&app().await, CHECK_IN).bearer(&token).json(&body).send().await;
     assert_eq!(crate::record(&answer)["checked_in_by"], "admin1");
+}
+
+#[tokio::test]
+async fn a_token_of_the_previous_secret_is_good_until_that_is_unset_and_no_longer_than_it_would_be() {
+    let rotated = app_with(&[("jwt-secret", "a new secret"), ("jwt-secret-previous", SECRET)]).await;
+    let done = app_with(&[("jwt-secret", "a new secret")]).await;
+    let old = token(&claims());
+    let new = signed(HS256, &claims().to_string(), "a new secret", Hash::Sha256);
+    let other = signed(HS256, &claims().to_string(), "another secret", Hash::Sha256);
+    // The second time it may be remembered.
+    for _ in 0..2 {
+        assert_eq!(show(&rotated, &old).await.status, 200);
+        assert_eq!(show(&rotated, &new).await.status, 200);
+        is_refused(&show(&rotated, &other).await, INVALID, "another secret");
+        assert_eq!(show(&done, &new).await.status, 200);
+        is_refused(&show(&done, &old).await, INVALID, "the secret that was");
+    }
+    let over = token(&with(&[("exp", json!(now() - 1))]));
+    is_refused(&show(&rotated, &over).await, EXPIRED, "of the previous secret, and expired");
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use shared_auth::{Role, Secret, TokenVerifier};
+use shared_auth::{Role, Secret, Secrets, TokenVerifier};
 use shared_http::testing::post;
 
 use crate::{
@@ -52,10 +52,28 @@ async fn any_name_passes_through_the_token_unchanged() {
 #[tokio::test]
 async fn the_other_service_accepts_the_token_by_the_secret_alone() {
     let token = token_of(&log_in(&app().await, "admin1", "secret").await);
-    let claims = TokenVerifier::new(&Secret::new(SECRET)).verify(&token).expect("a good token");
+    let verify = |secret: &str| {
+        TokenVerifier::new(&Secrets { signing: Secret::new(secret), previous: None }).verify(&token)
+    };
+    let claims = verify(SECRET).expect("a good token");
     assert_eq!((claims.sub.as_str(), claims.role), ("admin1", Role::Admin));
-    let other = TokenVerifier::new(&Secret::new("another secret")).verify(&token);
+    let other = verify("another secret");
     assert!(other.is_err(), "{other:?}");
+}
+
+#[tokio::test]
+async fn a_token_of_the_previous_secret_is_good_and_new_ones_are_signed_with_the_new_secret() {
+    let old_token = token_of(&log_in(&app().await, "panitia1", "secret").await);
+    let rotated = app_with(&[("jwt-secret", "a new secret"), ("jwt-secret-previous", SECRET)]).await;
+    let done = app_with(&[("jwt-secret", "a new secret")]).await;
+    let new_token = token_of(&log_in(&rotated, "panitia1", "secret").await);
+    // The second time it may be remembered.
+    for _ in 0..2 {
+        assert_eq!(me(&rotated, &old_token).await.status, 200);
+        assert_eq!(me(&rotated, &new_token).await.status, 200);
+        assert_eq!(me(&done, &new_token).await.status, 200);
+        assert_eq!(me(&done, &old_token).await.text(), (401, r#"{"detail":"Invalid token"}"#));
+    }
 }
 
 #[tokio::test]

@@ -64,6 +64,8 @@ pub(crate) async fn app_with(settings: &[(&str, &str)]) -> Router {
         ("jwt-alg", ""),
         ("jwt-secret", SECRET),
         ("jwt-secret-file", ""),
+        ("jwt-secret-previous", ""),
+        ("jwt-secret-previous-file", ""),
         ("log-format", ""),
         ("max-connections", ""),
         ("metrics-addr", ""),
