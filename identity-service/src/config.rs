@@ -38,6 +38,10 @@ pub struct Args {
     #[arg(long, env, value_name = "COST")]
     bcrypt_cost: Option<String>,
 
+    /// `on` lets who fails to log in wait before the next try [default: on]
+    #[arg(long, env, value_name = "SWITCH")]
+    login_guard: Option<String>,
+
     /// `true` adds the users panitia1 and admin1, password `secret` [default: true, in production false]
     #[arg(long, env, value_name = "BOOL")]
     demo_users: Option<String>,
@@ -69,6 +73,8 @@ pub struct Config {
     pub token_lifetime: Duration,
     /// The work of a password hash.
     pub bcrypt_cost: Cost,
+    /// Whether who fails to log in has to wait.
+    pub login_guard: bool,
     /// Whether everybody may log in as `panitia1` and `admin1`.
     pub demo_users: bool,
     /// Keeps the users.
@@ -118,6 +124,12 @@ impl Args {
             settings.read("BCRYPT_COST", &self.bcrypt_cost, Cost::default(), &allowed, |text| {
                 Cost::new(text.parse().ok().filter(|cost| *cost >= least_cost)?)
             });
+        let login_guard =
+            settings.read("LOGIN_GUARD", &self.login_guard, true, "on or off", |text| match text {
+                "on" => Some(true),
+                "off" => Some(false),
+                _ => None,
+            });
         let demo_users =
             settings.read("DEMO_USERS", &self.demo_users, demo_users, "true or false", |text| match text {
                 "true" | "1" => Some(true),
@@ -130,6 +142,7 @@ impl Args {
             secrets,
             token_lifetime: Duration::from_secs(minutes * 60),
             bcrypt_cost,
+            login_guard,
             demo_users,
             location,
         })

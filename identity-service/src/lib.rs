@@ -1,6 +1,7 @@
 //! Who is at the gate: registers users, logs them in, tells who a token belongs to.
 
 pub mod config;
+pub mod guard;
 pub mod metrics;
 pub mod password;
 pub mod routes;
@@ -15,6 +16,7 @@ use shared_store::{CommitMetrics, Location, OpenError};
 
 use crate::{
     config::Config,
+    guard::LoginGuard,
     metrics::{BcryptMetrics, register_held},
     password::Passwords,
     store::{UserStore, memory::MemoryUserStore, postgres::PostgresUserStore, sqlite::SqliteUserStore},
@@ -27,6 +29,8 @@ pub struct AppState {
     pub users: Arc<dyn UserStore>,
     /// Hashes and verifies.
     pub passwords: Arc<Passwords>,
+    /// Slows down who guesses passwords, where it is switched on.
+    pub login_guard: Option<Arc<LoginGuard>>,
     /// Signs tokens.
     pub issuer: Arc<TokenIssuer>,
     /// Verifies them.
@@ -51,6 +55,7 @@ impl AppState {
         Ok(Self {
             users,
             passwords: Arc::new(Passwords::new(config.bcrypt_cost, BcryptMetrics::new(registry))),
+            login_guard: config.login_guard.then(Arc::default),
             issuer: Arc::new(TokenIssuer::new(&config.secrets.signing, config.token_lifetime)),
             verifier: Arc::new(TokenVerifier::new(&config.secrets)),
         })

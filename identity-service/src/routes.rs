@@ -6,6 +6,8 @@ mod me;
 mod ready;
 mod register;
 
+use std::time::Duration;
+
 use serde::Serialize;
 use shared_auth::{Role, openapi::BearerScheme};
 use shared_http::{
@@ -48,6 +50,11 @@ pub(crate) fn about(demo_users: bool) -> About {
         tagline: "Registers the people of an event committee, logs them in, and tells who a token belongs to.",
         notice: if demo_users { include_str!("../assets/demo-users.html") } else { "" },
     }
+}
+
+/// `wait` for a `Retry-After`: whoever waits that long has waited long enough.
+fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
 /// Who somebody is.

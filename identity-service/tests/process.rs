@@ -36,6 +36,7 @@ async fn every_mistake_in_the_settings_is_named_at_once_with_exit_status_78() {
         ("TOKEN_EXPIRE_MINUTES", "0"),
         ("BCRYPT_COST", "3"),
         ("DATABASE_URL", "users.db"),
+        ("LOGIN_GUARD", "loud"),
         ("DEMO_USERS", "maybe"),
         ("CORS_ALLOWED_ORIGINS", "gate.example.org"),
         ("TRUSTED_PROXIES", "cloudflare"),
@@ -55,6 +56,7 @@ async fn every_mistake_in_the_settings_is_named_at_once_with_exit_status_78() {
         r#"TOKEN_EXPIRE_MINUTES is "0"; it may be a whole number from 1 to 525600"#,
         r#"BCRYPT_COST is "3"; it may be a whole number from 4 to 15"#,
         "DATABASE_URL may be memory:, sqlite:// and an absolute path",
+        r#"LOGIN_GUARD is "loud"; it may be on or off"#,
         r#"DEMO_USERS is "maybe"; it may be true or false"#,
         r#"CORS_ALLOWED_ORIGINS is "gate.example.org"; it may be * or origins separated by commas"#,
         r#"TRUSTED_PROXIES is "cloudflare"; it may be addresses and networks separated by commas"#,
@@ -294,6 +296,7 @@ async fn help_names_every_variable_and_shows_no_secret() {
         "JWT_ALG",
         "TOKEN_EXPIRE_MINUTES",
         "BCRYPT_COST",
+        "LOGIN_GUARD",
         "DATABASE_URL",
         "DEMO_USERS",
         "CORS_ALLOWED_ORIGINS",
@@ -410,7 +413,7 @@ async fn no_log_at_any_level_holds_a_password_a_token_or_the_secret() {
 
 #[tokio::test]
 async fn an_unknown_user_and_a_wrong_password_take_the_same_time() {
-    let process = Process::start(service(&[("BCRYPT_COST", "9")])).await;
+    let process = Process::start(service(&[("BCRYPT_COST", "9"), ("LOGIN_GUARD", "off")])).await;
     let time = async |username: &str| {
         let body = format!(r#"{{"username":"{username}","password":"wrong"}}"#);
         let begin = Instant::now();
@@ -431,7 +434,7 @@ async fn an_unknown_user_and_a_wrong_password_take_the_same_time() {
 
 #[tokio::test]
 async fn a_flood_of_logins_is_refused_at_once_beyond_the_queue_and_leaves_the_rest_responsive() {
-    let process = Process::start(service(&[("BCRYPT_COST", "10")])).await;
+    let process = Process::start(service(&[("BCRYPT_COST", "10"), ("LOGIN_GUARD", "off")])).await;
     let address = process.address;
     let begin = Instant::now();
     let logins: Vec<_> = (0..100)
@@ -452,4 +455,87 @@ async fn a_flood_of_logins_is_refused_at_once_beyond_the_queue_and_leaves_the_re
     assert!(count(400) >= 9 && count(503) > 0 && count(400) + count(503) == 100, "{answers:?}");
     assert!(health < SECOND, "{health:?}");
     assert_eq!(fetch(address, "POST /auth/login", "", PANITIA1).await.0, 200);
+}
+
+/// The status of a login that says it comes from `claimed`.
+async fn log_in_from(process: &Process, claimed: &str, username: &str, password: &str) -> u16 {
+    let body = format!(r#"{{"username":"{username}","password":"{password}"}}"#);
+    let request = format!(
+        "POST /auth/login HTTP/1.1\r\nHost: t\r\nConnection: close\r\nCF-Connecting-IP: {claimed}\r\n\
+         X-Forwarded-For: {claimed}\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let answer = Raw::open(process.address, request).await.rest(SECOND * 30).await;
+    answer.get(9..12).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("{answer:.500}"))
+}
+
+#[tokio::test]
+async fn a_thousand_failures_from_one_peer_are_of_one_client_whatever_its_headers_say() {
+    let process = Process::start(service(&[("BCRYPT_COST", "4")])).await;
+    let fail = async |number: usize| {
+        let claimed = format!("198.51.{}.{}", number / 250, number % 250);
+        log_in_from(&process, &claimed, &format!("user{number}"), "wrong").await
+    };
+    for number in 0..100 {
+        assert_eq!(fail(number).await, 400, "{number}");
+    }
+    let before = process.kibibytes("VmHWM");
+    let begin = Instant::now();
+    let mut looked_at = 0;
+    for number in 100..1000 {
+        match fail(number).await {
+            429 => {}
+            400 => looked_at += 1,
+            status => panic!("{status}"),
+        }
+    }
+    // One a second, at the very most.
+    assert!(looked_at <= begin.elapsed().as_secs() + 1, "{looked_at} in {:?}", begin.elapsed());
+    let grown = process.kibibytes("VmHWM") - before;
+    assert!(grown < 1024, "grown by {grown} KiB");
+}
+
+#[tokio::test]
+async fn clients_behind_a_trusted_proxy_are_counted_apart() {
+    let trusting = ("TRUSTED_PROXIES", "127.0.0.1");
+    let process = Process::start(service(&[("BCRYPT_COST", "4"), trusting])).await;
+    for number in 0..1000 {
+        let claimed = format!("198.51.{}.{}", number / 250, number % 250);
+        let status = log_in_from(&process, &claimed, &format!("user{number}"), "wrong").await;
+        assert_eq!(status, 400, "{number}");
+    }
+    for number in 0..100 {
+        log_in_from(&process, "203.0.113.1", &format!("name{number}"), "wrong").await;
+    }
+    assert_eq!(log_in_from(&process, "203.0.113.1", "panitia1", "secret").await, 429);
+    assert_eq!(log_in_from(&process, "203.0.113.2", "panitia1", "secret").await, 200);
+}
+
+#[tokio::test]
+async fn who_mistypes_twenty_times_is_noticed_by_nobody_else_at_the_same_address() {
+    let process = Process::start(service(&[("BCRYPT_COST", "4")])).await;
+    for number in 0..30 {
+        let body = format!(r#"{{"username":"user{number}","password":"rahasia"}}"#);
+        assert_eq!(fetch(process.address, "POST /auth/register", "", &body).await.0, 200);
+    }
+    for number in 0..29 {
+        log_in_from(&process, "", "user29", "wrong").await;
+        let username = format!("user{number}");
+        assert_eq!(log_in_from(&process, "", &username, "rahasia").await, 200, "{username}");
+    }
+}
+
+#[tokio::test]
+async fn an_account_under_attack_lets_in_the_device_that_logged_in_before() {
+    let trusting = ("TRUSTED_PROXIES", "127.0.0.1");
+    let process = Process::start(service(&[("BCRYPT_COST", "4"), trusting])).await;
+    let owner = async |claimed: &str| log_in_from(&process, claimed, "panitia1", "secret").await;
+    assert_eq!(owner("203.0.113.1").await, 200);
+    for number in 0..100 {
+        log_in_from(&process, &format!("198.51.100.{number}"), "panitia1", "wrong").await;
+    }
+    assert_eq!(owner("203.0.113.2").await, 429, "from elsewhere");
+    for _ in 0..10 {
+        assert_eq!(owner("203.0.113.1").await, 200);
+    }
 }

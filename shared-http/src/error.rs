@@ -37,6 +37,13 @@ pub enum ApiError {
     Invalid(Vec<FieldError>),
     /// 422: well-formed, and in conflict with what was asked before.
     Conflicting(&'static str),
+    /// 429 with `Retry-After`: too much of it from this client, or about this account.
+    TooMany {
+        /// What of.
+        detail: String,
+        /// How long to wait, in whole seconds.
+        seconds: u64,
+    },
     /// 500: our fault. The cause is logged once, with the request's id, and never shown.
     Internal(Arc<dyn Error + Send + Sync>),
     /// 503 with `Retry-After`: no room just now.
@@ -129,6 +136,9 @@ impl IntoResponse for ApiError {
                 (StatusCode::UNPROCESSABLE_ENTITY, Json(InvalidBody { detail })).into_response()
             }
             Self::Conflicting(detail) => answer(StatusCode::UNPROCESSABLE_ENTITY, detail),
+            Self::TooMany { detail, seconds } => {
+                with_header(answer(StatusCode::TOO_MANY_REQUESTS, detail), (RETRY_AFTER, seconds.into()))
+            }
             Self::Internal(cause) => {
                 let mut response = answer(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error");
                 response.extensions_mut().insert(Cause(cause));

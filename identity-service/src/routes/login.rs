@@ -1,7 +1,10 @@
+use std::time::{Duration, Instant};
+
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
 use shared_http::{
     ApiError, ValidJson,
+    client::ClientAddr,
     error::ErrorBody,
     json::{Field, Schema},
     openapi::{AnyRoute, JsonBody},
@@ -9,6 +12,7 @@ use shared_http::{
 use utoipa::ToSchema;
 use validator::Validate;
 
+use super::whole_seconds;
 use crate::{AppState, password::Password, store::Username};
 
 /// Somebody who wants a token.
@@ -52,21 +56,48 @@ pub(super) struct TokenBody {
             body = ErrorBody,
             example = json!({"detail": "Username atau password salah"})
         ),
+        (
+            status = 429,
+            description = "The account or the client has failed too often.",
+            body = ErrorBody,
+            headers(("Retry-After" = u32, description = "Seconds to wait before trying again.")),
+            example = json!({"detail": "Terlalu banyak percobaan login, coba lagi dalam 8 detik"})
+        ),
         JsonBody,
         AnyRoute
     )
 )]
 pub(super) async fn login(
     State(state): State<AppState>,
+    client: Option<ClientAddr>,
     ValidJson(request): ValidJson<LoginRequest>,
 ) -> Result<Json<TokenBody>, ApiError> {
     let password = Password::new(request.password)?;
+    let client = client.map(|ClientAddr(address)| address);
+    let attempt = match &state.login_guard {
+        Some(guard) => Some(guard.enter(&request.username.0, client).await.map_err(too_many_failures)?),
+        None => None,
+    };
     let user = state.users.find(&request.username).await?;
     let hash = user.as_ref().map(|user| user.password.clone());
     let matches = state.passwords.verify(password, hash).await?;
     let Some(user) = user.filter(|_| matches) else {
+        if let Some(attempt) = attempt {
+            attempt.failed(Instant::now());
+        }
         return Err(ApiError::BadRequest("Username atau password salah".into()));
     };
+    if let Some(attempt) = attempt {
+        attempt.succeeded(Instant::now());
+    }
     let access_token = state.issuer.issue(&user.username.0, user.role).map_err(ApiError::internal)?;
     Ok(Json(TokenBody { access_token, token_type: "bearer" }))
+}
+
+fn too_many_failures(wait: Duration) -> ApiError {
+    let seconds = whole_seconds(wait);
+    ApiError::TooMany {
+        detail: format!("Terlalu banyak percobaan login, coba lagi dalam {seconds} detik"),
+        seconds,
+    }
 }

@@ -1,8 +1,9 @@
 use std::time::{Duration, Instant};
 
+use axum::{Router, http::header::RETRY_AFTER};
 use serde_json::{Value, json};
 use shared_auth::{Role, Secret, Secrets, TokenVerifier};
-use shared_http::testing::post;
+use shared_http::testing::{Answer, post};
 
 use crate::{
     LOGIN, SECRET, TOO_LONG, WRONG, app, app_with,
@@ -78,7 +79,7 @@ async fn a_token_of_the_previous_secret_is_good_and_new_ones_are_signed_with_the
 
 #[tokio::test]
 async fn an_unknown_user_and_a_wrong_password_are_refused_with_the_same_bytes() {
-    let app = app().await;
+    let app = app_with(&[("login-guard", "off")]).await;
     let rows = [
         ("panitia1", "Secret"),
         ("panitia1", "secret "),
@@ -184,4 +185,105 @@ async fn an_unknown_user_is_refused_as_slowly_as_a_wrong_password() {
     }
     let [known, unknown] = fastest;
     assert!(unknown > known / 3 && known > unknown / 3, "known {known:?}, unknown {unknown:?}");
+}
+
+#[tokio::test]
+async fn after_five_failures_an_account_has_to_wait_whether_it_exists_or_not() {
+    let app = app().await;
+    let mut refusals = Vec::new();
+    for username in ["panitia1", "nobody", "", "a\0b"] {
+        for _ in 0..5 {
+            assert_eq!(log_in(&app, username, "wrong").await.text(), (400, WRONG), "{username:?}");
+        }
+        let answer = first_429(&app, username).await;
+        let seconds: u64 = answer.header(RETRY_AFTER).parse().expect("seconds");
+        assert!((1..=4).contains(&seconds), "{seconds}");
+        let body =
+            format!(r#"{{"detail":"Terlalu banyak percobaan login, coba lagi dalam {seconds} detik"}}"#);
+        assert_eq!(answer.text(), (429, body.as_str()), "{username:?}");
+        refusals.push(seconds);
+    }
+    // The right password is not looked at either, so that nobody learns that it is right.
+    assert_eq!(log_in(&app, "panitia1", "secret").await.status, 429, "{refusals:?}");
+    assert_eq!(log_in(&app, "admin1", "secret").await.status, 200, "another account");
+}
+
+/// At once, unless the test was held up so long that the delay is over by then.
+async fn first_429(app: &Router, username: &str) -> Answer {
+    for _ in 0..5 {
+        let answer = log_in(app, username, "wrong").await;
+        if answer.status == 429 {
+            return answer;
+        }
+    }
+    panic!("{username:?} may go on for ever");
+}
+
+#[tokio::test]
+async fn whoever_waited_is_let_in() {
+    let app = app().await;
+    for _ in 0..5 {
+        log_in(&app, "panitia1", "wrong").await;
+    }
+    let seconds = first_429(&app, "panitia1").await.header(RETRY_AFTER).parse().expect("seconds");
+    let begin = Instant::now();
+    let mut tick = tokio::time::interval(Duration::from_millis(50));
+    while log_in(&app, "panitia1", "secret").await.status != 200 {
+        assert!(begin.elapsed() < Duration::from_secs(seconds), "not let in after {seconds} seconds");
+        tick.tick().await;
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_never_slowed_down() {
+    let app = app().await;
+    let token = token_of(&log_in(&app, "panitia1", "secret").await);
+    for _ in 0..5 {
+        log_in(&app, "panitia1", "wrong").await;
+    }
+    first_429(&app, "panitia1").await;
+    assert_eq!(me(&app, &token).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_password_over_72_bytes_and_a_body_that_breaks_the_schema_do_not_count() {
+    let app = app().await;
+    for _ in 0..20 {
+        assert_eq!(log_in(&app, "panitia1", &"a".repeat(73)).await.text(), (400, TOO_LONG));
+        assert_eq!(post(&app, LOGIN).json(&json!({"username": "panitia1"})).send().await.status, 422);
+    }
+    for _ in 0..5 {
+        assert_eq!(log_in(&app, "panitia1", "wrong").await.text(), (400, WRONG));
+    }
+    assert_eq!(first_429(&app, "panitia1").await.status, 429);
+    assert_eq!(log_in(&app, "panitia1", &"a".repeat(73)).await.text(), (400, TOO_LONG));
+}
+
+#[tokio::test]
+async fn the_guard_can_be_switched_off() {
+    let app = app_with(&[("login-guard", "off")]).await;
+    for _ in 0..50 {
+        assert_eq!(log_in(&app, "panitia1", "wrong").await.text(), (400, WRONG));
+    }
+    assert_eq!(log_in(&app, "panitia1", "secret").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_logins_at_once_the_right_ones_all_get_in_and_the_wrong_ones_are_counted() {
+    let app = app().await;
+    for (username, password, expected) in [("admin1", "secret", [40, 0]), ("panitia1", "wrong", [0, 5])] {
+        let logins: Vec<_> = (0..40)
+            .map(|_| {
+                let app = app.clone();
+                tokio::spawn(async move { log_in(&app, username, password).await.status.as_u16() })
+            })
+            .collect();
+        let mut statuses = Vec::new();
+        for login in logins {
+            statuses.push(login.await.expect("an answer"));
+        }
+        let count = |status| statuses.iter().filter(|found| **found == status).count();
+        assert_eq!([count(200), count(400)], expected, "{statuses:?}");
+        assert_eq!(count(200) + count(400) + count(429), 40, "{statuses:?}");
+    }
 }

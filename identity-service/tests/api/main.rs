@@ -67,6 +67,7 @@ pub(crate) async fn app_with(settings: &[(&str, &str)]) -> Router {
         ("jwt-secret-previous", ""),
         ("jwt-secret-previous-file", ""),
         ("log-format", ""),
+        ("login-guard", ""),
         ("max-connections", ""),
         ("metrics-addr", ""),
         ("port", ""),

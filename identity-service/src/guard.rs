@@ -1,0 +1,301 @@
+//! The login guard: who keeps failing has to wait, and nobody else.
+//!
+//! Failures are counted per account, whether there is such a user or not, and per client address. A device
+//! that has logged in to an account before, which is an address and an account together, has a counter of its
+//! own instead of both: whoever attacks an account from elsewhere does not lock its owner out. An attempt is
+//! counted before its password is looked at, and taken back unless the password turns out to be wrong, so that
+//! many at once get no further than one after another.
+//!
+//! An owner who comes from a new address while somebody keeps attacking the account competes with the attacker
+//! for one attempt a minute. That is the price of giving the attacker no more than that.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    net::{IpAddr, Ipv6Addr},
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use quick_cache::unsync::Cache;
+use tokio::sync::Notify;
+
+/// How many accounts, addresses and devices are remembered, of each. bcrypt lets no more in before the first
+/// of them are forgotten anyway.
+const REMEMBERED: usize = 1 << 15;
+
+/// The delay after the first failure that is not free. Every other one doubles it.
+const SHORTEST: Duration = Duration::from_secs(1);
+
+/// The delay that is doubled no more.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// How many times the delay doubles until it is the longest.
+const DOUBLINGS: u32 = 6;
+
+/// Five mistypes are forgiven, and all is forgotten after 22 minutes at the latest.
+const ACCOUNT: Rule = Rule { free: 5, forget: Duration::from_secs(120) };
+
+/// Behind one address there may be a whole committee.
+const ADDRESS: Rule = Rule { free: 100, forget: Duration::from_secs(10) };
+
+/// Decides which logins may try their password.
+pub struct LoginGuard {
+    /// Whoever does not know its seed cannot choose names that are taken for each other.
+    keys: RandomState,
+    tables: Mutex<Tables>,
+    /// An attempt has ended.
+    ended: Notify,
+}
+
+/// Why an attempt may not begin.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Refusal {
+    /// As many are under way as may fail: how they end decides.
+    Undecided,
+    /// There were too many failures, and this is how long to wait.
+    Wait(Duration),
+}
+
+/// A password that is being looked at. Dropped without a verdict it counts for nothing.
+#[must_use]
+pub struct Attempt<'a> {
+    guard: &'a LoginGuard,
+    /// Where it is counted.
+    counted: [Option<(Kind, u64)>; 2],
+    device: Option<u64>,
+}
+
+impl LoginGuard {
+    /// A guard that has seen nobody fail.
+    pub fn new() -> Self {
+        let table = |rule| Table { counters: Cache::new(REMEMBERED), rule };
+        Self {
+            keys: RandomState::new(),
+            tables: Mutex::new(Tables {
+                accounts: table(ACCOUNT),
+                addresses: table(ADDRESS),
+                devices: table(ACCOUNT),
+            }),
+            ended: Notify::new(),
+        }
+    }
+
+    /// Counts an attempt to log in as `username` from `client`, once it is decided whether it may begin.
+    ///
+    /// # Errors
+    ///
+    /// How long to wait.
+    pub async fn enter(&self, username: &str, client: Option<IpAddr>) -> Result<Attempt<'_>, Duration> {
+        loop {
+            let ended = self.ended.notified();
+            match self.admit(username, client, Instant::now()) {
+                Ok(attempt) => return Ok(attempt),
+                Err(Refusal::Wait(wait)) => return Err(wait),
+                Err(Refusal::Undecided) => ended.await,
+            }
+        }
+    }
+
+    /// Counts an attempt, if it may begin at `now`.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`]
+    pub fn admit(
+        &self,
+        username: &str,
+        client: Option<IpAddr>,
+        now: Instant,
+    ) -> Result<Attempt<'_>, Refusal> {
+        let account = self.keys.hash_one(username);
+        let address = client.map(|client| self.keys.hash_one(network(client)));
+        let device = address.map(|address| self.keys.hash_one((account, address)));
+
+        let mut tables = self.tables.lock();
+        let counted = match device.filter(|device| tables.devices.counters.contains_key(device)) {
+            Some(device) => [Some((Kind::Device, device)), None],
+            None => [Some((Kind::Account, account)), address.map(|address| (Kind::Address, address))],
+        };
+        let places = counted.iter().flatten();
+        match places.clone().filter_map(|(kind, key)| tables.of(*kind).refusal(*key, now)).max() {
+            Some(refusal) => return Err(refusal),
+            None => places.for_each(|(kind, key)| tables.of(*kind).begin(*key, now)),
+        }
+        Ok(Attempt { guard: self, counted, device })
+    }
+}
+
+impl Default for LoginGuard {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Attempt<'_> {
+    /// The password was wrong at `now`.
+    pub fn failed(mut self, now: Instant) {
+        let mut tables = self.guard.tables.lock();
+        for (kind, key) in self.counted.iter_mut().filter_map(Option::take) {
+            tables.of(kind).fail(key, now);
+        }
+    }
+
+    /// The password was right: from `now` on the device is known.
+    pub fn succeeded(self, now: Instant) {
+        if let Some(device) = self.device {
+            let devices = &mut self.guard.tables.lock().devices.counters;
+            if !devices.contains_key(&device) {
+                devices.insert(device, Counter::new(now));
+            }
+        }
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        let mut tables = self.guard.tables.lock();
+        for (kind, key) in self.counted.iter().flatten() {
+            tables.of(*kind).take_back(*key, *kind);
+        }
+        drop(tables);
+        self.guard.ended.notify_waiters();
+    }
+}
+
+/// What one client is taken for: an IPv6 network gives every client a /64 to choose from.
+fn network(client: IpAddr) -> IpAddr {
+    match client.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
+/// How failures become a delay.
+#[derive(Clone, Copy)]
+struct Rule {
+    /// How many failures cost nothing.
+    free: u32,
+    /// How long it takes to forget one.
+    forget: Duration,
+}
+
+impl Rule {
+    /// More failures than this make no difference.
+    fn most(self) -> u32 {
+        self.free + DOUBLINGS
+    }
+
+    fn delay(self, failures: u32) -> Duration {
+        match failures.checked_sub(self.free) {
+            None => Duration::ZERO,
+            Some(doublings) => (SHORTEST * (1 << doublings.min(DOUBLINGS))).min(LONGEST),
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Account,
+    Address,
+    Device,
+}
+
+struct Tables {
+    accounts: Table,
+    addresses: Table,
+    devices: Table,
+}
+
+impl Tables {
+    fn of(&mut self, kind: Kind) -> &mut Table {
+        match kind {
+            Kind::Account => &mut self.accounts,
+            Kind::Address => &mut self.addresses,
+            Kind::Device => &mut self.devices,
+        }
+    }
+}
+
+/// Counters by the hash of what they count. When there is no room those go first that were asked for once.
+struct Table {
+    counters: Cache<u64, Counter>,
+    rule: Rule,
+}
+
+impl Table {
+    fn refusal(&self, key: u64, now: Instant) -> Option<Refusal> {
+        self.counters.get(&key)?.refusal(self.rule, now)
+    }
+
+    fn begin(&mut self, key: u64, now: Instant) {
+        self.change(key, now, |counter| counter.pending += 1);
+    }
+
+    fn fail(&mut self, key: u64, now: Instant) {
+        let rule = self.rule;
+        self.change(key, now, |counter| counter.fail(rule, now));
+    }
+
+    fn take_back(&mut self, key: u64, kind: Kind) {
+        let Some(mut counter) = self.counters.get_mut(&key) else { return };
+        counter.pending = counter.pending.saturating_sub(1);
+        let is_blank = counter.is_blank();
+        drop(counter);
+        // A device is remembered for its success, the others for their failures only.
+        if is_blank && kind != Kind::Device {
+            self.counters.remove(&key);
+        }
+    }
+
+    fn change(&mut self, key: u64, now: Instant, change: impl FnOnce(&mut Counter)) {
+        let mut counter = self.counters.get(&key).copied().unwrap_or_else(|| Counter::new(now));
+        change(&mut counter);
+        self.counters.insert(key, counter);
+    }
+}
+
+/// The failures of one account, address or device. They drain away one by one.
+#[derive(Clone, Copy)]
+struct Counter {
+    /// Attempts without a verdict yet.
+    pending: u32,
+    failed_at: Instant,
+    forgotten_at: Instant,
+}
+
+impl Counter {
+    fn new(now: Instant) -> Self {
+        Self { pending: 0, failed_at: now, forgotten_at: now }
+    }
+
+    fn is_blank(&self) -> bool {
+        self.pending == 0 && self.forgotten_at == self.failed_at
+    }
+
+    /// How many are not forgotten yet.
+    fn failures(&self, rule: Rule, at: Instant) -> u32 {
+        let left = self.forgotten_at.saturating_duration_since(at);
+        left.as_nanos().div_ceil(rule.forget.as_nanos()) as u32
+    }
+
+    fn refusal(&self, rule: Rule, now: Instant) -> Option<Refusal> {
+        let failures = self.failures(rule, now);
+        if failures + self.pending < rule.free {
+            return None;
+        }
+        if failures >= rule.free {
+            let delay = rule.delay(self.failures(rule, self.failed_at));
+            let waited = now.saturating_duration_since(self.failed_at);
+            if waited < delay {
+                return Some(Refusal::Wait(delay - waited));
+            }
+        }
+        (self.pending > 0).then_some(Refusal::Undecided)
+    }
+
+    fn fail(&mut self, rule: Rule, now: Instant) {
+        self.pending = self.pending.saturating_sub(1);
+        self.failed_at = now;
+        self.forgotten_at = (self.forgotten_at.max(now) + rule.forget).min(now + rule.forget * rule.most());
+    }
+}

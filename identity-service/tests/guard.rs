@@ -1,0 +1,348 @@
+//! The login guard by itself, with a clock of the tests.
+
+#![expect(clippy::unwrap_used, reason = "clippy knows test functions, not what they call")]
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    fs,
+    net::{IpAddr, Ipv4Addr},
+    time::{Duration, Instant},
+};
+
+use identity_service::guard::{LoginGuard, Refusal};
+use proptest::prelude::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOME: Option<IpAddr> = Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)));
+
+fn address(number: u32) -> Option<IpAddr> {
+    Some(Ipv4Addr::from_bits(0x0a00_0000 + number).into())
+}
+
+/// A wrong password, and how long to wait if it was not even looked at.
+fn fail(guard: &LoginGuard, username: &str, client: Option<IpAddr>, now: Instant) -> Result<(), Refusal> {
+    guard.admit(username, client, now).map(|attempt| attempt.failed(now))
+}
+
+fn succeed(guard: &LoginGuard, username: &str, client: Option<IpAddr>, now: Instant) -> Result<(), Refusal> {
+    guard.admit(username, client, now).map(|attempt| attempt.succeeded(now))
+}
+
+#[test]
+fn five_failures_are_free_and_the_delay_doubles_up_to_a_minute() {
+    let (guard, mut now) = (LoginGuard::new(), Instant::now());
+    for number in 0..5 {
+        assert_eq!(fail(&guard, "budi", address(number), now), Ok(()), "{number}");
+    }
+    for seconds in [1, 2, 4, 8, 16, 32, 60, 60, 60] {
+        let wait = Refusal::Wait(SECOND * seconds);
+        assert_eq!(fail(&guard, "budi", HOME, now), Err(wait), "whatever the address");
+        now += SECOND * seconds - Duration::from_millis(1);
+        assert_eq!(fail(&guard, "budi", HOME, now), Err(Refusal::Wait(Duration::from_millis(1))));
+        now += Duration::from_millis(1);
+        assert_eq!(fail(&guard, "siti", address(seconds), now), Ok(()), "another account");
+        assert_eq!(fail(&guard, "budi", HOME, now), Ok(()), "after {seconds} seconds");
+    }
+}
+
+#[test]
+fn failures_are_forgotten_one_by_one() {
+    let (guard, mut now) = (LoginGuard::new(), Instant::now());
+    for _ in 0..5 {
+        fail(&guard, "budi", None, now).unwrap();
+    }
+    for _ in 0..20 {
+        now += SECOND * 120;
+        assert_eq!(fail(&guard, "budi", None, now), Ok(()));
+        assert_eq!(fail(&guard, "budi", None, now), Err(Refusal::Wait(SECOND)));
+    }
+    // However long it went on before.
+    for _ in 0..100 {
+        now += SECOND * 60;
+        fail(&guard, "budi", None, now).unwrap();
+    }
+    now += SECOND * 22 * 60;
+    for number in 0..5 {
+        assert_eq!(fail(&guard, "budi", None, now), Ok(()), "{number}");
+    }
+}
+
+#[test]
+fn of_many_attempts_at_once_no_more_than_five_are_looked_at_and_then_one() {
+    let (guard, mut now) = (LoginGuard::new(), Instant::now());
+    let five: Vec<_> = (0..5).map(|number| guard.admit("budi", address(number), now).ok().unwrap()).collect();
+    assert_eq!(fail(&guard, "budi", HOME, now), Err(Refusal::Undecided));
+    five.into_iter().for_each(|attempt| attempt.failed(now));
+    assert_eq!(fail(&guard, "budi", HOME, now), Err(Refusal::Wait(SECOND)));
+
+    now += SECOND;
+    let sixth = guard.admit("budi", HOME, now).ok().unwrap();
+    assert_eq!(fail(&guard, "budi", HOME, now), Err(Refusal::Undecided));
+    sixth.failed(now);
+    assert_eq!(fail(&guard, "budi", HOME, now), Err(Refusal::Wait(SECOND * 2)));
+}
+
+#[test]
+fn a_success_and_an_attempt_without_a_verdict_count_for_nothing() {
+    let (guard, now) = (LoginGuard::new(), Instant::now());
+    for number in 0..1000 {
+        assert_eq!(succeed(&guard, "budi", address(number), now), Ok(()), "{number}");
+        assert!(guard.admit("budi", HOME, now).is_ok(), "{number}");
+        assert_eq!(succeed(&guard, &format!("user {number}"), HOME, now), Ok(()), "{number}");
+    }
+    for number in 0..5 {
+        assert_eq!(fail(&guard, "budi", address(2000), now), Ok(()), "{number}");
+    }
+}
+
+#[test]
+fn a_device_that_logged_in_before_is_let_in_whatever_happens_elsewhere() {
+    let (guard, now) = (LoginGuard::new(), Instant::now());
+    succeed(&guard, "budi", HOME, now).unwrap();
+    for number in 0..1000 {
+        let _ = fail(&guard, "budi", address(number), now);
+        let _ = fail(&guard, &format!("user {number}"), HOME, now);
+    }
+    assert!(matches!(succeed(&guard, "budi", address(2000), now), Err(Refusal::Wait(_))), "a new device");
+    assert!(matches!(succeed(&guard, "siti", HOME, now), Err(Refusal::Wait(_))), "another account");
+    for _ in 0..100 {
+        assert_eq!(succeed(&guard, "budi", HOME, now), Ok(()));
+    }
+    // It is slowed down by its own failures, which slow down nobody else.
+    let siti = address(3000);
+    succeed(&guard, "siti", siti, now).unwrap();
+    for _ in 0..5 {
+        assert_eq!(fail(&guard, "siti", siti, now), Ok(()));
+    }
+    assert_eq!(fail(&guard, "siti", siti, now), Err(Refusal::Wait(SECOND)));
+    assert_eq!(fail(&guard, "siti", address(3001), now), Ok(()));
+}
+
+#[test]
+fn an_address_may_fail_a_hundred_times() {
+    let (guard, now) = (LoginGuard::new(), Instant::now());
+    for number in 0..100 {
+        assert_eq!(fail(&guard, &format!("user {number}"), HOME, now), Ok(()), "{number}");
+    }
+    assert_eq!(fail(&guard, "user", HOME, now), Err(Refusal::Wait(SECOND)));
+    assert_eq!(fail(&guard, "user", address(1), now), Ok(()));
+    // Refused for its address, an attempt does not count against the account.
+    for _ in 0..100 {
+        let _ = fail(&guard, "budi", HOME, now);
+    }
+    assert_eq!(fail(&guard, "budi", address(1), now), Ok(()));
+    assert_eq!(fail(&guard, "user", HOME, now + SECOND), Ok(()));
+}
+
+#[test]
+fn an_ipv6_network_counts_as_one_client_and_a_mapped_address_as_what_it_stands_for() {
+    let rows = [
+        ("2001:db8:0:1::1", "2001:db8:0:1:ffff:ffff:ffff:ffff", true),
+        ("2001:db8:0:1::1", "2001:db8:0:2::1", false),
+        ("192.0.2.1", "::ffff:192.0.2.1", true),
+        ("192.0.2.1", "192.0.2.2", false),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", false),
+    ];
+    for (one, other, same) in rows {
+        let (guard, now) = (LoginGuard::new(), Instant::now());
+        for number in 0..100 {
+            fail(&guard, &format!("user {number}"), Some(one.parse().unwrap()), now).unwrap();
+        }
+        let refused = fail(&guard, "user", Some(other.parse().unwrap()), now).is_err();
+        assert_eq!(refused, same, "{one} {other}");
+    }
+}
+
+#[test]
+fn a_hundred_thousand_names_and_addresses_take_less_than_20_megabytes() {
+    let (guard, now) = (LoginGuard::new(), Instant::now());
+    let before = resident_kibibytes();
+    succeed(&guard, "budi", HOME, now).unwrap();
+    succeed(&guard, "budi", HOME, now).unwrap();
+    for number in 0..100_000 {
+        // Long names, to see that no name is kept.
+        let username = format!("{number}{}", "x".repeat(1000));
+        fail(&guard, &username, address(number), now).unwrap();
+        succeed(&guard, &username, address(200_000 + number), now).unwrap();
+    }
+    let grown = resident_kibibytes() - before;
+    assert!(grown < 20 * 1024, "grown by {grown} KiB");
+}
+
+fn resident_kibibytes() -> i64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+/// An account under attack is asked for again and again: a flood of names does not wash it away.
+#[test]
+fn a_flood_of_names_makes_nobody_forget_an_account_under_attack_nor_a_device_in_use() {
+    let (guard, now) = (LoginGuard::new(), Instant::now());
+    for _ in 0..2 {
+        succeed(&guard, "siti", HOME, now).unwrap();
+    }
+    for number in 0..5 {
+        fail(&guard, "budi", address(number), now).unwrap();
+    }
+    for number in 0..100_000 {
+        assert_eq!(fail(&guard, "budi", HOME, now), Err(Refusal::Wait(SECOND)), "{number}");
+        let _ = fail(&guard, &format!("user {number}"), address(1000 + number), now);
+    }
+    for number in 0..1000 {
+        let _ = fail(&guard, "siti", address(number), now);
+    }
+    assert_eq!(succeed(&guard, "siti", HOME, now), Ok(()));
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Begin {
+        account: usize,
+        address: usize,
+    },
+    /// An attempt that is under way, counted round and round.
+    End {
+        attempt: usize,
+        verdict: Verdict,
+    },
+    Pass {
+        milliseconds: u64,
+    },
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Verdict {
+    Wrong,
+    Right,
+    None,
+}
+
+/// What the module promises, in lists.
+#[derive(Default)]
+struct Model {
+    known: HashSet<(usize, usize)>,
+    counters: HashMap<Key, ModelCounter>,
+}
+
+#[derive(Clone, Copy, Eq, Hash, PartialEq)]
+enum Key {
+    Account(usize),
+    Address(usize),
+    Device(usize, usize),
+}
+
+#[derive(Default)]
+struct ModelCounter {
+    pending: usize,
+    /// When each failure will be forgotten.
+    failures: VecDeque<u64>,
+    closed_until: u64,
+}
+
+impl Model {
+    fn keys(&self, account: usize, address: usize) -> Vec<Key> {
+        if self.known.contains(&(account, address)) {
+            vec![Key::Device(account, address)]
+        } else {
+            vec![Key::Account(account), Key::Address(address)]
+        }
+    }
+
+    fn refusal(&mut self, keys: &[Key], now: u64) -> Option<Refusal> {
+        let refusals = keys.iter().filter_map(|key| {
+            let (free, _) = rule(*key);
+            let counter = self.counters.entry(*key).or_default();
+            counter.failures.retain(|forgotten| *forgotten > now);
+            if counter.failures.len() + counter.pending < free {
+                None
+            } else if counter.failures.len() >= free && counter.closed_until > now {
+                Some(Refusal::Wait(Duration::from_millis(counter.closed_until - now)))
+            } else {
+                (counter.pending > 0).then_some(Refusal::Undecided)
+            }
+        });
+        refusals.max()
+    }
+
+    fn fail(&mut self, key: Key, now: u64) {
+        let (free, forget) = rule(key);
+        let counter = self.counters.get_mut(&key).unwrap();
+        counter.pending -= 1;
+        counter.failures.retain(|forgotten| *forgotten > now);
+        let last = counter.failures.back().copied().unwrap_or(now);
+        counter.failures.push_back(last + forget);
+        let most = free + 6;
+        if *counter.failures.back().unwrap() > now + forget * most as u64 {
+            counter.failures = (1..=most as u64).map(|number| now + forget * number).collect();
+        }
+        let delay = match counter.failures.len() {
+            few if few < free => 0,
+            many => (1000 << (many - free)).min(60_000),
+        };
+        counter.closed_until = now + delay;
+    }
+}
+
+fn rule(key: Key) -> (usize, u64) {
+    match key {
+        Key::Address(_) => (100, 10_000),
+        Key::Account(_) | Key::Device(..) => (5, 120_000),
+    }
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let verdict = prop_oneof![8 => Just(Verdict::Wrong), 1 => Just(Verdict::Right), 1 => Just(Verdict::None)];
+    let pass = prop_oneof![4 => 0..2000_u64, 2 => 0..70_000_u64, 1 => 0..900_000_u64];
+    let step = prop_oneof![
+        8 => (0..4_usize, 0..2_usize).prop_map(|(account, address)| Step::Begin { account, address }),
+        7 => (any::<usize>(), verdict).prop_map(|(attempt, verdict)| Step::End { attempt, verdict }),
+        3 => pass.prop_map(|milliseconds| Step::Pass { milliseconds }),
+    ];
+    prop::collection::vec(step, 1..800)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_sequence_of_attempts_agrees_with_the_model(steps in steps()) {
+        let (guard, begin) = (LoginGuard::new(), Instant::now());
+        let (mut model, mut now, mut under_way) = (Model::default(), 0, Vec::new());
+        for step in steps {
+            let at = begin + Duration::from_millis(now);
+            match step {
+                Step::Begin { account, address: number } => {
+                    let keys = model.keys(account, number);
+                    let expected = model.refusal(&keys, now);
+                    match guard.admit(&account.to_string(), address(number as u32), at) {
+                        Ok(attempt) => {
+                            prop_assert_eq!(expected, None);
+                            keys.iter().for_each(|key| model.counters.get_mut(key).unwrap().pending += 1);
+                            under_way.push((attempt, (account, number), keys));
+                        }
+                        Err(refusal) => prop_assert_eq!(Some(refusal), expected),
+                    }
+                }
+                Step::End { attempt, verdict } if !under_way.is_empty() => {
+                    let (attempt, device, keys) = under_way.swap_remove(attempt % under_way.len());
+                    match verdict {
+                        Verdict::Wrong => {
+                            attempt.failed(at);
+                            keys.into_iter().for_each(|key| model.fail(key, now));
+                            continue;
+                        }
+                        Verdict::Right => {
+                            attempt.succeeded(at);
+                            model.known.insert(device);
+                        }
+                        Verdict::None => drop(attempt),
+                    }
+                    keys.iter().for_each(|key| model.counters.get_mut(key).unwrap().pending -= 1);
+                }
+                Step::End { .. } => {}
+                Step::Pass { milliseconds } => now += milliseconds,
+            }
+        }
+    }
+}
