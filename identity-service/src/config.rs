@@ -1,13 +1,25 @@
 //! The settings of the service. `--help` is their reference.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    fmt::{self, Display},
+    fs,
+    net::SocketAddr,
+    num::NonZeroU32,
+    time::Duration,
+};
 
 use clap::{Parser, Subcommand};
 use shared_auth::{Secrets, config::TokenArgs};
-use shared_http::config::{Command as HttpCommand, ConfigError, Environment, HttpArgs, HttpConfig, Settings};
+use shared_http::config::{
+    Command as HttpCommand, ConfigError, Environment, HttpArgs, HttpConfig, Settings, set,
+};
 use shared_store::{Location, Maintenance, StoreArgs};
 
-use crate::{password::Cost, store::sqlite};
+use crate::{
+    first_admin::FirstAdmin,
+    password::{Cost, Password},
+    store::{Username, sqlite},
+};
 
 const DEFAULT_PORT: u16 = 18081;
 
@@ -46,6 +58,22 @@ pub struct Args {
     #[arg(long, env, value_name = "BOOL")]
     demo_users: Option<String>,
 
+    /// Who may register: `open`, everybody; `admin`, whom an admin registers; `closed`, nobody [default: open]
+    #[arg(long, env, value_name = "WHO")]
+    registration: Option<String>,
+
+    /// Users that one client address may register in an hour, 0 for any number [default: 100]
+    #[arg(long, env, value_name = "COUNT")]
+    registrations_per_hour: Option<String>,
+
+    /// Admin to register at the start, unless somebody has the name [default: none]
+    #[arg(long, env, value_name = "NAME")]
+    admin_username: Option<String>,
+
+    /// File that holds the password of that admin [default: none, one is drawn and told once on stderr]
+    #[arg(long, env, value_name = "PATH")]
+    admin_password_file: Option<String>,
+
     /// What to do instead of serving
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -62,6 +90,27 @@ pub enum Command {
     Maintenance(Maintenance),
 }
 
+/// Who may register.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum RegistrationPolicy {
+    /// Everybody, in either role.
+    Open,
+    /// Whom an admin registers.
+    Admin,
+    /// Nobody.
+    Closed,
+}
+
+impl Display for RegistrationPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Open => "open",
+            Self::Admin => "admin",
+            Self::Closed => "closed",
+        })
+    }
+}
+
 /// The settings of the service, checked.
 #[derive(Debug)]
 pub struct Config {
@@ -75,6 +124,12 @@ pub struct Config {
     pub bcrypt_cost: Cost,
     /// Whether who fails to log in has to wait.
     pub login_guard: bool,
+    /// Who may register.
+    pub registration: RegistrationPolicy,
+    /// How many one client may register, if that is limited.
+    pub registrations_per_hour: Option<NonZeroU32>,
+    /// Is registered at the start.
+    pub first_admin: Option<FirstAdmin>,
     /// Whether everybody may log in as `panitia1` and `admin1`.
     pub demo_users: bool,
     /// Keeps the users.
@@ -136,6 +191,21 @@ impl Args {
                 "false" | "0" => Some(false),
                 _ => None,
             });
+        let registration = settings.read(
+            "REGISTRATION",
+            &self.registration,
+            RegistrationPolicy::Open,
+            "open, admin or closed",
+            |text| match text {
+                "open" => Some(RegistrationPolicy::Open),
+                "admin" => Some(RegistrationPolicy::Admin),
+                "closed" => Some(RegistrationPolicy::Closed),
+                _ => None,
+            },
+        );
+        let per_hour =
+            settings.number("REGISTRATIONS_PER_HOUR", &self.registrations_per_hour, 100, 0, 1_000_000);
+        let first_admin = self.first_admin(&mut settings);
         let location = self.store.check(&mut settings, sqlite::FILE_NAME);
         settings.finish(Config {
             http,
@@ -143,9 +213,42 @@ impl Args {
             token_lifetime: Duration::from_secs(minutes * 60),
             bcrypt_cost,
             login_guard,
+            registration,
+            registrations_per_hour: NonZeroU32::new(per_hour as u32),
+            first_admin,
             demo_users,
             location,
         })
+    }
+}
+
+impl Args {
+    fn first_admin(&self, settings: &mut Settings) -> Option<FirstAdmin> {
+        let username = settings.read(
+            "ADMIN_USERNAME",
+            &self.admin_username,
+            None,
+            "a name of 3 to 50 characters",
+            |text| (3..=50).contains(&text.chars().count()).then(|| Some(Username(text.to_owned()))),
+        );
+        let password = set(&self.admin_password_file).and_then(|path| {
+            let mistake = match fs::read_to_string(path).as_deref().map(str::trim_end) {
+                Ok(text) if text.chars().count() >= 4 && !text.contains('\0') => {
+                    match Password::new(text.to_owned()) {
+                        Ok(password) => return Some(password),
+                        Err(_) => "which holds more than 72 bytes".to_owned(),
+                    }
+                }
+                Ok(_) => "which holds no password of at least 4 characters".to_owned(),
+                Err(error) => format!("which cannot be read: {error}"),
+            };
+            settings.mistake(format!("ADMIN_PASSWORD_FILE is {path:?}, {mistake}"));
+            None
+        });
+        if set(&self.admin_username).is_none() && set(&self.admin_password_file).is_some() {
+            settings.mistake("ADMIN_PASSWORD_FILE is set and ADMIN_USERNAME is not; set both".to_owned());
+        }
+        username.map(|username| FirstAdmin { username, password })
     }
 }
 
@@ -161,6 +264,20 @@ impl Config {
             );
         }
         self.secrets.announce();
+        match self.registration {
+            RegistrationPolicy::Open if environment == Environment::Production => {
+                tracing::warn!("anybody can register, also as admin; set REGISTRATION=admin in public");
+            }
+            RegistrationPolicy::Admin | RegistrationPolicy::Closed
+                if self.first_admin.is_none() && !self.demo_users =>
+            {
+                tracing::warn!(
+                    registration = %self.registration,
+                    "where nobody has registered yet nobody can log in; set ADMIN_USERNAME"
+                );
+            }
+            _ => {}
+        }
         if self.demo_users && environment == Environment::Production {
             tracing::warn!("anybody can log in as panitia1 or admin1; set DEMO_USERS=false in public");
         }

@@ -163,7 +163,7 @@ impl Drop for Attempt<'_> {
 }
 
 /// What one client is taken for: an IPv6 network gives every client a /64 to choose from.
-fn network(client: IpAddr) -> IpAddr {
+pub(crate) fn network(client: IpAddr) -> IpAddr {
     match client.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
         address @ IpAddr::V4(_) => address,

@@ -1,24 +1,27 @@
 //! Who is at the gate: registers users, logs them in, tells who a token belongs to.
 
 pub mod config;
+pub mod first_admin;
 pub mod guard;
 pub mod metrics;
 pub mod password;
+pub mod quota;
 pub mod routes;
 pub mod store;
 
-use std::sync::Arc;
+use std::{error::Error, sync::Arc};
 
 use axum::{Router, extract::FromRef};
 use shared_auth::{TokenIssuer, TokenVerifier};
 use shared_http::{metrics::Registry, middleware, pages, telemetry::Telemetry};
-use shared_store::{CommitMetrics, Location, OpenError};
+use shared_store::{CommitMetrics, Location};
 
 use crate::{
-    config::Config,
+    config::{Config, RegistrationPolicy},
     guard::LoginGuard,
     metrics::{BcryptMetrics, register_held},
     password::Passwords,
+    quota::Quota,
     store::{UserStore, memory::MemoryUserStore, postgres::PostgresUserStore, sqlite::SqliteUserStore},
 };
 
@@ -31,6 +34,10 @@ pub struct AppState {
     pub passwords: Arc<Passwords>,
     /// Slows down who guesses passwords, where it is switched on.
     pub login_guard: Option<Arc<LoginGuard>>,
+    /// Who may register.
+    pub registration: RegistrationPolicy,
+    /// How many one client may register, where that is limited.
+    pub quota: Option<Arc<Quota>>,
     /// Signs tokens.
     pub issuer: Arc<TokenIssuer>,
     /// Verifies them.
@@ -43,7 +50,10 @@ impl AppState {
     /// # Errors
     ///
     /// The place where users are kept cannot be used.
-    pub async fn open(config: &Config, registry: &mut Registry) -> Result<Self, OpenError> {
+    pub async fn open(
+        config: &Config,
+        registry: &mut Registry,
+    ) -> Result<Self, Box<dyn Error + Send + Sync>> {
         let demo_users = if config.demo_users { store::demo_users(config.bcrypt_cost) } else { vec![] };
         let commits = CommitMetrics::new(registry);
         let users: Arc<dyn UserStore> = match &config.location {
@@ -52,9 +62,15 @@ impl AppState {
             Location::Postgres(url) => Arc::new(PostgresUserStore::open(url, demo_users, commits).await?),
         };
         register_held(registry, &users);
+        let passwords = Passwords::new(config.bcrypt_cost, BcryptMetrics::new(registry));
+        if let Some(admin) = &config.first_admin {
+            first_admin::register(admin, &*users, &passwords).await?;
+        }
         Ok(Self {
             users,
-            passwords: Arc::new(Passwords::new(config.bcrypt_cost, BcryptMetrics::new(registry))),
+            passwords: Arc::new(passwords),
+            registration: config.registration,
+            quota: config.registrations_per_hour.map(|per_hour| Arc::new(Quota::new(per_hour))),
             login_guard: config.login_guard.then(Arc::default),
             issuer: Arc::new(TokenIssuer::new(&config.secrets.signing, config.token_lifetime)),
             verifier: Arc::new(TokenVerifier::new(&config.secrets)),

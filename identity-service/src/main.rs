@@ -42,7 +42,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     let mut registry = Registry::default();
     let telemetry = Telemetry::start(&config.http, &mut registry, "identity-service")?;
     let shutdown = server::shutdown_signal()?;
-    let state = AppState::open(config, &mut registry).await.map_err(|error| Failure::Store(error.into()))?;
+    let state = AppState::open(config, &mut registry).await.map_err(Failure::Store)?;
     let listener = process::listen(config.http.address).await?;
     if let Some(address) = config.http.metrics_addr {
         metrics::serve(address, registry).await?;

@@ -17,6 +17,7 @@ const LONGEST: usize = 72;
 const QUEUE: usize = 8;
 
 /// A password as somebody typed it, of at most 72 bytes of UTF-8.
+#[derive(Clone)]
 pub struct Password(String);
 
 /// The password is over 72 bytes.
@@ -31,6 +32,12 @@ impl Password {
     /// [`TooLong`]
     pub fn new(text: String) -> Result<Self, TooLong> {
         if text.len() > LONGEST { Err(TooLong) } else { Ok(Self(text)) }
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(…)")
     }
 }
 

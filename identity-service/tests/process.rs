@@ -37,6 +37,9 @@ async fn every_mistake_in_the_settings_is_named_at_once_with_exit_status_78() {
         ("BCRYPT_COST", "3"),
         ("DATABASE_URL", "users.db"),
         ("LOGIN_GUARD", "loud"),
+        ("REGISTRATION", "friends"),
+        ("REGISTRATIONS_PER_HOUR", "-1"),
+        ("ADMIN_USERNAME", "me"),
         ("DEMO_USERS", "maybe"),
         ("CORS_ALLOWED_ORIGINS", "gate.example.org"),
         ("TRUSTED_PROXIES", "cloudflare"),
@@ -57,6 +60,9 @@ async fn every_mistake_in_the_settings_is_named_at_once_with_exit_status_78() {
         r#"BCRYPT_COST is "3"; it may be a whole number from 4 to 15"#,
         "DATABASE_URL may be memory:, sqlite:// and an absolute path",
         r#"LOGIN_GUARD is "loud"; it may be on or off"#,
+        r#"REGISTRATION is "friends"; it may be open, admin or closed"#,
+        r#"REGISTRATIONS_PER_HOUR is "-1"; it may be a whole number from 0 to 1000000"#,
+        r#"ADMIN_USERNAME is "me"; it may be a name of 3 to 50 characters"#,
         r#"DEMO_USERS is "maybe"; it may be true or false"#,
         r#"CORS_ALLOWED_ORIGINS is "gate.example.org"; it may be * or origins separated by commas"#,
         r#"TRUSTED_PROXIES is "cloudflare"; it may be addresses and networks separated by commas"#,
@@ -297,6 +303,10 @@ async fn help_names_every_variable_and_shows_no_secret() {
         "TOKEN_EXPIRE_MINUTES",
         "BCRYPT_COST",
         "LOGIN_GUARD",
+        "REGISTRATION",
+        "REGISTRATIONS_PER_HOUR",
+        "ADMIN_USERNAME",
+        "ADMIN_PASSWORD_FILE",
         "DATABASE_URL",
         "DEMO_USERS",
         "CORS_ALLOWED_ORIGINS",
@@ -537,5 +547,148 @@ async fn an_account_under_attack_lets_in_the_device_that_logged_in_before() {
     assert_eq!(owner("203.0.113.2").await, 429, "from elsewhere");
     for _ in 0..10 {
         assert_eq!(owner("203.0.113.1").await, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_mistake_about_the_password_of_the_first_admin_is_named_and_the_password_is_not_shown() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let long = file("long", &"sandi".repeat(15));
+    for (name, path, complaint) in [
+        ("kepala", file("empty", "\n"), "which holds no password of at least 4 characters"),
+        ("kepala", file("short", "abc\n"), "which holds no password of at least 4 characters"),
+        ("kepala", long.clone(), "which holds more than 72 bytes"),
+        ("kepala", "/nowhere".to_owned(), "which cannot be read"),
+        ("", file("good", "kata sandi"), "ADMIN_PASSWORD_FILE is set and ADMIN_USERNAME is not; set both"),
+    ] {
+        let (status, said) =
+            refusal(service(&[("ADMIN_USERNAME", name), ("ADMIN_PASSWORD_FILE", &path)])).await;
+        assert_eq!(status, Some(78), "{said}");
+        assert!(said.contains("ADMIN_PASSWORD_FILE") && said.contains(complaint), "{said}");
+        assert!(!said.contains("sandi"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn the_log_of_production_says_when_anybody_can_register_and_when_nobody_can() {
+    const ANYBODY: &str = "anybody can register, also as admin; set REGISTRATION=admin";
+    const NOBODY: &str = "nobody can log in; set ADMIN_USERNAME";
+    for (variables, anybody, nobody) in [
+        (&[("APP_ENV", "production")][..], true, false),
+        (&[("APP_ENV", "production"), ("REGISTRATION", "admin")], false, true),
+        (&[("APP_ENV", "production"), ("REGISTRATION", "closed")], false, true),
+        (&[("APP_ENV", "production"), ("REGISTRATION", "admin"), ("ADMIN_USERNAME", "kepala")], false, false),
+        (&[("REGISTRATION", "admin")], false, false),
+        (&[], false, false),
+    ] {
+        let mut command = service(&[("JWT_SECRET", STRONG), ("HOST", "127.0.0.1")]);
+        command.envs(variables.iter().copied());
+        let process = Process::start(command).await;
+        fetch(process.address, "GET /health", "", "").await;
+        let log = process.log();
+        assert_eq!((log.contains(ANYBODY), log.contains(NOBODY)), (anybody, nobody), "{variables:?} {log}");
+    }
+}
+
+/// The password of the first admin in a log of JSON lines.
+fn told_password(log: &str) -> Option<String> {
+    let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines.find_map(|line| line["password"].as_str().map(str::to_owned))
+}
+
+#[tokio::test]
+async fn the_password_of_the_first_admin_is_drawn_and_told_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}/", directory.path().display());
+    let variables = [
+        ("BCRYPT_COST", "4"),
+        ("DATABASE_URL", &url),
+        ("REGISTRATION", "admin"),
+        ("ADMIN_USERNAME", "kepala"),
+        ("LOG_FORMAT", "json"),
+    ];
+    let mut process = Process::start(service(&variables)).await;
+    let password = told_password(&process.log()).expect("a password in the log");
+    assert_eq!(password.len(), 20, "{password}");
+    process.signal("TERM").await;
+    process.ended(SECOND * 5).await;
+
+    let mut process = Process::start(service(&variables)).await;
+    let body = format!(r#"{{"username":"kepala","password":"{password}"}}"#);
+    let (status, body) = fetch(process.address, "POST /auth/login", "", &body).await;
+    assert_eq!(status, 200, "{body}");
+    let body: Value = serde_json::from_str(&body).unwrap();
+    let token = body["access_token"].as_str().unwrap();
+    let budi = r#"{"username":"budi","password":"rahasia"}"#;
+    assert_eq!(fetch(process.address, "POST /auth/register", token, budi).await.0, 200);
+    assert!(!process.log().contains(&password), "{}", process.log());
+    process.signal("TERM").await;
+    process.ended(SECOND * 5).await;
+
+    let mut command = service(&variables);
+    command.env("ADMIN_USERNAME", "budi");
+    let log = Process::start(command).await.log();
+    assert!(log.contains("ADMIN_USERNAME is no admin; set another name"), "{log}");
+    assert_eq!(told_password(&log), None, "{log}");
+}
+
+#[tokio::test]
+async fn a_password_that_was_drawn_is_told_even_where_nothing_is_logged() {
+    let variables =
+        [("BCRYPT_COST", "4"), ("ADMIN_USERNAME", "kepala"), ("RUST_LOG", "off"), ("HOST", "203.0.113.1")];
+    // It cannot listen there, and ends.
+    let (status, said) = refusal(service(&variables)).await;
+    assert_eq!(status, Some(1), "{said}");
+    assert!(said.contains(r#"the first admin "kepala" was registered with password "#), "{said}");
+}
+
+#[tokio::test]
+async fn a_client_registers_as_many_as_it_may_in_an_hour_and_an_admin_any_number() {
+    let variables = [("BCRYPT_COST", "4"), ("REGISTRATIONS_PER_HOUR", "3"), ("TRUSTED_PROXIES", "127.0.0.1")];
+    let process = Process::start(service(&variables)).await;
+    let register = async |claimed: &str, bearer: &str, username: &str, password: &str| {
+        let body = format!(r#"{{"username":"{username}","password":"{password}"}}"#);
+        let request = format!(
+            "POST /auth/register HTTP/1.1\r\nHost: t\r\nConnection: close\r\nCF-Connecting-IP: {claimed}\r\n\
+             Authorization: Bearer {bearer}\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        Raw::open(process.address, request).await.rest(SECOND * 30).await
+    };
+    let status = |answer: &str| answer[9..12].to_owned();
+    let (one, other) = ("198.51.100.1", "198.51.100.2");
+    for username in ["user1", "user2", "user3"] {
+        assert_eq!(status(&register(one, "", username, "rahasia").await), "200");
+        // What is not accepted does not count.
+        assert_eq!(status(&register(one, "", username, "rahasia").await), "400");
+        assert_eq!(status(&register(one, "", "user4", "abc").await), "422");
+    }
+    let refused = register(one, "", "user4", "rahasia").await;
+    let seconds = refused.split_once("retry-after: ").expect("Retry-After").1.split("\r\n").next().unwrap();
+    assert!((1..=1200).contains(&seconds.parse::<u32>().unwrap()), "{seconds}");
+    let detail = format!(r#"{{"detail":"Terlalu banyak pendaftaran, coba lagi dalam {seconds} detik"}}"#);
+    assert!(refused.starts_with("HTTP/1.1 429 ") && refused.ends_with(&detail), "{refused}");
+
+    assert_eq!(status(&register(other, "", "user4", "rahasia").await), "200");
+    let admin = r#"{"username":"admin1","password":"secret"}"#;
+    let (_, body) = fetch(process.address, "POST /auth/login", "", admin).await;
+    let body: Value = serde_json::from_str(&body).unwrap();
+    let token = body["access_token"].as_str().unwrap();
+    for number in 5..15 {
+        assert_eq!(status(&register(one, token, &format!("user{number}"), "rahasia").await), "200");
+    }
+}
+
+#[tokio::test]
+async fn without_a_limit_a_client_registers_any_number() {
+    let process = Process::start(service(&[("BCRYPT_COST", "4"), ("REGISTRATIONS_PER_HOUR", "0")])).await;
+    for number in 0..150 {
+        let body = format!(r#"{{"username":"user{number}","password":"rahasia"}}"#);
+        assert_eq!(fetch(process.address, "POST /auth/register", "", &body).await.0, 200, "{number}");
     }
 }

@@ -23,6 +23,8 @@ pub enum ApiError {
     BadRequest(Cow<'static, str>),
     /// 401 with `WWW-Authenticate: Bearer`.
     Unauthorized(&'static str),
+    /// 403: not for whoever asks.
+    Forbidden(&'static str),
     /// 404: no such path.
     NotFound,
     /// 404: the path is right, and what it names is not there.
@@ -122,6 +124,7 @@ impl IntoResponse for ApiError {
                 answer(StatusCode::UNAUTHORIZED, detail),
                 (WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
             ),
+            Self::Forbidden(detail) => answer(StatusCode::FORBIDDEN, detail),
             Self::NotFound => answer(StatusCode::NOT_FOUND, "Not Found"),
             Self::Absent(detail) => answer(StatusCode::NOT_FOUND, detail),
             Self::MethodNotAllowed => answer(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"),

@@ -71,7 +71,6 @@ pub(crate) async fn app_with(settings: &[(&str, &str)]) -> Router {
         ("rust-log", ""),
         ("shutdown-grace-seconds", ""),
         ("trusted-proxies", ""),
-        ("trusted-proxies", ""),
     ]);
     all.extend(settings.iter().copied());
     let flags = all.into_iter().map(|(name, value)| format!("--{name}={value}"));

@@ -1,8 +1,15 @@
-use axum::{Json, extract::State};
+use std::time::{Duration, Instant};
+
+use axum::{
+    Json,
+    extract::{FromRequestParts, State},
+    http::request::Parts,
+};
 use serde::Deserialize;
-use shared_auth::Role;
+use shared_auth::{AuthUser, Role, openapi::Unauthorized};
 use shared_http::{
     ApiError, ValidJson,
+    client::ClientAddr,
     error::ErrorBody,
     json::{Field, Schema, no_nul},
     openapi::{AnyRoute, JsonBody},
@@ -10,9 +17,10 @@ use shared_http::{
 use utoipa::ToSchema;
 use validator::Validate;
 
-use super::UserBody;
+use super::{UserBody, whole_seconds};
 use crate::{
     AppState,
+    config::RegistrationPolicy,
     password::Password,
     store::{Registration, User, Username},
 };
@@ -43,11 +51,35 @@ fn committee() -> String {
     "committee".to_owned()
 }
 
+/// Whoever asks, and may. Found out before the body is read.
+pub(super) struct Registrar {
+    is_admin: bool,
+}
+
+impl FromRequestParts<AppState> for Registrar {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        let user = AuthUser::from_request_parts(parts, state).await;
+        let is_admin = user.as_ref().is_ok_and(|AuthUser(claims)| claims.role == Role::Admin);
+        match state.registration {
+            RegistrationPolicy::Open => Ok(Self { is_admin }),
+            RegistrationPolicy::Admin if is_admin => Ok(Self { is_admin }),
+            RegistrationPolicy::Admin => {
+                user?;
+                Err(ApiError::Forbidden("Hanya admin yang dapat mendaftarkan user"))
+            }
+            RegistrationPolicy::Closed => Err(ApiError::Forbidden("Pendaftaran user ditutup")),
+        }
+    }
+}
+
 /// Register a user
 #[utoipa::path(
     post,
     path = "/auth/register",
     tag = "auth",
+    security((), ("bearer" = [])),
     request_body = RegisterRequest,
     responses(
         (status = 200, description = "Registered.", body = UserBody),
@@ -57,12 +89,29 @@ fn committee() -> String {
             body = ErrorBody,
             example = json!({"detail": "User panitia2 sudah terdaftar"})
         ),
+        (
+            status = 403,
+            description = "Not everybody may register here: `REGISTRATION` is `admin`, and the token is no admin's, or it \
+                           is `closed`.",
+            body = ErrorBody,
+            example = json!({"detail": "Hanya admin yang dapat mendaftarkan user"})
+        ),
+        (
+            status = 429,
+            description = "The client has registered too many in an hour.",
+            body = ErrorBody,
+            headers(("Retry-After" = u32, description = "Seconds to wait before trying again.")),
+            example = json!({"detail": "Terlalu banyak pendaftaran, coba lagi dalam 36 detik"})
+        ),
+        Unauthorized,
         JsonBody,
         AnyRoute
     )
 )]
 pub(super) async fn register(
     State(state): State<AppState>,
+    registrar: Registrar,
+    client: Option<ClientAddr>,
     ValidJson(request): ValidJson<RegisterRequest>,
 ) -> Result<Json<UserBody>, ApiError> {
     let username = request.username;
@@ -72,15 +121,34 @@ pub(super) async fn register(
     let password = Password::new(request.password)?;
     let role = parse_role(&request.role)?;
 
+    let place = match (&state.quota, client) {
+        (Some(quota), Some(ClientAddr(client))) if !registrar.is_admin => {
+            Some(quota.take(client, Instant::now()).map_err(too_many)?)
+        }
+        _ => None,
+    };
     let password = state.passwords.hash(password).await?;
     match state.users.register(User { username: username.clone(), role, password }).await? {
-        Registration::Accepted => Ok(Json(UserBody { username, role })),
+        Registration::Accepted => {
+            if let Some(place) = place {
+                place.keep();
+            }
+            Ok(Json(UserBody { username, role }))
+        }
         Registration::Taken => Err(taken(&username)),
     }
 }
 
 fn taken(username: &Username) -> ApiError {
     ApiError::BadRequest(format!("User {} sudah terdaftar", username.0).into())
+}
+
+fn too_many(wait: Duration) -> ApiError {
+    let seconds = whole_seconds(wait);
+    ApiError::TooMany {
+        detail: format!("Terlalu banyak pendaftaran, coba lagi dalam {seconds} detik"),
+        seconds,
+    }
 }
 
 fn parse_role(role: &str) -> Result<Role, ApiError> {

@@ -14,7 +14,7 @@ mod pages;
 mod register;
 mod schema;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use axum::{Extension, Router};
 use clap::Parser;
@@ -46,19 +46,32 @@ pub(crate) async fn app() -> Router {
 
 /// The service with other settings than [`app`].
 pub(crate) async fn app_with(settings: &[(&str, &str)]) -> Router {
-    // Flags win over the environment, so every setting is one: the environment that the tests happen to
-    // run in must not decide. An empty setting is an unset one.
     let directory = tempfile::tempdir().expect("a directory");
-    let database_url = match env!("CARGO_CRATE_NAME") {
-        "api_sqlite" => format!("sqlite://{}/", directory.path().display()),
+    let app = app_on(&new_store(directory.path()).await, settings).await;
+    // The directory goes when the last clone of the router does.
+    app.layer(Extension(Arc::new(directory)))
+}
+
+/// Where a service may keep users that nobody else has: in `directory`, if it has to be somewhere.
+pub(crate) async fn new_store(directory: &Path) -> String {
+    match env!("CARGO_CRATE_NAME") {
+        "api_sqlite" => format!("sqlite://{}/", directory.display()),
         "api_postgres" => new_database().await,
         _ => "memory:".to_owned(),
-    };
+    }
+}
+
+/// The service with its users at `database_url`.
+pub(crate) async fn app_on(database_url: &str, settings: &[(&str, &str)]) -> Router {
+    // Flags win over the environment, so every setting is one: the environment that the tests happen to
+    // run in must not decide. An empty setting is an unset one.
     let mut all = BTreeMap::from([
+        ("admin-password-file", ""),
+        ("admin-username", ""),
         ("app-env", "development"),
         ("bcrypt-cost", "4"),
         ("cors-allowed-origins", ""),
-        ("database-url", &database_url),
+        ("database-url", database_url),
         ("demo-users", ""),
         ("host", ""),
         ("jwt-alg", ""),
@@ -71,22 +84,21 @@ pub(crate) async fn app_with(settings: &[(&str, &str)]) -> Router {
         ("max-connections", ""),
         ("metrics-addr", ""),
         ("port", ""),
+        ("registration", ""),
+        ("registrations-per-hour", ""),
         // Far beyond what a test takes on the slowest machine.
         ("request-timeout-seconds", "600"),
         ("rust-log", ""),
         ("shutdown-grace-seconds", ""),
-        ("trusted-proxies", ""),
-        ("trusted-proxies", ""),
         ("token-expire-minutes", ""),
+        ("trusted-proxies", ""),
     ]);
     all.extend(settings.iter().copied());
     let flags = all.into_iter().map(|(name, value)| format!("--{name}={value}"));
     let args = Args::try_parse_from(["identity-service".to_owned()].into_iter().chain(flags));
     let config = args.expect("flags that clap knows").check().expect("settings that are right");
     let state = AppState::open(&config, &mut Registry::default()).await.expect("a store");
-    let app = identity_service::app(state, &config, Telemetry::default()).expect("a router");
-    // The directory goes when the last clone of the router does.
-    app.layer(Extension(Arc::new(directory)))
+    identity_service::app(state, &config, Telemetry::default()).expect("a router")
 }
 
 pub(crate) async fn register(app: &Router, username: &str, password: &str) -> Answer {

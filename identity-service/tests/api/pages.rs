@@ -106,7 +106,12 @@ async fn the_document_lists_every_route_with_every_status() {
     let rows: [(&str, &str, bool, &[&str]); 5] = [
         ("/health", "get", false, &["200", "500", "503"]),
         ("/ready", "get", false, &["200", "500", "503"]),
-        ("/auth/register", "post", false, &["200", "400", "408", "413", "422", "500", "503"]),
+        (
+            "/auth/register",
+            "post",
+            false,
+            &["200", "400", "401", "403", "408", "413", "422", "429", "500", "503"],
+        ),
         ("/auth/login", "post", false, &["200", "400", "408", "413", "422", "429", "500", "503"]),
         ("/auth/me", "get", true, &["200", "401", "500", "503"]),
     ];

@@ -1,8 +1,12 @@
-use axum::http::header::RETRY_AFTER;
+use axum::{Router, http::header::RETRY_AFTER};
 use serde_json::json;
-use shared_http::testing::{call, post};
+use shared_http::testing::{Answer, call, post};
 
-use crate::{BAD_ROLE, REGISTER, TOO_LONG, app, app_with, detail, log_in, me, register, taken, token_of};
+use crate::{
+    BAD_ROLE, REGISTER, TOO_LONG, app, app_on, app_with, detail,
+    forge::{self, claims},
+    log_in, me, new_store, register, taken, token_of,
+};
 
 /// One character, four bytes.
 const KEY: &str = "🔑";
@@ -200,4 +204,143 @@ async fn of_500_that_ask_for_a_name_at_once_one_gets_it() {
     let answer = log_in(&app, "budi", &format!("password {winner}")).await;
     assert_eq!(answer.status, 200, "the password is the winner's");
     assert_eq!(register(&app, "budi", "rahasia").await.text(), (400, taken("budi").as_str()));
+}
+
+const ADMINS_ONLY: &str = r#"{"detail":"Hanya admin yang dapat mendaftarkan user"}"#;
+const CLOSED: &str = r#"{"detail":"Pendaftaran user ditutup"}"#;
+
+async fn register_as(app: &Router, token: &str, username: &str) -> Answer {
+    let body = json!({ "username": username, "password": "rahasia", "role": "admin" });
+    post(app, REGISTER).bearer(token).json(&body).send().await
+}
+
+fn token_of_role(role: &str) -> String {
+    let mut claims = claims();
+    claims["role"] = json!(role);
+    forge::token(&claims)
+}
+
+#[tokio::test]
+async fn where_registration_is_open_a_token_makes_no_difference() {
+    let app = app_with(&[("registration", "open")]).await;
+    for (number, token) in ["", "x", &token_of_role("committee"), &token_of_role("admin")].iter().enumerate()
+    {
+        assert_eq!(register_as(&app, token, &format!("user{number}")).await.status, 200, "{token:?}");
+    }
+}
+
+#[tokio::test]
+async fn where_admins_register_a_token_of_an_admin_is_needed() {
+    let app = app_with(&[("registration", "admin")]).await;
+    let answer = register(&app, "budi", "rahasia").await;
+    assert_eq!(answer.text(), (401, r#"{"detail":"Missing Authorization header"}"#));
+    assert_eq!(answer.headers["www-authenticate"], "Bearer");
+    let answer = register_as(&app, "x", "budi").await;
+    assert_eq!(answer.text(), (401, r#"{"detail":"Invalid token"}"#));
+    let answer = register_as(&app, &token_of_role("committee"), "budi").await;
+    assert_eq!(answer.text(), (403, ADMINS_ONLY));
+    // Before the body is looked at, and before a name is told to be taken.
+    let broken = post(&app, REGISTER).bearer(&token_of_role("committee")).body("{bad").send().await;
+    assert_eq!(broken.text(), (403, ADMINS_ONLY));
+    assert_eq!(register(&app, "admin1", "rahasia").await.status, 401);
+
+    let token = token_of(&log_in(&app, "admin1", "secret").await);
+    assert_eq!(
+        register_as(&app, &token, "budi").await.text(),
+        (200, r#"{"username":"budi","role":"admin"}"#)
+    );
+    assert_eq!(register_as(&app, &token, "budi").await.text(), (400, taken("budi").as_str()));
+    assert_eq!(post(&app, REGISTER).bearer(&token).body("{bad").send().await.status, 422);
+    let token = token_of(&log_in(&app, "budi", "rahasia").await);
+    assert_eq!(register_as(&app, &token, "siti").await.status, 200);
+}
+
+#[tokio::test]
+async fn where_registration_is_closed_nobody_registers() {
+    let app = app_with(&[("registration", "closed")]).await;
+    assert_eq!(register(&app, "budi", "rahasia").await.text(), (403, CLOSED));
+    for token in ["x", &token_of_role("committee"), &token_of_role("admin")] {
+        assert_eq!(register_as(&app, token, "budi").await.text(), (403, CLOSED));
+    }
+    assert_eq!(log_in(&app, "panitia1", "secret").await.status, 200);
+}
+
+#[tokio::test]
+async fn the_first_admin_is_there_from_the_start_and_registers_the_others() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("password");
+    std::fs::write(&file, " kata sandi \r\n").expect("a file");
+    let settings = [
+        ("registration", "admin"),
+        ("demo-users", "false"),
+        ("admin-username", "kepala"),
+        ("admin-password-file", file.to_str().expect("UTF-8")),
+    ];
+    let app = app_with(&settings).await;
+    let token = token_of(&log_in(&app, "kepala", " kata sandi").await);
+    assert_eq!(me(&app, &token).await.text(), (200, r#"{"username":"kepala","role":"admin"}"#));
+    assert_eq!(register_as(&app, &token, "budi").await.status, 200);
+    assert_eq!(log_in(&app, "kepala", "kata sandi").await.status, 400);
+}
+
+#[tokio::test]
+async fn a_name_that_is_there_stays_whose_it_is_when_the_first_admin_should_have_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("password");
+    let file = file.to_str().expect("UTF-8");
+    let settings = [("admin-username", "budi"), ("admin-password-file", file)];
+    let url = new_store(directory.path()).await;
+    if url == "memory:" {
+        return;
+    }
+    std::fs::write(file, "the first").expect("a file");
+    let app = app_on(&url, &settings).await;
+    assert_eq!(register(&app, "siti", "rahasia").await.status, 200);
+    drop(app);
+
+    std::fs::write(file, "the second").expect("a file");
+    let app = app_on(&url, &settings).await;
+    assert_eq!(log_in(&app, "budi", "the first").await.status, 200);
+    assert_eq!(log_in(&app, "budi", "the second").await.status, 400);
+    drop(app);
+
+    let app = app_on(&url, &[("admin-username", "siti"), ("admin-password-file", file)]).await;
+    let token = token_of(&log_in(&app, "siti", "rahasia").await);
+    assert_eq!(me(&app, &token).await.json()["role"], "committee");
+}
+
+#[tokio::test]
+async fn of_replicas_that_start_at_once_one_registers_the_first_admin() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let url = new_store(directory.path()).await;
+    if !url.starts_with("postgres") {
+        return;
+    }
+    let replicas = (0..8).map(|number| {
+        let file = directory.path().join(number.to_string());
+        std::fs::write(&file, format!("password {number}")).expect("a file");
+        let file = file.to_str().expect("UTF-8").to_owned();
+        let url = &url;
+        async move {
+            app_on(
+                url,
+                &[("admin-username", "kepala"), ("admin-password-file", &file), ("login-guard", "off")],
+            )
+            .await
+        }
+    });
+    let apps = futures_util::future::join_all(replicas).await;
+    let mut roles = Vec::new();
+    for number in 0..8 {
+        let mut accepted = 0;
+        for app in &apps {
+            let answer = log_in(app, "kepala", &format!("password {number}")).await;
+            if answer.status == 200 {
+                accepted += 1;
+                roles.push(me(app, &token_of(&answer)).await.json()["role"].clone());
+            }
+        }
+        assert!([0, 8].contains(&accepted), "password {number} is right for {accepted} of 8");
+    }
+    assert_eq!(roles, ["admin"; 8], "one of all passwords is right");
 }
