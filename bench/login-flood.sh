@@ -9,7 +9,8 @@ set -eu
 must_be_built identity-service
 logins=600
 
-start identity "$bin/identity-service"
+# What is measured is the gate of bcrypt; the login guard would keep the flood away from it.
+start identity LOGIN_GUARD=off "$bin/identity-service"
 log_in identity
 python3 "$bench/client.py" login-flood "${address[identity]}" $logins >"$tmp/figures"
 figure() { awk -v name="$1" -v field="$2" '$1 == name { print $field }' "$tmp/figures"; }
