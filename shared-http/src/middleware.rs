@@ -1,4 +1,5 @@
-//! What every request passes, outermost first: CORS, request id, log and metrics, deadline, panic catcher.
+//! What every request passes, outermost first: CORS, request id and the headers of every answer, log and
+//! metrics, deadline, panic catcher.
 //!
 //! All but CORS is one layer of our own. As five layers of tower-http it costs a fifth of the
 //! throughput, more than the work of a check-in; see ARCHITECTURE.md.
@@ -22,7 +23,10 @@ use axum::{
     extract::{MatchedPath, Request},
     http::{
         HeaderName, HeaderValue, Method,
-        header::{AUTHORIZATION, CONTENT_TYPE, ETAG, IF_NONE_MATCH, RETRY_AFTER},
+        header::{
+            AUTHORIZATION, CONTENT_TYPE, ETAG, IF_NONE_MATCH, REFERRER_POLICY, RETRY_AFTER,
+            X_CONTENT_TYPE_OPTIONS,
+        },
     },
     response::{IntoResponse, Response},
 };
@@ -172,7 +176,10 @@ where
                 }
                 Err(_elapsed) => ApiError::Overdue.into_response(),
             };
-            response.headers_mut().insert(REQUEST_ID, id);
+            let headers = response.headers_mut();
+            headers.insert(REQUEST_ID, id);
+            headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+            headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
             Ok(exchange.end(response))
         })
     }

@@ -10,7 +10,7 @@ use axum::{
     extract::{Path, Request, State, rejection::PathRejection},
     http::{
         HeaderMap, StatusCode,
-        header::{ACCEPT_ENCODING, CONTENT_TYPE, ETAG, VARY},
+        header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_TYPE, ETAG, VARY},
     },
     response::{IntoResponse, Response},
 };
@@ -85,9 +85,11 @@ pub(super) async fn attendance(
     let attendance = state.check_ins.attendance(&event_id).await?;
 
     let tag = format!("W/\"{}\"", attendance.version);
+    // Nobody shares it, and whoever keeps it asks every time whether it is still the one.
+    let caching = [(CACHE_CONTROL, "private, no-cache")];
     if is_known(&headers, &tag) {
         let headers = [(ETAG, tag), (VARY, "accept-encoding".to_owned())];
-        return Ok((StatusCode::NOT_MODIFIED, headers).into_response());
+        return Ok((StatusCode::NOT_MODIFIED, caching, headers).into_response());
     }
     let beginning = beginning(&event_id, attendance.total).map_err(ApiError::internal)?;
     let (beginning, end) = ([Bytes::from(beginning)], [Bytes::from_static(b"]}")]);
@@ -100,7 +102,7 @@ pub(super) async fn attendance(
         }
     };
     let headers = [(CONTENT_TYPE, "application/json".to_owned()), (ETAG, tag)];
-    Ok((headers, body).into_response())
+    Ok((caching, headers, body).into_response())
 }
 
 /// For the layer that compresses: it answers 406 to a client that refuses whatever there is, but sending

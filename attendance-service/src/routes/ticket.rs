@@ -1,6 +1,6 @@
 use axum::{
     extract::{Path, State, rejection::PathRejection},
-    http::header::CONTENT_TYPE,
+    http::header::{CACHE_CONTROL, CONTENT_TYPE},
     response::{IntoResponse, Response},
 };
 use shared_auth::{AuthUser, openapi::Unauthorized};
@@ -48,7 +48,10 @@ pub(super) async fn ticket(
         ApiError::BadRequest("event_id and ticket_id in the path must be percent-encoded UTF-8".into())
     })?;
     match state.check_ins.record(&event_id, &ticket_id).await? {
-        Some(record) => Ok(([(CONTENT_TYPE, "application/json")], record).into_response()),
+        Some(record) => {
+            let headers = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")];
+            Ok((headers, record).into_response())
+        }
         None => Err(ApiError::Absent("Ticket belum check-in")),
     }
 }

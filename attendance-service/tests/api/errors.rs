@@ -14,7 +14,10 @@ use axum::{
     body::Body,
     http::{
         Method,
-        header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER},
+        header::{
+            CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, REFERRER_POLICY, RETRY_AFTER,
+            X_CONTENT_TYPE_OPTIONS,
+        },
     },
 };
 use bytes::Bytes;
@@ -22,7 +25,7 @@ use http_body::Frame;
 use shared_http::testing::{call, get, post};
 
 use crate::{
-    CHECK_IN, app, app_with, detail,
+    CHECK_IN, app, app_with, attendance, check_in, detail,
     forge::{claims, token},
 };
 
@@ -213,4 +216,28 @@ async fn no_depth_of_nesting_breaks_the_service() {
         assert_eq!(answer.text(), (401, r#"{"detail":"Invalid token"}"#), "{depth}");
     }
     assert_eq!(get(&app, "/health").send().await.status, 200);
+}
+
+#[tokio::test]
+async fn no_answer_may_be_sniffed_or_named_as_a_referrer() {
+    let app = app().await;
+    for path in ["/", "/docs", "/openapi.json", "/health", "/attendance/evt1", "/checkins", "/none"] {
+        let answer = get(&app, path).send().await;
+        assert_eq!(answer.header(X_CONTENT_TYPE_OPTIONS), "nosniff", "{path}");
+        assert_eq!(answer.header(REFERRER_POLICY), "no-referrer", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_keeps_the_list_asks_each_time_and_nobody_keeps_a_record() {
+    let app = app().await;
+    check_in(&app, "evt1", "T1").await;
+    let list = attendance(&app, "evt1").await;
+    assert_eq!(list.header(CACHE_CONTROL), "private, no-cache");
+    let token = token(&claims());
+    let call = get(&app, "/attendance/evt1").bearer(&token).header(IF_NONE_MATCH, list.header(ETAG));
+    let unchanged = call.send().await;
+    assert_eq!((unchanged.status.as_u16(), unchanged.header(CACHE_CONTROL)), (304, "private, no-cache"));
+    let record = get(&app, "/attendance/evt1/tickets/T1").bearer(&token).send().await;
+    assert_eq!((record.status.as_u16(), record.header(CACHE_CONTROL)), (200, "no-store"));
 }

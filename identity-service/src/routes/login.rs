@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use axum::{Json, extract::State};
+use axum::{Json, extract::State, http::header::CACHE_CONTROL, response::IntoResponse};
 use serde::{Deserialize, Serialize};
 use shared_http::{
     ApiError, ValidJson,
@@ -71,7 +71,7 @@ pub(super) async fn login(
     State(state): State<AppState>,
     client: Option<ClientAddr>,
     ValidJson(request): ValidJson<LoginRequest>,
-) -> Result<Json<TokenBody>, ApiError> {
+) -> Result<impl IntoResponse, ApiError> {
     let password = Password::new(request.password)?;
     let client = client.map(|ClientAddr(address)| address);
     let attempt = match &state.login_guard {
@@ -91,7 +91,7 @@ pub(super) async fn login(
         attempt.succeeded(Instant::now());
     }
     let access_token = state.issuer.issue(&user.username.0, user.role).map_err(ApiError::internal)?;
-    Ok(Json(TokenBody { access_token, token_type: "bearer" }))
+    Ok(([(CACHE_CONTROL, "no-store")], Json(TokenBody { access_token, token_type: "bearer" })))
 }
 
 fn too_many_failures(wait: Duration) -> ApiError {

@@ -1,4 +1,4 @@
-use axum::Json;
+use axum::{Json, http::header::CACHE_CONTROL, response::IntoResponse};
 use shared_auth::{AuthUser, openapi::Unauthorized};
 use shared_http::openapi::AnyRoute;
 
@@ -13,6 +13,7 @@ use crate::store::Username;
     security(("bearer" = [])),
     responses((status = 200, description = "As the token's claims say.", body = UserBody), Unauthorized, AnyRoute)
 )]
-pub(super) async fn me(AuthUser(claims): AuthUser) -> Json<UserBody> {
-    Json(UserBody { username: Username(claims.sub.clone()), role: claims.role })
+pub(super) async fn me(AuthUser(claims): AuthUser) -> impl IntoResponse {
+    let user = UserBody { username: Username(claims.sub.clone()), role: claims.role };
+    ([(CACHE_CONTROL, "no-store")], Json(user))
 }

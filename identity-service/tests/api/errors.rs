@@ -2,11 +2,11 @@
 
 use axum::http::{
     Method,
-    header::{CONTENT_LENGTH, CONTENT_TYPE},
+    header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS},
 };
 use shared_http::testing::{call, get, post};
 
-use crate::{LOGIN, ME, REGISTER, app, detail, forge};
+use crate::{LOGIN, ME, REGISTER, app, detail, forge, log_in, me, token_of};
 
 #[tokio::test]
 async fn an_unknown_path_is_not_found_with_any_method() {
@@ -122,4 +122,22 @@ async fn no_depth_of_nesting_breaks_the_service() {
         }
     }
     assert_eq!(get(&app, "/health").send().await.status, 200);
+}
+
+#[tokio::test]
+async fn no_answer_may_be_sniffed_or_named_as_a_referrer() {
+    let app = app().await;
+    for path in ["/", "/docs", "/openapi.json", "/health", ME, LOGIN, "/none"] {
+        let answer = get(&app, path).send().await;
+        assert_eq!(answer.header(X_CONTENT_TYPE_OPTIONS), "nosniff", "{path}");
+        assert_eq!(answer.header(REFERRER_POLICY), "no-referrer", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_keeps_a_token_or_who_it_belongs_to() {
+    let app = app().await;
+    let login = log_in(&app, "panitia1", "secret").await;
+    let me = me(&app, &token_of(&login)).await;
+    assert_eq!([login.header(CACHE_CONTROL), me.header(CACHE_CONTROL)], ["no-store"; 2]);
 }

@@ -1,6 +1,9 @@
 use std::collections::BTreeSet;
 
-use axum::{Router, http::Method};
+use axum::{
+    Router,
+    http::{Method, header::CONTENT_SECURITY_POLICY},
+};
 use serde_json::Value;
 use shared_http::testing::{call, get};
 
@@ -74,11 +77,21 @@ async fn all_that_a_page_loads_comes_from_the_service() {
             }
         }
 
+        for inline in ["<script>", "<style", " style=", " onload=", " onclick=", "javascript:"] {
+            assert!(!html.contains(inline), "{path}: {inline} needs an exception from the policy");
+        }
+
         // What a script loads shows at run time only, so the browser has to be told.
         let answer = get(&app, path).send().await;
-        let policy = answer.headers["content-security-policy"].to_str().expect("ASCII");
-        assert!(policy.contains("default-src 'self'"), "{path}: {policy}");
-        assert!(!policy.contains("http") && !policy.contains('*'), "{path}: {policy}");
+        let policy: BTreeSet<_> = answer.header(CONTENT_SECURITY_POLICY).split("; ").collect();
+        for directive in
+            ["default-src 'none'", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"]
+        {
+            assert!(policy.contains(directive), "{path}: {policy:?}");
+        }
+        for exception in ["http", "*", "unsafe"] {
+            assert!(!policy.iter().any(|directive| directive.contains(exception)), "{path}: {policy:?}");
+        }
     }
 }
 
