@@ -10,7 +10,7 @@ use serde_json::json;
 use shared_auth::{AuthUser, openapi::Unauthorized};
 use shared_http::{
     ApiError, ValidJson,
-    error::{ErrorBody, FieldError, Location},
+    error::{ErrorBody, FieldError, InvalidBody, Location},
     json::{Field, Schema, no_nul},
     openapi::{AnyRoute, JsonBody},
 };
@@ -28,11 +28,11 @@ use crate::{
 pub(super) struct CheckInRequest {
     /// The event, at least 1 character.
     #[validate(length(min = 1), custom(function = "no_nul"))]
-    #[schema(value_type = String, min_length = 1, example = "evt1")]
+    #[schema(value_type = String, min_length = 1, pattern = "^[^\\u0000]*$", example = "evt1")]
     event_id: EventId,
     /// The ticket, at least 1 character.
     #[validate(length(min = 1), custom(function = "no_nul"))]
-    #[schema(value_type = String, min_length = 1, example = "TICKET123")]
+    #[schema(value_type = String, min_length = 1, pattern = "^[^\\u0000]*$", example = "TICKET123")]
     ticket_id: TicketId,
 }
 
@@ -51,6 +51,17 @@ struct CheckedIn {
     record: Record,
 }
 
+/// What cannot be checked in.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "describes what `ApiError` answers; nobody builds it")]
+enum Refused {
+    /// The body or the key breaks the schema.
+    Invalid(InvalidBody),
+    /// The key was used for another ticket.
+    Conflicting(ErrorBody),
+}
+
 /// Check a ticket in, exactly once
 #[utoipa::path(
     post,
@@ -60,6 +71,7 @@ struct CheckedIn {
     params((
         "Idempotency-Key" = Option<String>,
         Header,
+        pattern = "^[!-~]{1,128}$",
         description = "1 to 128 visible ASCII characters that name this attempt. Asked again with the same key, the \
                        service gives the same answer instead of refusing the ticket."
     )),
@@ -79,7 +91,14 @@ struct CheckedIn {
         ),
         Unauthorized,
         JsonBody,
-        AnyRoute
+        AnyRoute,
+        (
+            status = 422,
+            description = "The body is no JSON, or breaks the schema: every failing field at once. Or the \
+                           `Idempotency-Key` is not well-formed, or was used for another ticket.",
+            body = Refused,
+            example = json!({"detail": "Idempotency-Key sudah dipakai untuk ticket lain"})
+        )
     )
 )]
 pub(super) async fn check_in(

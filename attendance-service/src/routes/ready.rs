@@ -10,14 +10,14 @@ use crate::{AppState, store::StoreError};
     tag = "service",
     responses(
         (status = 200, description = "They can.", body = Health),
+        AnyRoute,
         (
             status = 503,
             description = "They cannot, for the reason in `detail`.",
             body = ErrorBody,
             headers(("Retry-After" = u32, description = "Seconds to wait.")),
             example = json!({"detail": "disk I/O error"})
-        ),
-        AnyRoute
+        )
     )
 )]
 pub(super) async fn ready(State(state): State<AppState>) -> Result<Json<Health>, ApiError> {

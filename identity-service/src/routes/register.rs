@@ -30,11 +30,11 @@ use crate::{
 pub(super) struct RegisterRequest {
     /// 3 to 50 characters.
     #[validate(length(min = 3, max = 50), custom(function = "no_nul"))]
-    #[schema(value_type = String, min_length = 3, max_length = 50, example = "panitia2")]
+    #[schema(value_type = String, min_length = 3, max_length = 50, pattern = "^[^\\u0000]*$", example = "panitia2")]
     username: Username,
     /// 4 to 200 characters, and at most 72 bytes of UTF-8.
     #[validate(length(min = 4, max = 200), custom(function = "no_nul"))]
-    #[schema(min_length = 4, max_length = 200, example = "rahasia-gerbang-timur")]
+    #[schema(min_length = 4, max_length = 200, pattern = "^[^\\u0000]*$", example = "rahasia-gerbang-timur")]
     password: String,
     /// `committee` or `admin`, in any case.
     #[serde(default = "committee")]
