@@ -1,11 +1,12 @@
 //! The wire contract of identity-service, spoken to the whole router in process: a file per route,
-//! and one for what all routes have in common. One story for every store:
+//! and some for what all routes have in common. One story for every store:
 //! `api_….rs` tell it to the others.
 
 #![expect(clippy::expect_used, reason = "a test that cannot go on should say where")]
 
 mod errors;
 pub(crate) mod forge;
+mod fuzz;
 mod health;
 mod login;
 mod me;
