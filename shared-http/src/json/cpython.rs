@@ -260,7 +260,9 @@ fn fail_at<T>(offset: usize, message: &'static str) -> Scan<T> {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
+    use std::process::{Command, Stdio};
+
+    use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 
     use super::*;
 
@@ -390,6 +392,50 @@ mod tests {
         fn reads_every_string_and_number(string: String, number in any::<f64>(), integer: i64) {
             let value = serde_json::json!({ &string: [string, number, integer] });
             prop_assert_eq!(parse(&value.to_string()), Ok(value));
+        }
+    }
+    /// Reads a list of texts, and answers for each where and why `json` refuses it, or `null`.
+    const PYTHON: &str = r#"
+import json, sys
+def fault(text):
+    try: json.loads(text)
+    except json.JSONDecodeError as e: return [e.pos, e.msg]
+print(json.dumps([fault(text) for text in json.load(sys.stdin)]))
+"#;
+
+    #[test]
+    #[ignore = "needs Python 3.11 or 3.12; .ci/run runs it"]
+    fn says_what_cpython_says_of_anything() {
+        let pieces = [
+            "{", "}", "[", "]", ",", ":", "\"", "\"a\"", "\"a\":", "\\", "\\n", "\\u", "\\u00e9", "\\ud83d",
+            "\\ude00", "0", "-", "7", ".5", "e", "E+", "1e999", "null", "true", "false", "nul", "é", "😀",
+            " ", "\n", "\t", "\0", "\u{a0}", "\u{feff}",
+        ];
+        let texts = prop::collection::vec(prop::sample::select(pieces.to_vec()), 0..14);
+        let mut runner = TestRunner::default();
+        let texts: Vec<_> =
+            std::iter::repeat_with(|| texts.new_tree(&mut runner).unwrap().current().concat())
+                // `loads` of a text refuses what we take away before we parse.
+                .filter(|text| !text.starts_with('\u{feff}'))
+                .take(200_000)
+                .collect();
+
+        let mut command = Command::new("python3");
+        let mut python =
+            command.args(["-c", PYTHON]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        serde_json::to_writer(python.stdin.take().unwrap(), &texts).unwrap();
+        let output = python.wait_with_output().unwrap();
+        let theirs: Vec<Option<(usize, String)>> = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(theirs.len(), texts.len());
+        for (text, theirs) in texts.iter().zip(theirs) {
+            match parse(text) {
+                // Where CPython is laxer it reads on.
+                Err(Fault::Syntax { message: LONE_SURROGATE | OUT_OF_RANGE, .. }) => {}
+                Err(Fault::Syntax { offset, message }) => {
+                    assert_eq!(Some((offset, message.to_owned())), theirs, "{text:?}");
+                }
+                ours => assert_eq!((ours.is_ok(), &theirs), (true, &None), "{text:?}"),
+            }
         }
     }
 }
