@@ -34,7 +34,8 @@ warn() { printf '%s\n' "$1" >&3 || true; }
 die() { warn "deploy.sh: $1"; exit 1; }
 
 services='identity attendance'
-shipped='deploy.sh smoke-test.sh docker-compose.prod.yml .env.example cloudflared/config.yml.example'
+shipped='deploy.sh smoke-test.sh docker-compose.prod.yml .env.example cloudflared/config.yml.example
+    ops/prometheus.yml ops/alerts.yml ops/grafana'
 directory=tixgo
 
 problems=

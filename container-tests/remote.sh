@@ -105,7 +105,9 @@ check 'it serves' serves
 check 'the box got the .env it did not have' cmp .env "$home/.env"
 check 'for the eyes of its owner only' same "$(stat -c %a "$home/.env")" 600
 check 'no source was sent' same "$(cd "$home" && find . -type f ! -path './.deploy/*' | sort | tr '\n' ' ')" \
-    './.env ./.env.example ./cloudflared/config.yml.example ./deploy.sh ./docker-compose.prod.yml ./smoke-test.sh '
+    "$(printf '%s ' ./.env ./.env.example ./cloudflared/config.yml.example ./deploy.sh ./docker-compose.prod.yml ./ops/alerts.yml \
+        ./ops/grafana/dashboards/tixgo.json ./ops/grafana/provisioning/{dashboards/tixgo,datasources/prometheus}.yml \
+        ./ops/prometheus.yml ./smoke-test.sh)"
 check 'nothing was started on the laptop' same "$(docker ps --all --quiet | sort)" "$here_engine"
 first=$(box_image identity)
 
