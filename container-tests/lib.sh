@@ -1,4 +1,4 @@
-# Shared by the container tests; sourced by each. A check that fails ends its file, and cleans up.
+# Shared by the container tests and ops/test.sh; sourced by each. A check that fails ends its file, and cleans up.
 # shellcheck shell=bash
 set -euo pipefail
 
