@@ -187,8 +187,7 @@ identity http_requests_in_flight 0
 identity http_connections_open 0
 identity http_connections_refused_total 0
 identity tixgo_registrations_total{outcome="accepted"} 2
-identity tixgo_registrations_total{outcome="taken"} 1
-identity tixgo_registrations_total{outcome="refused"} 1
+identity tixgo_registrations_total{outcome="refused"} 2
 identity tixgo_registrations_total{outcome="throttled"} 0
 identity tixgo_registrations_total{outcome="busy"} 0
 identity tixgo_registrations_total{outcome="failed"} 0

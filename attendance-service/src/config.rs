@@ -22,7 +22,7 @@ pub struct Args {
     http: HttpArgs,
 
     #[command(flatten)]
-    token: TokenArgs,
+    pub(crate) token: TokenArgs,
 
     #[command(flatten)]
     store: StoreArgs,

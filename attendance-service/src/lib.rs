@@ -1,6 +1,7 @@
 //! Who came: checks every ticket in exactly once, and tells who was there.
 
 pub mod config;
+pub mod doctor;
 pub mod metrics;
 pub mod record;
 pub mod routes;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use attendance_service::{
     AppState, app,
     config::{Args, Command, Config},
+    doctor,
     store::sqlite,
 };
 use clap::Parser;
@@ -27,6 +28,9 @@ fn run() -> Result<(), Failure> {
     let args = Args::parse();
     match &args.command {
         Some(Command::Http(HttpCommand::Healthcheck)) => process::block_on(check_health(&args)),
+        Some(Command::Http(HttpCommand::Doctor { peer })) => {
+            process::block_on(doctor::examine(&args, peer.as_deref()))
+        }
         Some(Command::Maintenance(maintenance)) => {
             process::block_on(maintenance::run(maintenance, args.location()?, &sqlite::CONTENT))
         }

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde_json::{Value, json};
 use shared_auth::{Role, Secret, TokenIssuer};
 use shared_http::testing::{Process, Raw, command, fetch};
 use tokio::{process::Command, time::timeout};
@@ -136,11 +137,97 @@ async fn no_log_at_any_level_holds_a_token_or_the_secret() {
         assert_eq!(fetch(process.address, "POST /checkins", token, body).await.0, expected);
         fetch(process.address, "GET /attendance/e", token, "").await;
     }
-    let log = process.log();
+    let log = process.finish().await;
     assert!(log.contains("/checkins"), "trace logs nothing: {log}");
     for secret in [secret, &token, &forged, token.rsplit('.').next().unwrap()] {
         assert!(!log.contains(secret), "{secret} is in the log:\n{log}");
     }
+}
+
+#[tokio::test]
+async fn a_request_leaves_one_line_in_the_access_log() {
+    let process = Process::start(service(&[("LOG_FORMAT", "json"), ("TRUSTED_PROXIES", "127.0.0.1")])).await;
+    let head = "Connection: close\r\nX-Request-Id: gate-7.1\r\nCF-Connecting-IP: 198.51.100.7\r\n\
+                CF-Ray: 8f1c-SIN\r\ntraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n";
+    let body = r#"{"event_id":"rahasia/1","ticket_id":"t"}"#;
+    let check_in = format!(
+        "POST /checkins?key=rahasia HTTP/1.1\r\nHost: t\r\n{head}Authorization: Bearer {}\r\nContent-Length: {}\r\n\r\n{body}",
+        token(),
+        body.len()
+    );
+    let answer = Raw::open(process.address, check_in).await.rest(SECOND * 5).await;
+    let sent = answer.split_once("\r\n\r\n").unwrap().1.len();
+    let lost = "GET /rahasia HTTP/1.1\r\nHost: t\r\nConnection: close\r\nX-Request-Id: no good\r\nCF-Ray: \"\r\n\r\n";
+    Raw::open(process.address, lost).await.rest(SECOND * 5).await;
+    // Compressed, and so as long as it turns out to be.
+    let list = format!(
+        "GET /attendance/rahasia%2F1 HTTP/1.1\r\nHost: t\r\nConnection: close\r\nAccept-Encoding: gzip\r\nAuthorization: Bearer {}\r\n\r\n",
+        token()
+    );
+    Raw::open(process.address, list).await.rest(SECOND * 5).await;
+    fetch(process.address, "GET /health", "", "").await;
+    fetch(process.address, "GET /ready", "", "").await;
+
+    let log = process.finish().await;
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines: Vec<_> = lines.into_iter().filter(|line| line["target"] == "access").collect();
+    assert_eq!(lines.len(), 3, "health is not worth a line: {log}");
+    let mut checked_in = lines[0].clone();
+    for changing in ["timestamp", "microseconds"] {
+        assert!(checked_in.as_object_mut().unwrap().remove(changing).is_some(), "{changing}");
+    }
+    assert_eq!(
+        checked_in,
+        json!({
+            "level": "INFO", "message": "request", "target": "access", "id": "gate-7.1", "method": "POST",
+            "route": "/checkins", "status": 200, "bytes": sent, "client": "198.51.100.7", "user": "panitia1",
+            "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "cf_ray": "8f1c-SIN",
+        })
+    );
+    assert_eq!((&lines[1]["route"], &lines[1]["status"]), (&json!("none"), &json!(404)));
+    assert!(lines[1]["id"].as_str().unwrap().parse::<u64>().is_ok() && lines[1].get("cf_ray").is_none());
+    assert_eq!(lines[2]["route"], "/attendance/{event_id}");
+    assert!(lines[2]["bytes"].as_u64().unwrap() > 50, "{}", lines[2]);
+    assert!(!log.contains("rahasia"), "{log}");
+}
+
+#[tokio::test]
+async fn the_access_log_can_be_switched_off_and_the_health_checks_on() {
+    for (filter, lines) in [("info,access=off", 0), ("warn", 0), ("access=debug", 2), ("info", 1)] {
+        // The service has to say where it listens.
+        let filter = format!("{filter},attendance_service=info");
+        let process = Process::start(service(&[("RUST_LOG", &filter)])).await;
+        fetch(process.address, "GET /health", "", "").await;
+        fetch(process.address, "GET /none", "", "").await;
+        let log = process.finish().await;
+        assert_eq!(log.matches(" access: request ").count(), lines, "{filter}: {log}");
+    }
+}
+
+#[tokio::test]
+async fn metrics_are_shown_on_a_listener_of_their_own_only() {
+    let process = Process::start(service(&[("METRICS_ADDR", "127.0.0.1:0")])).await;
+    let log = process.log();
+    let address = log.split_once("metrics=http://").unwrap().1.split_once("/metrics").unwrap().0;
+    let address: SocketAddr = address.parse().unwrap();
+    let body = r#"{"event_id":"e","ticket_id":"t"}"#;
+    for expected in [200, 400, 400] {
+        assert_eq!(fetch(process.address, "POST /checkins", &token(), body).await.0, expected);
+    }
+    let (status, metrics) = fetch(address, "GET /metrics", "", "").await;
+    assert_eq!(status, 200);
+    for sample in [
+        r#"http_request_duration_seconds_count{method="POST",route="/checkins",status="200"} 1"#,
+        r#"http_request_duration_seconds_count{method="POST",route="/checkins",status="400"} 2"#,
+        r#"tixgo_check_ins_total{outcome="accepted"} 1"#,
+        r#"tixgo_check_ins_total{outcome="duplicate"} 2"#,
+        "tixgo_records 1.0",
+        "# EOF",
+    ] {
+        assert!(metrics.contains(sample), "{sample}\n is missing in\n{metrics}");
+    }
+    assert_eq!(fetch(process.address, "GET /metrics", "", "").await.0, 404);
+    assert_eq!(fetch(address, "GET /checkins", "", "").await.0, 404);
 }
 
 #[tokio::test]

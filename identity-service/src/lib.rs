@@ -1,6 +1,7 @@
 //! Who is at the gate: registers users, logs them in, tells who a token belongs to.
 
 pub mod config;
+pub mod doctor;
 pub mod first_admin;
 pub mod guard;
 pub mod metrics;
@@ -19,7 +20,7 @@ use shared_store::{CommitMetrics, Location};
 use crate::{
     config::{Config, RegistrationPolicy},
     guard::LoginGuard,
-    metrics::{BcryptMetrics, register_held},
+    metrics::{BcryptMetrics, OutcomeMetrics, register_held},
     password::Passwords,
     quota::Quota,
     store::{UserStore, memory::MemoryUserStore, postgres::PostgresUserStore, sqlite::SqliteUserStore},
@@ -42,6 +43,10 @@ pub struct AppState {
     pub issuer: Arc<TokenIssuer>,
     /// Verifies them.
     pub verifier: Arc<TokenVerifier>,
+    /// Counts logins.
+    pub logins: OutcomeMetrics,
+    /// Counts registrations.
+    pub registrations: OutcomeMetrics,
 }
 
 impl AppState {
@@ -74,6 +79,8 @@ impl AppState {
             login_guard: config.login_guard.then(Arc::default),
             issuer: Arc::new(TokenIssuer::new(&config.secrets.signing, config.token_lifetime)),
             verifier: Arc::new(TokenVerifier::new(&config.secrets)),
+            logins: OutcomeMetrics::new(registry, "tixgo_logins", "Logins by outcome"),
+            registrations: OutcomeMetrics::new(registry, "tixgo_registrations", "Registrations by outcome"),
         })
     }
 }

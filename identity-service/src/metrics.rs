@@ -2,14 +2,65 @@
 
 use std::sync::Arc;
 
-use prometheus_client::metrics::{
-    counter::Counter,
-    gauge::Gauge,
-    histogram::{Histogram, exponential_buckets},
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
 };
-use shared_http::metrics::{Registry, register_figure};
+use shared_http::{
+    ApiError,
+    metrics::{Registry, register_figure},
+};
 
 use crate::store::UserStore;
+
+/// Logins, or registrations, by outcome.
+#[derive(Clone, Debug)]
+pub struct OutcomeMetrics {
+    accepted: Counter,
+    refused: Counter,
+    throttled: Counter,
+    busy: Counter,
+    failed: Counter,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Labels {
+    outcome: &'static str,
+}
+
+impl OutcomeMetrics {
+    /// Adds them to `registry`, every outcome at 0.
+    pub fn new(registry: &mut Registry, name: &'static str, help: &'static str) -> Self {
+        let outcomes = Family::<Labels, Counter>::default();
+        registry.register(name, help, outcomes.clone());
+        let counter = |outcome| outcomes.get_or_create_owned(&Labels { outcome });
+        Self {
+            accepted: counter("accepted"),
+            refused: counter("refused"),
+            throttled: counter("throttled"),
+            busy: counter("busy"),
+            failed: counter("failed"),
+        }
+    }
+
+    /// Counts the outcome of a request, and passes it on.
+    pub fn count<T>(&self, outcome: Result<T, ApiError>) -> Result<T, ApiError> {
+        let counter = match &outcome {
+            Ok(_) => &self.accepted,
+            Err(ApiError::TooMany { .. }) => &self.throttled,
+            Err(ApiError::Busy) => &self.busy,
+            Err(ApiError::Internal(_) | ApiError::StorageUnavailable) => &self.failed,
+            Err(_) => &self.refused,
+        };
+        counter.inc();
+        outcome
+    }
+}
 
 /// The queue in front of bcrypt.
 #[derive(Clone, Debug)]

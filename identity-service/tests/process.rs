@@ -323,6 +323,72 @@ async fn help_names_every_variable_and_shows_no_secret() {
 }
 
 #[tokio::test]
+async fn the_doctor_finds_nothing_wrong_where_nothing_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}/", directory.path().display());
+    let good = [
+        ("APP_ENV", "production"),
+        ("JWT_SECRET", STRONG),
+        ("REGISTRATION", "admin"),
+        ("DATABASE_URL", &url),
+    ];
+    // A service that runs is no obstacle, and is the other's peer.
+    let running = Process::start(service(
+        &[&good[..], &[("HOST", "127.0.0.1"), ("ADMIN_USERNAME", "kepala")]].concat(),
+    ))
+    .await;
+    let peer = format!("http://{}", running.address);
+    let output = service(&good).args(["doctor", "--peer", &peer]).output().await.unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    for line in [
+        "ok    configuration: every setting can be used",
+        "ok    environment: production",
+        "ok    secret: strong enough",
+        "ok    disk: ",
+        "identity.db: whole, 1 users, the newest kepala (admin)",
+        "ok    registration: admin",
+        "ok    demo users: off",
+        "ok    clock: 20",
+        "ok    peer: http://127.0.0.1",
+    ] {
+        assert!(said.contains(line), "{line}\n is missing in\n{said}");
+    }
+    assert!(!said.contains("WRONG") && !said.contains(STRONG), "{said}");
+}
+
+#[tokio::test]
+async fn the_doctor_names_everything_that_is_wrong_and_the_way_out() {
+    let nothing = "http://127.0.0.1:1";
+    let output = service(&[]).args(["doctor", "--peer", nothing]).output().await.unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for line in [
+        "WRONG environment: development, with friendly defaults; set APP_ENV=production",
+        "WRONG secret: JWT_SECRET is not set",
+        "WRONG store: memory, which a restart forgets; set DATABASE_URL",
+        "WRONG registration: open",
+        "WRONG demo users: ",
+        "WRONG peer: http://127.0.0.1:1/health cannot be reached",
+    ] {
+        assert!(said.contains(line), "{line}\n is missing in\n{said}");
+    }
+    assert!(String::from_utf8(output.stderr).unwrap().contains("6 wrong"), "{said}");
+
+    // Settings with which the service would not start, and a disk that is not there.
+    let output = service(&[("APP_ENV", "production")]).arg("doctor").output().await.unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        output.status.code() == Some(1) && said.contains("WRONG configuration: JWT_SECRET is not set"),
+        "{said}"
+    );
+    let lost =
+        service(&[("DATABASE_URL", "sqlite:///nowhere/users.db")]).arg("doctor").output().await.unwrap();
+    let said = String::from_utf8(lost.stdout).unwrap();
+    assert!(said.contains("WRONG disk: /nowhere takes no writes"), "{said}");
+}
+
+#[tokio::test]
 async fn a_taken_port_is_named_with_the_way_out() {
     let process = Process::start(service(&[])).await;
     let mut command = service(&[("PORT", &process.address.port().to_string())]);
@@ -412,7 +478,7 @@ async fn no_log_at_any_level_holds_a_password_a_token_or_the_secret() {
         fetch(address, "POST /auth/register", "", r#"{"password":"kata-sandi-patah""#).await;
         fetch(address, "GET /auth/me?access_token=kata-sandi-di-url", "", "").await;
 
-        let log = process.log();
+        let log = process.finish().await;
         assert!(log.contains("/auth/login"), "trace logs nothing: {log}");
         let signature = token.rsplit('.').next().unwrap();
         for secret in [STRONG, "kata-sandi", token, signature, &forged, "$2b$"] {

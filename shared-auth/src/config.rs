@@ -3,7 +3,10 @@
 use std::fs;
 
 use clap::Args;
-use shared_http::config::{Environment, Settings, set};
+use shared_http::{
+    config::{Environment, Settings, set},
+    doctor::Report,
+};
 
 use crate::token::{Secret, Secrets};
 
@@ -128,6 +131,20 @@ fn strong(variable: &str, secret: String, environment: Environment, way_out: &st
     match (environment, weakness(&secret)) {
         (Environment::Production, Some(weakness)) => Err(format!("{variable} {weakness}; {way_out}")),
         _ => Ok(secret),
+    }
+}
+
+impl TokenArgs {
+    /// Whether the secrets would be good enough in public, wherever this is.
+    pub fn examine(&self, report: &mut Report) {
+        let mut settings = Settings::default();
+        self.check(&mut settings, Environment::Production);
+        match settings.finish(()) {
+            Ok(()) => report.good("secret: strong enough"),
+            Err(error) => {
+                error.mistakes().for_each(|mistake| report.wrong(format_args!("secret: {mistake}")));
+            }
+        }
     }
 }
 

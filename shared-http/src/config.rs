@@ -73,10 +73,16 @@ pub struct HttpArgs {
 }
 
 /// What a service does when it is not told to serve.
-#[derive(Clone, Copy, Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// Ask the running service's /health over loopback; exit status 0 if it is well, else 1
     Healthcheck,
+    /// Look at settings, clock, storage and what else has to be right; exit status 1 if anything is wrong
+    Doctor {
+        /// Address of the other service, such as http://attendance:8000
+        #[arg(long, value_name = "URL")]
+        peer: Option<String>,
+    },
 }
 
 /// Whether strangers can reach the service.
@@ -319,6 +325,13 @@ pub fn set(given: &Option<String>) -> Option<&str> {
 #[derive(Debug, thiserror::Error)]
 #[error("cannot start, the configuration is wrong:\n  {}\nSee --help for every setting.", .0.join("\n  "))]
 pub struct ConfigError(Vec<String>);
+
+impl ConfigError {
+    /// One sentence a mistake.
+    pub fn mistakes(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+}
 
 impl From<&ConfigError> for ExitCode {
     fn from(_: &ConfigError) -> Self {

@@ -5,6 +5,7 @@
 mod access_log;
 pub mod client;
 pub mod config;
+pub mod doctor;
 pub mod error;
 pub mod health;
 pub mod json;

@@ -28,6 +28,9 @@ pub enum Failure {
     /// The health check failed.
     #[error("{0}")]
     Unhealthy(String),
+    /// The doctor found something.
+    #[error("{0} wrong")]
+    Unwell(usize),
     /// The system refused something basic.
     #[error("cannot start: {0}")]
     System(#[from] io::Error),

@@ -203,6 +203,7 @@ pub struct Process {
     pub address: SocketAddr,
     child: Child,
     log: Arc<Mutex<String>>,
+    reader: JoinHandle<()>,
 }
 
 impl Process {
@@ -228,12 +229,12 @@ impl Process {
         });
         let address = address.await.expect("ready within 20 s");
         let rest = log.clone();
-        tokio::spawn(async move {
+        let reader = tokio::spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
                 *rest.lock() += &format!("{line}\n");
             }
         });
-        Self { address, child, log }
+        Self { address, child, log, reader }
     }
 
     /// The process id.
@@ -243,6 +244,14 @@ impl Process {
 
     /// Everything it logged until now.
     pub fn log(&self) -> String {
+        self.log.lock().clone()
+    }
+
+    /// Ends it; everything that it has logged.
+    pub async fn finish(mut self) -> String {
+        self.signal("TERM").await;
+        assert_eq!(self.ended(Duration::from_secs(20)).await, Some(0));
+        self.reader.await.expect("a reader");
         self.log.lock().clone()
     }
 

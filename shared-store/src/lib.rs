@@ -1,6 +1,7 @@
 //! Storage plumbing: where data is kept, and how a SQLite file is opened, guarded and copied. Knows no
 //! users and no tickets.
 
+pub mod doctor;
 pub mod location;
 pub mod maintenance;
 pub mod metrics;

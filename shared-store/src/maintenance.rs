@@ -173,7 +173,7 @@ async fn take_over(copy: &Path, restoring: &Path, content: &Content) -> Result<S
 }
 
 /// Whether a file is whole, and what it holds.
-async fn describe(database: &Path, content: &Content) -> Result<String, MaintenanceError> {
+pub(crate) async fn describe(database: &Path, content: &Content) -> Result<String, MaintenanceError> {
     let mut connection = open(database, true).await?;
     let integrity = sqlx::query_scalar("PRAGMA integrity_check(10)").fetch_all(&mut connection).await;
     let integrity: Vec<String> = match integrity {

@@ -72,6 +72,14 @@ pub(super) async fn login(
     client: Option<ClientAddr>,
     ValidJson(request): ValidJson<LoginRequest>,
 ) -> Result<impl IntoResponse, ApiError> {
+    state.logins.count(log_in(&state, client, request).await)
+}
+
+async fn log_in(
+    state: &AppState,
+    client: Option<ClientAddr>,
+    request: LoginRequest,
+) -> Result<impl IntoResponse + use<>, ApiError> {
     let password = Password::new(request.password)?;
     let client = client.map(|ClientAddr(address)| address);
     let attempt = match &state.login_guard {

@@ -62,15 +62,16 @@ impl FromRequestParts<AppState> for Registrar {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
         let user = AuthUser::from_request_parts(parts, state).await;
         let is_admin = user.as_ref().is_ok_and(|AuthUser(claims)| claims.role == Role::Admin);
-        match state.registration {
-            RegistrationPolicy::Open => Ok(Self { is_admin }),
-            RegistrationPolicy::Admin if is_admin => Ok(Self { is_admin }),
-            RegistrationPolicy::Admin => {
-                user?;
-                Err(ApiError::Forbidden("Hanya admin yang dapat mendaftarkan user"))
+        let refusal = match (state.registration, user) {
+            (RegistrationPolicy::Open, _) => return Ok(Self { is_admin }),
+            (RegistrationPolicy::Admin, Ok(_)) if is_admin => return Ok(Self { is_admin }),
+            (RegistrationPolicy::Admin, Ok(_)) => {
+                ApiError::Forbidden("Hanya admin yang dapat mendaftarkan user")
             }
-            RegistrationPolicy::Closed => Err(ApiError::Forbidden("Pendaftaran user ditutup")),
-        }
+            (RegistrationPolicy::Admin, Err(refusal)) => refusal,
+            (RegistrationPolicy::Closed, _) => ApiError::Forbidden("Pendaftaran user ditutup"),
+        };
+        state.registrations.count(Err(refusal))
     }
 }
 
@@ -113,6 +114,15 @@ pub(super) async fn register(
     registrar: Registrar,
     client: Option<ClientAddr>,
     ValidJson(request): ValidJson<RegisterRequest>,
+) -> Result<Json<UserBody>, ApiError> {
+    state.registrations.count(add(&state, &registrar, client, request).await)
+}
+
+async fn add(
+    state: &AppState,
+    registrar: &Registrar,
+    client: Option<ClientAddr>,
+    request: RegisterRequest,
 ) -> Result<Json<UserBody>, ApiError> {
     let username = request.username;
     if state.users.find(&username).await?.is_some() {

@@ -1,0 +1,90 @@
+//! Whether a store can be used, without using it: the service may be running.
+
+use std::{
+    error::Error,
+    fs::{self, File},
+    io::{self, Write},
+    path::Path,
+    str::FromStr,
+    time::Duration,
+};
+
+use shared_http::doctor::Report;
+use sqlx::{ConnectOptions, Connection, postgres::PgConnectOptions};
+use tokio::time::timeout;
+
+use crate::{Content, Location, maintenance::describe};
+
+/// A disk with less is full soon.
+const LEAST_SPACE: u64 = 100 << 20;
+
+/// How long a database may take to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Looks at the store.
+pub async fn examine(report: &mut Report, location: &Location, content: &Content) {
+    match location {
+        Location::Memory => {
+            report.wrong(
+                "store: memory, which a restart forgets; set DATABASE_URL, for instance to sqlite:///data/",
+            );
+        }
+        Location::Sqlite(path) => {
+            examine_directory(report, path);
+            if path.exists() {
+                match describe(path, content).await {
+                    Ok(found) => report.good(format_args!("store: {}: {found}", path.display())),
+                    Err(error) => {
+                        report.wrong(format_args!("store: {error}; to go on with a backup: restore PATH"));
+                    }
+                }
+            } else {
+                report.good(format_args!("store: {} will be made at the first start", path.display()));
+            }
+        }
+        Location::Postgres(url) => match ask_postgres(url).await {
+            Ok(version) => report.good(format_args!("store: PostgreSQL {version} takes writes")),
+            Err(error) => {
+                report.wrong(format_args!("store: {error}; see to the database, or correct DATABASE_URL"));
+            }
+        },
+    }
+}
+
+fn examine_directory(report: &mut Report, path: &Path) {
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    let shown = directory.display();
+    match try_writing(directory) {
+        Ok(()) => report.good(format_args!("disk: {shown} takes writes")),
+        Err(error) => report.wrong(format_args!(
+            "disk: {shown} takes no writes ({error}); make it a directory that belongs to whom the service runs as"
+        )),
+    }
+    // A missing directory was named above.
+    let Ok(disk) = rustix::fs::statvfs(directory) else { return };
+    let (free, mib) = (disk.f_bavail * disk.f_frsize, 1 << 20);
+    if free < LEAST_SPACE {
+        report.wrong(format_args!("disk: {shown} has {} MiB left; make room", free / mib));
+    } else {
+        report.good(format_args!("disk: {shown} has {} MiB left", free / mib));
+    }
+}
+
+fn try_writing(directory: &Path) -> io::Result<()> {
+    let path = directory.join(".doctor");
+    let written = File::create(&path).and_then(|mut file| {
+        file.write_all(b"doctor")?;
+        file.sync_all()
+    });
+    written.and(fs::remove_file(path))
+}
+
+/// The version of the database, if it takes writes.
+async fn ask_postgres(url: &str) -> Result<String, Box<dyn Error + Send + Sync>> {
+    let options = PgConnectOptions::from_str(url)?.disable_statement_logging();
+    let mut connection = timeout(PATIENCE, options.connect()).await.map_err(|_| "it does not answer")??;
+    let ask = "SELECT current_setting('server_version'), current_setting('transaction_read_only')";
+    let (version, read_only): (String, String) = sqlx::query_as(ask).fetch_one(&mut connection).await?;
+    connection.close().await?;
+    if read_only == "on" { Err("the database is read-only".into()) } else { Ok(version) }
+}
