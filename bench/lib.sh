@@ -62,7 +62,7 @@ start() {
     (cd "$tmp" && exec "${pin[@]}" env -i PORT=0 "$@") </dev/null >>"$log" 2>&1 &
     pid[$name]=$!
     for ((i = 0; i < 100; i++)); do
-        address[$name]=$(sed -n 's/.* is ready address=\([0-9.:]*\).*/\1/p' "$log")
+        address[$name]=$(sed -nE 's/.* is ready(","address":"| address=)([0-9.:]+).*/\2/p' "$log")
         [ -z "${address[$name]}" ] || return 0
         kill -0 "${pid[$name]}" 2>/dev/null || break
         sleep 0.1

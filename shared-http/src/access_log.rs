@@ -4,15 +4,16 @@
 //! of `tracing`, formatted and written by itself, takes longer than a check-in; see ARCHITECTURE.md.
 
 use std::{
+    fmt,
     io::{self, Write},
     mem,
     net::IpAddr,
     sync::Arc,
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use chrono::{SecondsFormat, Utc};
+use chrono::DateTime;
 use parking_lot::{Condvar, Mutex};
 use serde::Serialize;
 use tracing::Level;
@@ -77,6 +78,7 @@ struct Desk {
 #[derive(Debug, Default)]
 struct Waiting {
     lines: Vec<u8>,
+    stamp: Stamp,
     lost: u64,
     closed: bool,
 }
@@ -107,28 +109,25 @@ impl AccessLog {
 
     pub(crate) fn add(&self, line: &Line<'_>) {
         let level = if is_about_health(line.route) { "DEBUG" } else { "INFO" };
-        let timestamp = Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true);
-        let mut text = Vec::with_capacity(320);
-        match self.format {
-            LogFormat::Json => {
-                let line =
-                    JsonLine { timestamp: &timestamp, level, message: "request", line, target: TARGET };
-                // Neither a number nor a text that is not JSON is among them.
-                let _ = serde_json::to_writer(&mut text, &line);
-            }
-            LogFormat::Text => write_text(&mut text, &timestamp, level, line),
-        }
-        text.push(b'\n');
-
         let mut waiting = self.desk.waiting.lock();
-        if waiting.lines.len() + text.len() > MOST {
-            waiting.lost += 1;
+        let Waiting { lines, stamp, lost, .. } = &mut *waiting;
+        if lines.len() > MOST {
+            *lost += 1;
             return;
         }
-        if waiting.lines.is_empty() {
+        if lines.is_empty() {
             self.desk.change.notify_one();
         }
-        waiting.lines.extend_from_slice(&text);
+        let timestamp = stamp.of(SystemTime::now());
+        match self.format {
+            LogFormat::Json => {
+                let line = JsonLine { timestamp, level, message: "request", line, target: TARGET };
+                // Everything in it can be written as JSON.
+                let _ = serde_json::to_writer(&mut *lines, &line);
+            }
+            LogFormat::Text => write_text(lines, timestamp, level, line),
+        }
+        lines.push(b'\n');
     }
 }
 
@@ -152,6 +151,29 @@ fn write_text(text: &mut Vec<u8>, timestamp: &str, level: &str, line: &Line<'_>)
         if let Some(value) = value {
             let _ = write!(text, " {name}={value:?}");
         }
+    }
+}
+
+/// The moment of a line, as `tracing` writes it. All but the fraction is the same for thousands of lines.
+#[derive(Debug, Default)]
+struct Stamp {
+    second: u64,
+    text: String,
+}
+
+impl Stamp {
+    fn of(&mut self, now: SystemTime) -> &str {
+        const WHOLE_SECONDS: usize = "2026-01-03T13:25:53".len();
+        let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        if self.text.is_empty() || self.second != since.as_secs() {
+            self.second = since.as_secs();
+            let moment = DateTime::from_timestamp(since.as_secs() as i64, 0).unwrap_or_default();
+            self.text = moment.format("%Y-%m-%dT%H:%M:%S").to_string();
+        }
+        self.text.truncate(WHOLE_SECONDS);
+        // Writing to memory does not fail.
+        let _ = fmt::Write::write_fmt(&mut self.text, format_args!(".{:06}Z", since.subsec_micros()));
+        &self.text
     }
 }
 
@@ -192,6 +214,25 @@ impl Drop for AccessLog {
         if let Some(writer) = self.writer.take() {
             // If it has panicked there is nothing left to write.
             let _ = writer.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_written_to_the_microsecond_whatever_came_before() {
+        let mut stamp = Stamp::default();
+        for (micros, expected) in [
+            (1_767_446_753_415_880, "2026-01-03T13:25:53.415880Z"),
+            (1_767_446_753_000_007, "2026-01-03T13:25:53.000007Z"),
+            (1_767_446_754_999_999, "2026-01-03T13:25:54.999999Z"),
+            (1_767_446_753_999_999, "2026-01-03T13:25:53.999999Z"),
+            (0, "1970-01-01T00:00:00.000000Z"),
+        ] {
+            assert_eq!(stamp.of(UNIX_EPOCH + Duration::from_micros(micros)), expected);
         }
     }
 }

@@ -225,8 +225,10 @@ impl Exchange {
         if let Some(metrics) = &telemetry.metrics {
             metrics.in_flight.inc();
         }
-        let header =
-            |name: &str| request.headers().get(name).filter(|value| is_well_formed(value.as_bytes()));
+        let header = |name: &str| {
+            telemetry.access_log.as_ref()?;
+            request.headers().get(name).filter(|value| is_well_formed(value.as_bytes()))
+        };
         Self {
             begin: Instant::now(),
             method: request.method().clone(),
