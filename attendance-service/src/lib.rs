@@ -30,7 +30,7 @@ pub struct AppState {
     /// Verifies tokens.
     pub verifier: Arc<TokenVerifier>,
     /// Counts check-ins.
-    pub metrics: CheckInMetrics,
+    pub metrics: Arc<CheckInMetrics>,
 }
 
 impl AppState {
@@ -50,7 +50,7 @@ impl AppState {
         Ok(Self {
             check_ins,
             verifier: Arc::new(TokenVerifier::new(&config.secrets)),
-            metrics: CheckInMetrics::new(registry),
+            metrics: Arc::new(CheckInMetrics::new(registry)),
         })
     }
 }

@@ -44,9 +44,9 @@ pub struct AppState {
     /// Verifies them.
     pub verifier: Arc<TokenVerifier>,
     /// Counts logins.
-    pub logins: OutcomeMetrics,
+    pub logins: Arc<OutcomeMetrics>,
     /// Counts registrations.
-    pub registrations: OutcomeMetrics,
+    pub registrations: Arc<OutcomeMetrics>,
 }
 
 impl AppState {
@@ -79,8 +79,12 @@ impl AppState {
             login_guard: config.login_guard.then(Arc::default),
             issuer: Arc::new(TokenIssuer::new(&config.secrets.signing, config.token_lifetime)),
             verifier: Arc::new(TokenVerifier::new(&config.secrets)),
-            logins: OutcomeMetrics::new(registry, "tixgo_logins", "Logins by outcome"),
-            registrations: OutcomeMetrics::new(registry, "tixgo_registrations", "Registrations by outcome"),
+            logins: Arc::new(OutcomeMetrics::new(registry, "tixgo_logins", "Logins by outcome")),
+            registrations: Arc::new(OutcomeMetrics::new(
+                registry,
+                "tixgo_registrations",
+                "Registrations by outcome",
+            )),
         })
     }
 }

@@ -29,11 +29,12 @@ impl<S: Sync> OptionalFromRequestParts<S> for ClientAddr {
 pub struct Caller {
     pub(crate) address: Option<IpAddr>,
     pub(crate) user: OnceLock<Arc<str>>,
+    is_logged: bool,
 }
 
 impl Caller {
-    pub(crate) fn new(address: Option<IpAddr>) -> Self {
-        Self { address, user: OnceLock::new() }
+    pub(crate) fn new(address: Option<IpAddr>, is_logged: bool) -> Self {
+        Self { address, user: OnceLock::new(), is_logged }
     }
 
     /// The caller of a request that has passed the middleware.
@@ -43,8 +44,10 @@ impl Caller {
 
     /// Remembers, for the log, which user it is.
     pub fn identify(&self, user: &str) {
-        // Who was known before is the same.
-        let _ = self.user.set(user.into());
+        if self.is_logged {
+            // Who was known before is the same.
+            let _ = self.user.set(user.into());
+        }
     }
 }
 

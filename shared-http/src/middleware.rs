@@ -153,7 +153,7 @@ where
         let seat = request.extensions().get::<Arc<Seat>>().cloned();
         let address =
             seat.as_ref().map(|seat| self.layer.trusted_proxies.client(seat.peer(), request.headers()));
-        let caller = Arc::new(Caller::new(address));
+        let caller = Arc::new(Caller::new(address, self.layer.telemetry.access_log.is_some()));
         let id = self.layer.ids.of(&request);
         let exchange =
             Exchange::begin(&request, id.clone(), caller.clone(), Arc::clone(&self.layer.telemetry));
