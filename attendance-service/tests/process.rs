@@ -57,6 +57,7 @@ async fn help_names_every_variable() {
         "JWT_ALG",
         "CORS_ALLOWED_ORIGINS",
         "TRUSTED_PROXIES",
+        "METRICS_ADDR",
         "LOG_FORMAT",
         "RUST_LOG",
         "MAX_CONNECTIONS",

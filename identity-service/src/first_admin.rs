@@ -59,6 +59,11 @@ pub async fn register(
     if let Some(user) = users.find(username).await? {
         if user.role != Role::Admin {
             tracing::warn!(username = username.0, "ADMIN_USERNAME is no admin; set another name");
+        } else {
+            tracing::info!(
+                username = username.0,
+                "ADMIN_USERNAME is there already, with the password it has"
+            );
         }
         return Ok(());
     }

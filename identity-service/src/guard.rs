@@ -17,11 +17,14 @@ use std::{
 
 use parking_lot::Mutex;
 use quick_cache::unsync::Cache;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 /// How many accounts, addresses and devices are remembered, of each. bcrypt lets no more in before the first
 /// of them are forgotten anyway.
 const REMEMBERED: usize = 1 << 15;
+
+/// How many may wait for what others are up to. More of them would hold what connections there are.
+const WAITING: usize = 64;
 
 /// The delay after the first failure that is not free. Every other one doubles it.
 const SHORTEST: Duration = Duration::from_secs(1);
@@ -45,6 +48,8 @@ pub struct LoginGuard {
     tables: Mutex<Tables>,
     /// An attempt has ended.
     ended: Notify,
+    /// Places for those who wait for that.
+    places: Semaphore,
 }
 
 /// Why an attempt may not begin.
@@ -77,6 +82,7 @@ impl LoginGuard {
                 devices: table(ACCOUNT),
             }),
             ended: Notify::new(),
+            places: Semaphore::new(WAITING),
         }
     }
 
@@ -84,14 +90,19 @@ impl LoginGuard {
     ///
     /// # Errors
     ///
-    /// How long to wait.
-    pub async fn enter(&self, username: &str, client: Option<IpAddr>) -> Result<Attempt<'_>, Duration> {
+    /// How long to wait, or [`Refusal::Undecided`] where too many wait already.
+    pub async fn enter(&self, username: &str, client: Option<IpAddr>) -> Result<Attempt<'_>, Refusal> {
+        let mut place = None;
         loop {
             let ended = self.ended.notified();
             match self.admit(username, client, Instant::now()) {
-                Ok(attempt) => return Ok(attempt),
-                Err(Refusal::Wait(wait)) => return Err(wait),
-                Err(Refusal::Undecided) => ended.await,
+                Err(Refusal::Undecided) => {
+                    if place.is_none() {
+                        place = Some(self.places.try_acquire().map_err(|_| Refusal::Undecided)?);
+                    }
+                    ended.await;
+                }
+                decided => return decided,
             }
         }
     }
@@ -143,10 +154,8 @@ impl Attempt<'_> {
     /// The password was right: from `now` on the device is known.
     pub fn succeeded(self, now: Instant) {
         if let Some(device) = self.device {
-            let devices = &mut self.guard.tables.lock().devices.counters;
-            if !devices.contains_key(&device) {
-                devices.insert(device, Counter::new(now));
-            }
+            // Whoever knows the password has nothing to guess: what a neighbour mistyped is forgiven.
+            self.guard.tables.lock().devices.change(device, now, |counter| counter.forgive(now));
         }
     }
 }
@@ -291,6 +300,11 @@ impl Counter {
             }
         }
         (self.pending > 0).then_some(Refusal::Undecided)
+    }
+
+    fn forgive(&mut self, now: Instant) {
+        self.failed_at = now;
+        self.forgotten_at = now;
     }
 
     fn fail(&mut self, rule: Rule, now: Instant) {

@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::FutureExt;
 use identity_service::guard::{LoginGuard, Refusal};
 use proptest::prelude::*;
 
@@ -116,6 +117,39 @@ fn a_device_that_logged_in_before_is_let_in_whatever_happens_elsewhere() {
     }
     assert_eq!(fail(&guard, "siti", siti, now), Err(Refusal::Wait(SECOND)));
     assert_eq!(fail(&guard, "siti", address(3001), now), Ok(()));
+}
+
+#[test]
+fn behind_one_address_whoever_knows_the_password_undoes_what_another_mistyped() {
+    let (guard, mut now) = (LoginGuard::new(), Instant::now());
+    succeed(&guard, "gerbang", HOME, now).unwrap();
+    // One of ten gates with one account keeps trying an old password.
+    for _ in 0..100 {
+        for _ in 0..4 {
+            assert_eq!(fail(&guard, "gerbang", HOME, now), Ok(()));
+        }
+        assert_eq!(succeed(&guard, "gerbang", HOME, now), Ok(()));
+        now += SECOND;
+    }
+}
+
+#[tokio::test]
+async fn of_those_who_would_have_to_wait_for_others_not_all_may() {
+    let guard = LoginGuard::new();
+    let pending: Vec<_> =
+        (0..5).map(|number| guard.admit("budi", address(number), Instant::now()).ok().unwrap()).collect();
+    let mut waiting: Vec<_> = (0..200).map(|_| Box::pin(guard.enter("budi", HOME))).collect();
+    let mut turned_away = 0;
+    for attempt in &mut waiting {
+        if let Some(decided) = attempt.now_or_never() {
+            assert_eq!(decided.err(), Some(Refusal::Undecided));
+            turned_away += 1;
+        }
+    }
+    assert_eq!(turned_away, 200 - 64);
+    drop(waiting);
+    drop(pending);
+    assert!(guard.enter("budi", HOME).await.is_ok());
 }
 
 #[test]
@@ -335,6 +369,8 @@ proptest! {
                         Verdict::Right => {
                             attempt.succeeded(at);
                             model.known.insert(device);
+                            let key = Key::Device(device.0, device.1);
+                            model.counters.entry(key).or_default().failures.clear();
                         }
                         Verdict::None => drop(attempt),
                     }

@@ -311,6 +311,7 @@ async fn help_names_every_variable_and_shows_no_secret() {
         "DEMO_USERS",
         "CORS_ALLOWED_ORIGINS",
         "TRUSTED_PROXIES",
+        "METRICS_ADDR",
         "LOG_FORMAT",
         "RUST_LOG",
         "MAX_CONNECTIONS",
@@ -510,14 +511,21 @@ async fn an_unknown_user_and_a_wrong_password_take_the_same_time() {
 
 #[tokio::test]
 async fn a_flood_of_logins_is_refused_at_once_beyond_the_queue_and_leaves_the_rest_responsive() {
-    let process = Process::start(service(&[("BCRYPT_COST", "10"), ("LOGIN_GUARD", "off")])).await;
+    for guard in ["on", "off"] {
+        flood(guard).await;
+    }
+}
+
+/// A hundred logins at once that fail, each of a name of its own and all from one address.
+async fn flood(guard: &str) {
+    let process = Process::start(service(&[("BCRYPT_COST", "10"), ("LOGIN_GUARD", guard)])).await;
     let address = process.address;
     let begin = Instant::now();
     let logins: Vec<_> = (0..100)
-        .map(|_| {
+        .map(|number| {
             tokio::spawn(async move {
-                let body = r#"{"username":"nobody","password":"wrong"}"#;
-                fetch(address, "POST /auth/login", "", body).await.0
+                let body = format!(r#"{{"username":"nobody-{number}","password":"wrong"}}"#);
+                fetch(address, "POST /auth/login", "", &body).await.0
             })
         })
         .collect();

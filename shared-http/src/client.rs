@@ -8,9 +8,12 @@ use std::{
 
 use axum::{
     extract::OptionalFromRequestParts,
-    http::{HeaderMap, request::Parts},
+    http::{HeaderMap, HeaderName, request::Parts},
 };
 use ipnet::IpNet;
+
+const CONNECTING_IP: HeaderName = HeaderName::from_static("cf-connecting-ip");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The address of the client, where there is one: a request that came over no socket has none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -74,6 +77,11 @@ impl TrustedProxies {
         connecting_ip(headers).unwrap_or_else(|| self.forwarded_for(peer, headers))
     }
 
+    /// Whether a request says for whom it is, and nobody may say so.
+    pub(crate) fn ignores(&self, headers: &HeaderMap) -> bool {
+        self.0.is_empty() && (headers.contains_key(CONNECTING_IP) || headers.contains_key(FORWARDED_FOR))
+    }
+
     fn trusts(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&address))
     }
@@ -81,7 +89,7 @@ impl TrustedProxies {
     /// Every proxy appends whom it talked to: from the right, the first one that is no proxy of ours.
     fn forwarded_for(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer;
-        for value in headers.get_all("x-forwarded-for").iter().rev() {
+        for value in headers.get_all(FORWARDED_FOR).iter().rev() {
             for hop in value.to_str().unwrap_or_default().rsplit(',') {
                 // Whatever stands left of what nobody understands may be anybody's invention.
                 let Some(hop) = parse_address(hop) else { return client };
@@ -97,7 +105,7 @@ impl TrustedProxies {
 
 /// What Cloudflare says. It says it once.
 fn connecting_ip(headers: &HeaderMap) -> Option<IpAddr> {
-    let mut values = headers.get_all("cf-connecting-ip").iter();
+    let mut values = headers.get_all(CONNECTING_IP).iter();
     let address = parse_address(values.next()?.to_str().ok()?)?;
     values.next().is_none().then_some(address)
 }
@@ -111,8 +119,6 @@ fn parse_address(text: &str) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderName;
-
     use super::*;
 
     fn client(trusted: &str, peer: &str, headers: &[(&'static str, &str)]) -> String {

@@ -55,7 +55,7 @@ pub struct HttpArgs {
     #[arg(long, env, value_name = "FILTER")]
     rust_log: Option<String>,
 
-    /// Address and port of the metrics, such as 127.0.0.1:9090; never public [default: none]
+    /// Address and port of the metrics, such as 127.0.0.1:9100; never public [default: none]
     #[arg(long, env, value_name = "ADDRESS")]
     metrics_addr: Option<String>,
 
@@ -199,7 +199,7 @@ impl HttpArgs {
                 "METRICS_ADDR",
                 &self.metrics_addr,
                 None,
-                "an IP address and a port, such as 127.0.0.1:9090",
+                "an IP address and a port, such as 127.0.0.1:9100",
                 |text| parse(text).map(Some),
             ),
             limits: Limits {

@@ -115,9 +115,14 @@ async fn ask(url: &str) -> Result<(), String> {
     let host = host.trim_matches(['[', ']']).to_owned();
     let found = tokio::task::spawn_blocking(move || (host, port).to_socket_addrs()).await;
     let found = found.map_err(io::Error::other).and_then(|found| found);
-    let mut addresses = found.map_err(|error| format!("{url} has no address: {error}"))?;
-    let address = addresses.next().ok_or_else(|| format!("{url} has no address"))?;
-    health::check(address).await
+    let mut said = Err(format!("{url} has no address"));
+    for address in found.map_err(|error| format!("{url} has no address: {error}"))? {
+        said = health::check(address).await;
+        if said.is_ok() {
+            break;
+        }
+    }
+    said
 }
 
 #[cfg(test)]

@@ -29,7 +29,9 @@ use prometheus_client::{
 
 pub use prometheus_client::registry::Registry;
 
-use crate::{ApiError, middleware, process, process::Failure, server};
+use tokio::net::TcpListener;
+
+use crate::{ApiError, middleware, process::Failure, server};
 
 /// What is counted of every service.
 #[derive(Clone, Debug)]
@@ -194,7 +196,7 @@ const CONNECTIONS: usize = 16;
 ///
 /// Nobody can listen there.
 pub async fn serve(address: SocketAddr, registry: Registry) -> Result<(), Failure> {
-    let listener = process::listen(address).await?;
+    let listener = TcpListener::bind(address).await.map_err(|error| Failure::Metrics { address, error })?;
     let address = listener.local_addr()?;
     tracing::info!(metrics = %format_args!("http://{address}/metrics"), "metrics are shown");
     let app = Router::new().route("/metrics", get(show)).with_state(Arc::new(registry));

@@ -11,7 +11,7 @@ use std::{
     pin::{Pin, pin},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
     time::{Duration, Instant},
@@ -97,6 +97,7 @@ pub fn stack(router: Router, options: Options) -> Router {
             ids: Arc::new(RequestIds::new()),
             deadline,
             trusted_proxies: Arc::new(trusted_proxies),
+            has_warned: Arc::default(),
             telemetry: Arc::new(telemetry),
         });
     let origins = match cors {
@@ -119,6 +120,8 @@ struct RequestScopeLayer {
     ids: Arc<RequestIds>,
     deadline: Duration,
     trusted_proxies: Arc<TrustedProxies>,
+    /// Of a proxy that nobody named. Once is enough.
+    has_warned: Arc<AtomicBool>,
     telemetry: Arc<Telemetry>,
 }
 
@@ -153,6 +156,15 @@ where
         let seat = request.extensions().get::<Arc<Seat>>().cloned();
         let address =
             seat.as_ref().map(|seat| self.layer.trusted_proxies.client(seat.peer(), request.headers()));
+        if let Some(peer) = address
+            && self.layer.trusted_proxies.ignores(request.headers())
+            && !self.layer.has_warned.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!(
+                %peer,
+                "a proxy says for whom a request is, and is not believed: all its clients count as one; set TRUSTED_PROXIES"
+            );
+        }
         let caller = Arc::new(Caller::new(address, self.layer.telemetry.access_log.is_some()));
         let id = self.layer.ids.of(&request);
         let exchange =
@@ -218,7 +230,11 @@ struct Exchange {
     traceparent: Option<HeaderValue>,
     cf_ray: Option<HeaderValue>,
     telemetry: Arc<Telemetry>,
+    is_answered: bool,
 }
+
+/// What is told of a request whose client was gone before the answer, as nginx calls it.
+const CLIENT_CLOSED_REQUEST: u16 = 499;
 
 impl Exchange {
     fn begin(request: &Request, id: HeaderValue, caller: Arc<Caller>, telemetry: Arc<Telemetry>) -> Self {
@@ -238,6 +254,7 @@ impl Exchange {
             traceparent: header("traceparent").cloned(),
             cf_ray: header("cf-ray").cloned(),
             telemetry,
+            is_answered: false,
         }
     }
 
@@ -246,7 +263,8 @@ impl Exchange {
     }
 
     /// Counts the answer, and logs it, once it is known how long it is.
-    fn end(self, response: Response) -> Response {
+    fn end(mut self, response: Response) -> Response {
+        self.is_answered = true;
         let (route, status) = (self.route(), response.status().as_u16());
         if let Some(Cause(cause)) = response.extensions().get::<Cause>() {
             tracing::error!(id = ?self.id, method = self.method.as_str(), route, status, %cause, "request failed");
@@ -287,6 +305,13 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         if let Some(metrics) = &self.telemetry.metrics {
             metrics.in_flight.dec();
+            if !self.is_answered {
+                metrics.observe(&self.method, self.route(), CLIENT_CLOSED_REQUEST, self.begin.elapsed());
+            }
+        }
+        let is_wanted = self.telemetry.access_log.as_ref().is_some_and(|log| log.wants(self.route()));
+        if !self.is_answered && is_wanted {
+            self.log(CLIENT_CLOSED_REQUEST, 0);
         }
     }
 }

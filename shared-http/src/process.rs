@@ -25,6 +25,14 @@ pub enum Failure {
         /// Why not.
         error: io::Error,
     },
+    /// Nobody can be shown the metrics.
+    #[error("cannot show metrics on {address}: {error}. Stop what listens there, or set METRICS_ADDR.")]
+    Metrics {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        error: io::Error,
+    },
     /// The health check failed.
     #[error("{0}")]
     Unhealthy(String),

@@ -98,7 +98,13 @@ pub async fn serve(
     hall.draining.store(true, Ordering::Relaxed);
     let mut everybody_left = pin!(async { drop(seats.acquire_many(capacity as u32).await) });
     let begin = Instant::now();
-    while timeout(PATIENCE, &mut everybody_left).await.is_err() && begin.elapsed() < limits.shutdown_grace {
+    while timeout(PATIENCE, &mut everybody_left).await.is_err() {
+        if begin.elapsed() >= limits.shutdown_grace {
+            hall.evict_if(|_| true);
+            // Their requests are told to the log as they end.
+            let _ = timeout(PATIENCE * 5, everybody_left).await;
+            return;
+        }
         hall.evict_if(|seat| match seat.turn() {
             // What has arrived by now is read before its connection is taken for an idle one.
             Turn::Head => seat.since().elapsed() >= PATIENCE,
@@ -106,7 +112,6 @@ pub async fn serve(
             Turn::Service | Turn::Answer => false,
         });
     }
-    hall.evict_if(|_| true);
 }
 
 async fn accept(

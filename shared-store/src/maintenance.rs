@@ -14,7 +14,7 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOp
 
 use crate::{
     Location,
-    sqlite::{Claim, SqliteError, beside, is_damage},
+    sqlite::{Claim, SqliteError, beside, is_damage, log_of, with_suffix},
 };
 
 /// What an operator may ask for.
@@ -67,6 +67,12 @@ pub enum MaintenanceError {
     Use(#[from] SqliteError),
 }
 
+/// How the name of what was there before a restore goes on.
+const ASIDE: &str = "before-restore-";
+
+/// What a database may be made of, as its name goes on. SQLite brings together whatever lies together.
+const PIECES: [&str; 3] = ["-wal", "-journal", ""];
+
 /// For `map_err`: blames `path`.
 fn at<E: Into<Box<dyn Error + Send + Sync>>>(path: &Path) -> impl Fn(E) -> MaintenanceError + '_ {
     |reason| MaintenanceError::File { path: path.to_owned(), reason: reason.into() }
@@ -108,20 +114,32 @@ async fn backup(database: &Path, copy: &Path, content: &Content) -> Result<Strin
     // Under another name until it is whole and on the disk: a power cut leaves no half of a backup.
     let partial = beside(copy, "partial");
     remove(&partial)?;
-    let mut connection = open(database, true).await?;
-    sqlx::query("VACUUM INTO ?1")
-        .bind(partial.to_string_lossy().into_owned())
-        .execute(&mut connection)
-        .await
-        .map_err(at(&partial))?;
-    let report = describe(&partial, content).await?;
+    let made = make_copy(database, &partial, content).await;
+    if made.is_err() {
+        // What is left of it may be all the room there is.
+        remove(&partial)?;
+        remove(&with_suffix(&partial, "-journal"))?;
+    }
+    let report = made?;
     move_durably(&partial, copy)?;
     Ok(format!("{}: {report}", copy.display()))
+}
+
+async fn make_copy(database: &Path, copy: &Path, content: &Content) -> Result<String, MaintenanceError> {
+    let mut connection = open(database, true).await?;
+    sqlx::query("VACUUM INTO ?1")
+        .bind(copy.to_string_lossy().into_owned())
+        .execute(&mut connection)
+        .await
+        .map_err(at(copy))?;
+    connection.close().await.map_err(at(database))?;
+    describe(copy, content).await
 }
 
 async fn restore(database: &Path, copy: &Path, content: &Content) -> Result<String, MaintenanceError> {
     let claim = Claim::lock(database)?;
     let restoring = claim.restoring();
+    let was_interrupted = restoring.exists();
     let report = match take_over(copy, &restoring, content).await {
         Ok(report) => report,
         Err(error) => {
@@ -132,17 +150,16 @@ async fn restore(database: &Path, copy: &Path, content: &Content) -> Result<Stri
     };
 
     // While the file `restoring` is there nobody serves: half of the old file and its log are no database.
-    let aside = aside(database);
-    if database.exists() {
-        fs::hard_link(database, &aside).map_err(at(&aside))?;
-        let log = log_of(database);
-        if log.exists() {
-            move_durably(&log, &log_of(&aside))?;
+    let aside = aside(database, was_interrupted);
+    for piece in PIECES {
+        let from = with_suffix(database, piece);
+        if from.exists() {
+            move_durably(&from, &with_suffix(&aside, piece))?;
         }
-        remove(&with_suffix(database, "-shm"))?;
     }
+    remove(&with_suffix(database, "-shm"))?;
     move_durably(&restoring, database)?;
-    let kept = if aside.exists() {
+    let kept = if PIECES.iter().any(|piece| with_suffix(&aside, piece).exists()) {
         format!("; what was there is kept in {}", aside.display())
     } else {
         String::new()
@@ -204,22 +221,32 @@ async fn open(database: &Path, read_only: bool) -> Result<SqliteConnection, Main
         .map_err(at(database))
 }
 
-fn aside(database: &Path) -> PathBuf {
+/// A name for what was there. What an interrupted restore has moved belongs to what it has not.
+fn aside(database: &Path, was_interrupted: bool) -> PathBuf {
+    let is_free = |aside: &PathBuf| {
+        let is_in_both = |piece| with_suffix(aside, piece).exists() && with_suffix(database, piece).exists();
+        !PIECES.into_iter().any(is_in_both)
+    };
+    if let Some(begun) = newest_aside(database).filter(|aside| was_interrupted && is_free(aside)) {
+        return begun;
+    }
     let seconds = SystemTime::UNIX_EPOCH.elapsed().map(|time| time.as_secs()).unwrap_or_default();
-    (0..)
-        .map(|number| beside(database, &format!("before-restore-{}", seconds + number)))
-        .find(|path| !path.exists())
-        .unwrap_or_default()
+    let after = newest_aside(database).and_then(|newest| number_of(&newest)).map_or(0, |number| number + 1);
+    beside(database, &format!("{ASIDE}{}", seconds.max(after)))
 }
 
-fn log_of(database: &Path) -> PathBuf {
-    with_suffix(database, "-wal")
+fn newest_aside(database: &Path) -> Option<PathBuf> {
+    let beginning = beside(database, ASIDE).file_name()?.to_string_lossy().into_owned();
+    let names = fs::read_dir(database.parent()?).ok()?.flatten().map(|entry| entry.file_name());
+    let numbers = names.filter_map(|name| {
+        let number = name.to_str()?.strip_prefix(&beginning)?.split('-').next()?;
+        number.parse::<u64>().ok()
+    });
+    numbers.max().map(|number| beside(database, &format!("{ASIDE}{number}")))
 }
 
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
+fn number_of(aside: &Path) -> Option<u64> {
+    aside.to_str()?.rsplit('-').next()?.parse().ok()
 }
 
 fn remove(path: &Path) -> Result<(), MaintenanceError> {

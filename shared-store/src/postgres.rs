@@ -195,6 +195,37 @@ fn silence() -> sqlx::Error {
     io::Error::new(io::ErrorKind::TimedOut, "it does not answer").into()
 }
 
+/// When the database last showed whether it takes writes, and what it showed. One asks for all who want to know.
+pub struct Proof<E>(tokio::sync::Mutex<Option<(Instant, Result<(), E>)>>);
+
+/// How long one proof is good for.
+const GOOD: Duration = Duration::from_secs(1);
+
+impl<E> Default for Proof<E> {
+    fn default() -> Self {
+        Self(tokio::sync::Mutex::default())
+    }
+}
+
+impl<E: Clone> Proof<E> {
+    /// What the last proof showed, or what `prove` shows now.
+    ///
+    /// # Errors
+    ///
+    /// Those of `prove`.
+    pub async fn or(&self, prove: impl Future<Output = Result<(), E>>) -> Result<(), E> {
+        let mut last = self.0.lock().await;
+        if let Some((at, shown)) = &*last
+            && at.elapsed() < GOOD
+        {
+            return shown.clone();
+        }
+        let shown = prove.await;
+        *last = Some((Instant::now(), shown.clone()));
+        shown
+    }
+}
+
 /// A connection for one task alone. Closed when dropped, whatever it was about.
 pub struct Lease {
     connection: PgConnection,
@@ -224,7 +255,8 @@ impl DerefMut for Lease {
         &mut self.connection
     }
 }
-/// Whether the database was not there, rather than refused what it was asked.
+
+/// Whether the database was not there, and it is worth asking again at once.
 pub fn is_absence(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => true,
@@ -233,6 +265,24 @@ pub fn is_absence(error: &sqlx::Error) -> bool {
             matches!(code.get(..2), Some("08" | "28" | "3D" | "53" | "57" | "58"))
                 || matches!(&*code, "25006" | "40001" | "40P01")
         }),
+        _ => false,
+    }
+}
+
+/// Whether it is the question that is wrong, rather than whoever was asked.
+pub fn is_our_fault(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
+            // Data that does not fit, constraints that do not hold, and SQL that is none.
+            matches!(code.get(..2), Some("22" | "23")) || code == "42601"
+        }),
+        sqlx::Error::Decode(_)
+        | sqlx::Error::Encode(_)
+        | sqlx::Error::ColumnDecode { .. }
+        | sqlx::Error::ColumnNotFound(_)
+        | sqlx::Error::ColumnIndexOutOfBounds { .. }
+        | sqlx::Error::RowNotFound
+        | sqlx::Error::TypeNotFound { .. } => true,
         _ => false,
     }
 }

@@ -5,9 +5,11 @@ use std::{
     io,
     path::{Path, PathBuf},
     pin::pin,
+    sync::Arc,
     time::Duration,
 };
 
+use parking_lot::RwLock;
 use sqlx::{
     ConnectOptions, Connection, SqliteConnection,
     migrate::{MigrateError, Migrator},
@@ -15,8 +17,8 @@ use sqlx::{
 };
 use tokio::time::timeout;
 
-/// Longer than any client waits for the disk.
-const LONG: Duration = Duration::from_secs(2);
+/// From here on nobody is kept waiting for the disk.
+const LONG: Duration = Duration::from_millis(1500);
 
 /// Why a SQLite file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +37,8 @@ enum Reason {
     Busy,
     #[error("bringing a backup back was interrupted; do it once more: restore PATH")]
     HalfRestored,
+    #[error("missing, and its log is there, without which it is not whole: bring it back beside {}, or restore PATH", .0.display())]
+    LogAlone(PathBuf),
     #[error("{0}")]
     Io(#[from] io::Error),
     #[error(
@@ -64,10 +68,19 @@ impl Claim {
     ///
     /// # Errors
     ///
-    /// Somebody else has it, a restore was interrupted, or the lock beside the file cannot be made.
+    /// Somebody else has it, a restore was interrupted, its log is there alone, or the lock beside the file
+    /// cannot be made.
     pub fn take(path: &Path) -> Result<Self, SqliteError> {
         let claim = Self::lock(path)?;
-        if claim.restoring().exists() { Err(claim.failed(Reason::HalfRestored)) } else { Ok(claim) }
+        if claim.restoring().exists() {
+            return Err(claim.failed(Reason::HalfRestored));
+        }
+        // SQLite would begin a new file, and delete what may be the only copy of the newest records.
+        let log = log_of(path);
+        if !path.exists() && log.metadata().is_ok_and(|log| log.len() > 0) {
+            return Err(claim.failed(Reason::LogAlone(log)));
+        }
+        Ok(claim)
     }
 
     /// [`take`](Self::take), in whatever state the file is.
@@ -183,21 +196,30 @@ pub async fn prove_writable(connection: &mut SqliteConnection) -> sqlx::Result<(
     transaction.commit().await
 }
 
-/// Waits for the disk, however long it takes, and says so in the log when that is longer than clients wait.
-pub async fn watched<T>(disk: impl Future<Output = T>) -> T {
+/// Waits for the disk, however long it takes. When it takes too long that is said in the log, and to whoever asks
+/// for what is `broken` meanwhile.
+pub async fn watched<T>(disk: impl Future<Output = T>, broken: &RwLock<Option<Arc<str>>>) -> T {
     let mut disk = pin!(disk);
     if let Ok(done) = timeout(LONG, &mut disk).await {
         return done;
     }
     tracing::error!("the disk does not answer; waiting for it");
+    *broken.write() = Some("the disk does not answer".into());
     let done = disk.await;
     tracing::info!("the disk answers again");
     done
 }
 
 pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    with_suffix(path, &format!(".{suffix}"))
+}
+
+pub(crate) fn log_of(database: &Path) -> PathBuf {
+    with_suffix(database, "-wal")
+}
+
+pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(".");
     name.push(suffix);
     name.into()
 }

@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 use shared_store::{
     CommitMetrics,
-    postgres::{Connections, Database, Lease, PostgresError, is_absence},
+    postgres::{Connections, Database, Lease, PostgresError, Proof, is_our_fault},
 };
 use sqlx::{
     Executor, Row, SqlSafeStr,
@@ -29,7 +29,10 @@ use sqlx::{
     postgres::PgRow,
 };
 use tokio::{
-    sync::{Semaphore, mpsc},
+    sync::{
+        Semaphore,
+        mpsc::{self, error::SendTimeoutError},
+    },
     time::{Instant, timeout},
 };
 
@@ -63,9 +66,6 @@ const STALLED: Duration = Duration::from_secs(15);
 /// How long an answer of the database is waited for.
 const PATIENCE: Duration = Duration::from_millis(1600);
 
-/// How long one proof that the database takes writes is good for.
-const PROOF: Duration = Duration::from_secs(1);
-
 const INSERT: &str = "INSERT INTO attendance.check_ins
         (ticket, attempt, event, event_id, ticket_id, checked_in_by, idempotency_key, checked_in_at)
     SELECT *, greatest(now(), (
@@ -81,6 +81,9 @@ const LOOK_UP: &str =
         ticket, attempt
     FROM attendance.check_ins WHERE ticket = ANY($1) OR attempt = ANY($2)";
 
+const COUNT: &str = "SELECT count(*), max(seq), (extract(epoch FROM max(checked_in_at)) * 1000000)::bigint
+    FROM attendance.check_ins WHERE event = $1";
+
 const LIST: &str =
     "SELECT event_id, ticket_id, checked_in_by, (extract(epoch FROM checked_in_at) * 1000000)::bigint, seq
     FROM attendance.check_ins
@@ -91,12 +94,11 @@ const LIST: &str =
 pub struct PostgresCheckInStore {
     reads: Connections,
     lists: Connections,
-    writes: Arc<Connections>,
     jobs: mpsc::Sender<(Entry, Answer<CheckIn>)>,
     /// Tells the marks of this process from those of others.
     life: u64,
     marks: AtomicU64,
-    proven: Mutex<Option<Instant>>,
+    proof: Proof<StoreError>,
 }
 
 type Digest = [u8; 32];
@@ -131,16 +133,14 @@ impl PostgresCheckInStore {
     pub async fn open(url: &str, commits: CommitMetrics) -> Result<Self, PostgresError> {
         let database = Database::open(url, SCHEMA, migrations()).await?;
         let (jobs, queue) = mpsc::channel(QUEUE);
-        let writes = Arc::new(database.connections(WRITERS));
-        tokio::spawn(write(queue, Arc::clone(&writes), commits));
+        tokio::spawn(write(queue, Arc::new(database.connections(WRITERS)), commits));
         Ok(Self {
             reads: database.connections(READERS),
             lists: database.connections(LISTS),
-            writes,
             jobs,
             life: RandomState::new().hash_one(0),
             marks: AtomicU64::default(),
-            proven: Mutex::default(),
+            proof: Proof::default(),
         })
     }
 
@@ -170,7 +170,7 @@ impl PostgresCheckInStore {
     }
 
     async fn prove(&self) -> sqlx::Result<()> {
-        let mut connection = self.writes.lease().await?;
+        let mut connection = self.reads.lease().await?;
         sqlx::query("UPDATE attendance.proof SET at = now()").execute(&mut *connection).await?;
         connection.keep();
         Ok(())
@@ -186,10 +186,10 @@ fn digest(texts: &[&[u8]]) -> Digest {
 }
 
 fn storage(error: sqlx::Error) -> StoreError {
-    if is_absence(&error) {
-        StoreError::Unavailable(error.to_string().into())
-    } else {
+    if is_our_fault(&error) {
         StoreError::Internal(Arc::new(error))
+    } else {
+        StoreError::Unavailable(error.to_string().into())
     }
 }
 
@@ -366,12 +366,8 @@ impl CheckInStore for PostgresCheckInStore {
     }
 
     async fn ready(&self) -> Result<(), StoreError> {
-        if self.proven.lock().is_some_and(|at| at.elapsed() < PROOF) {
-            return Ok(());
-        }
-        self.writes.patiently(PATIENCE, || self.prove()).await.map_err(storage)?;
-        *self.proven.lock() = Some(Instant::now());
-        Ok(())
+        let prove = async { self.reads.patiently(PATIENCE, || self.prove()).await.map_err(storage) };
+        self.proof.or(prove).await
     }
 }
 
@@ -393,12 +389,10 @@ impl Pages {
     ) -> sqlx::Result<(usize, String, Option<Bytes>, Option<Self>)> {
         let mut connection = connections.lease().await?;
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-        let (total, last): (i64, Option<i64>) =
-            sqlx::query_as("SELECT count(*), max(seq) FROM attendance.check_ins WHERE event = $1")
-                .bind(event.as_slice())
-                .fetch_one(&mut *connection)
-                .await?;
-        let version = format!("{total}-{}", last.unwrap_or_default());
+        let (total, last, at): (i64, Option<i64>, Option<i64>) =
+            sqlx::query_as(COUNT).bind(event.as_slice()).fetch_one(&mut *connection).await?;
+        // With the moment, for a database that was brought back counts from where it was.
+        let version = format!("{total}-{}-{}", last.unwrap_or_default(), at.unwrap_or_default());
         let mut pages = Self { connection, event, left: total, after: (0, 0) };
         let first = if total == 0 { None } else { Some(pages.next().await?) };
         let pages = if pages.left == 0 {
@@ -449,8 +443,11 @@ impl Pages {
                     Err(_) => Err(super::answer::unavailable("the database does not answer")),
                 };
                 let has_failed = page.is_err();
-                if sender.send_timeout(Some(page), STALLED).await.is_err() || has_failed {
-                    return;
+                match sender.send_timeout(Some(page), STALLED).await {
+                    Ok(()) if !has_failed => {}
+                    // Nobody wants the rest, as after a HEAD or a 304: the connection is as good as before.
+                    Err(SendTimeoutError::Closed(_)) if !has_failed => break,
+                    _ => return,
                 }
             }
             // Without this word, the list is not whole.

@@ -119,9 +119,17 @@ impl SqliteCheckInStore {
             last_seq: 0,
             proven: Instant::now(),
         };
+        let is_new = !path.exists();
         writer.claim.inspect().await?;
         writer.connect().await?;
-        tokio::spawn(writer.run(queue));
+        tracing::info!(path = %path.display(), is_new, check_ins = memory.held(), "the file is loaded");
+        let writer = tokio::spawn(writer.run(queue));
+        tokio::spawn(async {
+            // Nobody knows then what is on the disk and what is not: a new process finds out.
+            if writer.await.is_err_and(|ended| ended.is_panic()) {
+                std::process::abort();
+            }
+        });
         Ok(Self { memory, jobs, broken })
     }
 
@@ -264,14 +272,15 @@ impl Writer {
             }
         }
 
+        let broken = Arc::clone(&self.broken);
         let written = if !batch.is_empty() {
             let begin = Instant::now();
-            watched(insert(connection, &batch)).await.map(|last_seq| {
+            watched(insert(connection, &batch), &broken).await.map(|last_seq| {
                 self.commits.observe(begin.elapsed(), batch.len());
                 self.last_seq = last_seq;
             })
         } else if !proofs.is_empty() && self.proven.elapsed() > PROOF {
-            watched(prove_writable(connection)).await
+            watched(prove_writable(connection), &broken).await
         } else {
             return proofs.into_iter().for_each(|answer| answer.tell(Ok(())));
         };
@@ -293,6 +302,10 @@ impl Writer {
             );
         }
         proofs.into_iter().for_each(|answer| answer.tell(outcome.clone()));
+        if outcome.is_ok() {
+            // If it was: memory knows now whatever the disk does.
+            *broken.write() = None;
+        }
     }
 
     /// Nobody writes until the file has been opened again: what it holds now is unknown.

@@ -175,6 +175,13 @@ async fn a_sync_that_hangs_is_said_in_time_and_settled_when_it_ends() {
         });
     }
     gate.not_ready().await;
+    // Nobody knows yet how it ends.
+    let looked_up = async |gate: &mut Gate| gate.get("/attendance/evt1/tickets/first").await;
+    let begin = Instant::now();
+    while looked_up(&mut gate).await.status != 503 {
+        assert!(begin.elapsed() < SECOND * 2, "a ticket whose commit hangs was said not to be in");
+    }
+    assert_eq!(looked_up(&mut gate).await.text(), (503, UNAVAILABLE));
     first.await.unwrap().assert_unavailable();
     let statuses: BTreeSet<_> = behind.join_all().await.into_iter().collect();
     assert_eq!(statuses, BTreeSet::from([503]));

@@ -169,6 +169,67 @@ async fn nobody_serves_from_a_half_restored_file_until_it_is_brought_back_once_m
 }
 
 #[tokio::test]
+async fn a_log_that_has_lost_its_database_is_neither_deleted_nor_mixed_into_another() {
+    let directory = TempDir::new().unwrap();
+    let (database, log) =
+        (directory.path().join("attendance.db"), directory.path().join("attendance.db-wal"));
+    let copy = directory.path().join("backup.db");
+    let process = start(directory.path()).await;
+    let mut gate = Gate::open(process.address).await;
+    gate.check_in("evt1", "before", None).await.record();
+    maintain(directory.path(), &["backup", text(&copy)]).await.unwrap();
+    for number in 0..20 {
+        gate.check_in("evt1", &format!("after {number}"), None).await.record();
+    }
+    drop(gate);
+    kill(process).await;
+    fs::rename(&database, directory.path().join("bad.db")).unwrap();
+    let newest = fs::read(&log).unwrap();
+
+    let (status, said) = crate::refused(service(directory.path())).await;
+    assert_eq!(status, Some(1));
+    assert!(said.contains("attendance.db: missing, and its log is there"), "{said}");
+    assert!(fs::read(&log).unwrap() == newest && !database.exists());
+
+    let said = maintain(directory.path(), &["restore", text(&copy)]).await.unwrap();
+    let aside = said.trim().split_once("is kept in ").expect("where the log is").1.to_owned();
+    assert!(fs::read(format!("{aside}-wal")).unwrap() == newest);
+    let process = start(directory.path()).await;
+    assert_eq!(Gate::open(process.address).await.records("evt1").await.len(), 1);
+    kill(process).await;
+
+    // With the database beside it again, nothing is lost.
+    fs::copy(directory.path().join("bad.db"), &aside).unwrap();
+    let said = maintain(directory.path(), &["restore", &aside]).await.unwrap();
+    assert!(said.contains("whole, 21 check-ins"), "{said}");
+}
+
+#[tokio::test]
+async fn a_restore_that_is_interrupted_anywhere_keeps_together_what_was_there() {
+    for moved in [&[][..], &["-wal"], &["-wal", ""]] {
+        let directory = TempDir::new().unwrap();
+        let path = |suffix: &str| directory.path().join(format!("attendance.db{suffix}"));
+        let copy = directory.path().join("backup.db");
+        let process = start(directory.path()).await;
+        let mut gate = Gate::open(process.address).await;
+        gate.check_in("evt1", "before", None).await.record();
+        maintain(directory.path(), &["backup", text(&copy)]).await.unwrap();
+        gate.check_in("evt1", "after", None).await.record();
+        drop(gate);
+        kill(process).await;
+        // As a power cut leaves it, some files moved already.
+        fs::write(path(".restoring"), "half").unwrap();
+        for piece in moved {
+            fs::rename(path(piece), path(&format!(".before-restore-1700000000{piece}"))).unwrap();
+        }
+        let said = maintain(directory.path(), &["restore", text(&copy)]).await.unwrap();
+        let aside = said.trim().split_once("is kept in ").expect("where the old one is").1.to_owned();
+        let said = maintain(directory.path(), &["restore", &aside]).await.unwrap();
+        assert!(said.contains("whole, 2 check-ins"), "{moved:?}: {said}");
+    }
+}
+
+#[tokio::test]
 async fn check_tells_what_is_there_and_writes_nothing() {
     let directory = TempDir::new().unwrap();
     filled(directory.path()).await;

@@ -1,4 +1,4 @@
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::{Json, extract::State, http::header::CACHE_CONTROL, response::IntoResponse};
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use validator::Validate;
 
 use super::whole_seconds;
-use crate::{AppState, password::Password, store::Username};
+use crate::{AppState, guard::Refusal, password::Password, store::Username};
 
 /// Somebody who wants a token.
 #[derive(Deserialize, ToSchema, Validate)]
@@ -83,7 +83,7 @@ async fn log_in(
     let password = Password::new(request.password)?;
     let client = client.map(|ClientAddr(address)| address);
     let attempt = match &state.login_guard {
-        Some(guard) => Some(guard.enter(&request.username.0, client).await.map_err(too_many_failures)?),
+        Some(guard) => Some(guard.enter(&request.username.0, client).await.map_err(turned_away)?),
         None => None,
     };
     let user = state.users.find(&request.username).await?;
@@ -102,7 +102,8 @@ async fn log_in(
     Ok(([(CACHE_CONTROL, "no-store")], Json(TokenBody { access_token, token_type: "bearer" })))
 }
 
-fn too_many_failures(wait: Duration) -> ApiError {
+fn turned_away(refusal: Refusal) -> ApiError {
+    let Refusal::Wait(wait) = refusal else { return ApiError::Busy };
     let seconds = whole_seconds(wait);
     ApiError::TooMany {
         detail: format!("Terlalu banyak percobaan login, coba lagi dalam {seconds} detik"),

@@ -6,11 +6,10 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use parking_lot::Mutex;
 use shared_auth::Role;
 use shared_store::{
     CommitMetrics,
-    postgres::{Connections, Database, PostgresError, is_absence},
+    postgres::{Connections, Database, PostgresError, Proof, is_our_fault},
 };
 use sqlx::{
     PgConnection, Row, SqlSafeStr,
@@ -30,16 +29,13 @@ const CONNECTIONS: usize = 8;
 /// How long the database may take. A registration asks it twice, and is answered within 2 s.
 const PATIENCE: Duration = Duration::from_millis(900);
 
-/// How long one proof that the database takes writes is good for.
-const PROOF: Duration = Duration::from_secs(1);
-
 /// The shared store.
 pub struct PostgresUserStore {
     connections: Connections,
     /// Never stored, and there only while nobody stored has their names.
     demo_users: MemoryUserStore,
     commits: CommitMetrics,
-    proven: Mutex<Option<Instant>>,
+    proof: Proof<StoreError>,
 }
 
 /// The migrations of this service, oldest first.
@@ -65,7 +61,7 @@ impl PostgresUserStore {
             connections: database.connections(CONNECTIONS),
             demo_users,
             commits,
-            proven: Mutex::default(),
+            proof: Proof::default(),
         })
     }
 
@@ -119,10 +115,10 @@ async fn stored(connection: &mut PgConnection, username: &Username) -> sqlx::Res
 }
 
 fn storage(error: sqlx::Error) -> StoreError {
-    if is_absence(&error) {
-        StoreError::Unavailable(error.to_string().into())
-    } else {
+    if is_our_fault(&error) {
         StoreError::Internal(Arc::new(error))
+    } else {
+        StoreError::Unavailable(error.to_string().into())
     }
 }
 
@@ -153,11 +149,7 @@ impl UserStore for PostgresUserStore {
     }
 
     async fn ready(&self) -> Result<(), StoreError> {
-        if self.proven.lock().is_some_and(|at| at.elapsed() < PROOF) {
-            return Ok(());
-        }
-        self.connections.patiently(PATIENCE, || self.prove()).await.map_err(storage)?;
-        *self.proven.lock() = Some(Instant::now());
-        Ok(())
+        let prove = async { self.connections.patiently(PATIENCE, || self.prove()).await.map_err(storage) };
+        self.proof.or(prove).await
     }
 }

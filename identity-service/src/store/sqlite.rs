@@ -83,8 +83,10 @@ impl SqliteUserStore {
             last_seq: 0,
             proven: Instant::now(),
         };
+        let is_new = !path.exists();
         file.claim.inspect().await?;
         file.connect().await?;
+        tracing::info!(path = %path.display(), is_new, users = file.last_seq, "the file is loaded");
         Ok(Self { memory, file: Arc::new(Mutex::new(file)), broken })
     }
 
@@ -113,7 +115,13 @@ impl SqliteUserStore {
 #[async_trait]
 impl UserStore for SqliteUserStore {
     async fn find(&self, username: &Username) -> Result<Option<User>, StoreError> {
-        self.memory.find(username).await
+        // In this order, for what is found in the file is told memory before the outage is over.
+        let broken = self.broken.read().clone();
+        match (self.memory.find(username).await?, broken) {
+            // The file may know: a commit that failed need not have failed.
+            (None, Some(reason)) => Err(StoreError::Unavailable(reason)),
+            (user, _) => Ok(user),
+        }
     }
 
     async fn register(&self, user: User) -> Result<Registration, StoreError> {
@@ -200,12 +208,14 @@ async fn register(mut file: OwnedMutexGuard<UserFile>, user: User) -> Result<Reg
         return Ok(Registration::Taken);
     }
     let begin = Instant::now();
-    match watched(file.insert(&user)).await {
+    let broken = Arc::clone(&file.broken);
+    match watched(file.insert(&user), &broken).await {
         Ok(seq) => {
             file.commits.observe(begin.elapsed(), 1);
             file.last_seq = seq;
             file.proven = Instant::now();
             file.memory.insert(user);
+            *broken.write() = None;
             Ok(Registration::Accepted)
         }
         Err(error) => Err(give_up(file, &error)),
@@ -216,10 +226,12 @@ async fn prove(mut file: OwnedMutexGuard<UserFile>) -> Result<(), StoreError> {
     if file.proven.elapsed() <= PROOF {
         return Ok(());
     }
+    let broken = Arc::clone(&file.broken);
     let proof = async { prove_writable(file.connection()?).await };
-    match watched(proof).await {
+    match watched(proof, &broken).await {
         Ok(()) => {
             file.proven = Instant::now();
+            *broken.write() = None;
             Ok(())
         }
         Err(error) => Err(give_up(file, &error)),
