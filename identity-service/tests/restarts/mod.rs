@@ -25,7 +25,12 @@ const CLIENTS: usize = 4;
 /// The binary, with a cheap bcrypt and nobody in it.
 pub(crate) fn service(url: &str) -> Command {
     let mut command = shared_http::testing::command(env!("CARGO_BIN_EXE_identity-service"));
-    command.envs([("BCRYPT_COST", "4"), ("DEMO_USERS", "false"), ("DATABASE_URL", url)]);
+    command.envs([
+        ("BCRYPT_COST", "4"),
+        ("DEMO_USERS", "false"),
+        ("REGISTRATIONS_PER_HOUR", "0"),
+        ("DATABASE_URL", url),
+    ]);
     command
 }
 
