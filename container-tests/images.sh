@@ -55,7 +55,7 @@ printf 'FROM scratch\nCOPY . /\n' |
 context=$(tar -tf "$work/context.tar")
 check 'the context has the source' contains "$context" identity-service/src/main.rs
 check 'the context has nothing but manifests, sources, assets and migrations' \
-    same "$(grep -vE '/$|^Cargo\.lock$|(^|/)Cargo\.toml$|/(src|assets|migrations)/' <<<"$context")" ''
+    same "$(grep -vE '/$|^Cargo\.lock$|(^|/)(Cargo\.toml|build\.rs)$|/(src|assets|migrations)/' <<<"$context")" ''
 check 'no .env, .git or secret reaches the build' fails grep -qa "$secret" "$work/context.tar"
 
 ### What was built
