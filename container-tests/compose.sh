@@ -179,11 +179,21 @@ else
     skip 'kill -9 of both services: only root may'
 fi
 
-printf '%s\n' BIND_ADDRESS=127.0.0.1 IDENTITY_PORT=28083 ATTENDANCE_PORT=28084 >>.env
+printf '%s\n' BIND_ADDRESS=127.0.0.1 IDENTITY_PORT=28083 ATTENDANCE_PORT=28084 METRICS_ADDR=0.0.0.0:9100 >>.env
 check 'production: starts on other ports' works up $production
 check 'identity: listens where .env says' same "$(docker port tixgo-identity)" '8000/tcp -> 127.0.0.1:28083'
 check 'attendance: listens where .env says' same "$(docker port tixgo-attendance)" '8000/tcp -> 127.0.0.1:28084'
 check 'production: passes the smoke test there' smoke_test 28083 28084
+while read -r service route; do
+    check "$service: shows its metrics inside the network only" \
+        works curl -q -sf --noproxy '*' --max-time 5 "http://$(address "$service"):9100/metrics"
+    check "$service: counted the smoke test" grep -q "^http_request_duration_seconds_count{.*route=\"$route\",status=\"200\"" "$log"
+    logged() { grep -q "\"route\":\"$route\".*\"target\":\"access\"" <<<"$(docker logs "tixgo-$service" 2>&1)"; }
+    check "$service: its log has a line a request" until_true 10 logged
+done <<'ROUTES'
+identity /auth/me
+attendance /checkins
+ROUTES
 
 ### Keeping data
 

@@ -233,7 +233,7 @@ http: {addr: "127.0.0.1:0"}
 END
     docker-registry serve "$work/registry.yml" >"$work/registry.log" 2>&1 &
     registry=$!
-    listens() { grep -qo 'listening on 127.0.0.1:[0-9]*' "$work/registry.log"; }
+    listens() { grep -qso 'listening on 127.0.0.1:[0-9]*' "$work/registry.log"; }
     until_true 10 listens
     IMAGE_REGISTRY=$(grep -o 'listening on 127.0.0.1:[0-9]*' "$work/registry.log" | sed 's/listening on //')
     export IMAGE_REGISTRY
