@@ -74,7 +74,7 @@ bytes_each() {
 for keys in '' keys; do
     what="1,000,000 check-ins in a SQLite file, with${keys:-out keys}"
     what=${what/withkeys/with idempotency keys}
-    rm -f "$tmp/million.db"
+    rm -f "$tmp"/million.db*
     new_tickets
     write_check_ins million "$first" 1000000 $keys
     : >"$tmp/starts"

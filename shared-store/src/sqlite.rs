@@ -37,7 +37,10 @@ enum Reason {
     Busy,
     #[error("bringing a backup back was interrupted; do it once more: restore PATH")]
     HalfRestored,
-    #[error("missing, and its log is there, without which it is not whole: bring it back beside {}, or restore PATH", .0.display())]
+    #[error(
+        "missing, and its log is there: bring the file back beside {log}, or a backup with restore PATH; to begin anew move {log} away",
+        log = .0.display()
+    )]
     LogAlone(PathBuf),
     #[error("{0}")]
     Io(#[from] io::Error),
