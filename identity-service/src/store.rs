@@ -77,6 +77,27 @@ pub trait UserStore: Send + Sync {
     async fn ready(&self) -> Result<(), StoreError>;
 }
 
+/// The role that is stored as `text`.
+///
+/// # Errors
+///
+/// There is no such role: somebody else wrote it, and nobody is let in on a guess.
+fn stored_role(text: &str) -> sqlx::Result<Role> {
+    match text {
+        "committee" => Ok(Role::Committee),
+        "admin" => Ok(Role::Admin),
+        unknown => Err(sqlx::Error::Decode(format!("{unknown:?} is an unknown role").into())),
+    }
+}
+
+/// How `role` is stored.
+fn role_to_store(role: Role) -> &'static str {
+    match role {
+        Role::Committee => "committee",
+        Role::Admin => "admin",
+    }
+}
+
 /// `panitia1` (committee) and `admin1` (admin). Their password `secret` is published, and so is its
 /// hash: starting need not wait for bcrypt.
 pub fn demo_users(cost: Cost) -> Vec<User> {

@@ -116,6 +116,21 @@ async fn a_database_of_a_newer_version_is_refused() {
     assert!(said.contains("the database was written by a newer version of this service"), "{said}");
 }
 
+#[tokio::test]
+async fn an_unknown_role_in_the_database_is_an_error_and_no_guess() {
+    let _turn = undisturbed().await;
+    let url = new_database().await;
+    let process = Process::start(service(&url)).await;
+    assert_eq!(ask(&process, REGISTER, "budi").await.0, 200);
+    let unknown = "ALTER TABLE identity.users DROP CONSTRAINT users_role_check;
+        UPDATE identity.users SET role = 'owner'";
+    execute(&url, unknown).await;
+    let answer = ask(&process, LOGIN, "budi").await;
+    assert_eq!(answer, (500, r#"{"detail":"Internal Server Error"}"#.to_owned()));
+    let log = process.finish().await;
+    assert!(log.contains("is an unknown role"), "{log}");
+}
+
 /// Registers one name after the other until told to stop, and asks again where there was no storage; the
 /// names that are registered, and how often there was none.
 async fn register_on(

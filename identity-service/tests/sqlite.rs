@@ -197,6 +197,21 @@ async fn a_file_of_a_newer_version_is_refused() {
 }
 
 #[tokio::test]
+async fn an_unknown_role_in_the_file_is_an_error_and_no_guess() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = open(directory.path()).await;
+    state.users.register(user("budi")).await.unwrap();
+    drop(state);
+    closed(directory.path()).await;
+    let mut connection = peek(directory.path()).await;
+    query("PRAGMA ignore_check_constraints = ON").execute(&mut connection).await.unwrap();
+    query("UPDATE users SET role = 'owner'").execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    let said = refusal(directory.path()).await;
+    assert!(said.contains(r#""owner" is an unknown role"#), "{said}");
+}
+
+#[tokio::test]
 async fn a_damaged_file_is_named_and_left_as_it_is() {
     let directory = tempfile::tempdir().unwrap();
     let state = open(directory.path()).await;

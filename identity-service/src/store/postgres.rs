@@ -6,7 +6,6 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use shared_auth::Role;
 use shared_store::{
     CommitMetrics,
     postgres::{Connections, Database, PostgresError, Proof, is_our_fault},
@@ -17,7 +16,9 @@ use sqlx::{
 };
 use tokio::time::Instant;
 
-use super::{Registration, StoreError, User, UserStore, Username, memory::MemoryUserStore};
+use super::{
+    Registration, StoreError, User, UserStore, Username, memory::MemoryUserStore, role_to_store, stored_role,
+};
 use crate::password::PasswordHash;
 
 /// The schema that this service has to itself.
@@ -73,14 +74,10 @@ impl PostgresUserStore {
     }
 
     async fn insert(&self, user: &User) -> sqlx::Result<Registration> {
-        let role = match user.role {
-            Role::Admin => "admin",
-            Role::Committee => "committee",
-        };
         let mut connection = self.connections.lease().await?;
         let inserted = sqlx::query("INSERT INTO identity.users VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
             .bind(&user.username.0)
-            .bind(role)
+            .bind(role_to_store(user.role))
             .bind::<&str>(user.password.as_ref())
             .execute(&mut *connection)
             .await?;
@@ -106,10 +103,7 @@ async fn stored(connection: &mut PgConnection, username: &Username) -> sqlx::Res
         .fetch_optional(connection)
         .await?;
     let Some(row) = row else { return Ok(None) };
-    let role = match row.try_get(0)? {
-        "admin" => Role::Admin,
-        _ => Role::Committee,
-    };
+    let role = stored_role(row.try_get(0)?)?;
     let hash: String = row.try_get(1)?;
     Ok(Some(User { username: username.clone(), role, password: PasswordHash::from_stored(hash) }))
 }

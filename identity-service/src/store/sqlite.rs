@@ -9,7 +9,6 @@ use std::{path::Path, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
 use parking_lot::RwLock;
-use shared_auth::Role;
 use shared_store::{
     CommitMetrics, Content,
     sqlite::{Claim, SqliteError, prove_writable, watched},
@@ -23,7 +22,9 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::{Registration, StoreError, User, UserStore, Username, memory::MemoryUserStore};
+use super::{
+    Registration, StoreError, User, UserStore, Username, memory::MemoryUserStore, role_to_store, stored_role,
+};
 use crate::password::PasswordHash;
 
 /// The name of the file in a directory that both services share.
@@ -172,11 +173,7 @@ impl UserFile {
                 .fetch(connection);
         while let Some(row) = rows.try_next().await? {
             let seq = row.try_get(0)?;
-            let role = match row.try_get(2)? {
-                "committee" => Role::Committee,
-                "admin" => Role::Admin,
-                _ => return Err(sqlx::Error::Decode(format!("row {seq} has an unknown role").into())),
-            };
+            let role = stored_role(row.try_get(2)?)?;
             let password = PasswordHash::from_stored(row.try_get::<String, _>(3)?);
             self.memory.insert(User { username: Username(row.try_get(1)?), role, password });
             self.last_seq = seq;
@@ -186,13 +183,9 @@ impl UserFile {
 
     /// Commits `user`, and tells the number of its row.
     async fn insert(&mut self, user: &User) -> sqlx::Result<i64> {
-        let role = match user.role {
-            Role::Committee => "committee",
-            Role::Admin => "admin",
-        };
         let query = sqlx::query("INSERT INTO users (username, role, password_hash) VALUES (?1, ?2, ?3)")
             .bind(user.username.as_ref())
-            .bind(role)
+            .bind(role_to_store(user.role))
             .bind(user.password.as_ref());
         Ok(query.execute(self.connection()?).await?.last_insert_rowid())
     }
