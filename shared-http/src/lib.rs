@@ -19,6 +19,7 @@ pub mod telemetry;
 #[cfg(feature = "testing")]
 #[expect(clippy::expect_used, reason = "a test that cannot go on should say where")]
 pub mod testing;
+pub mod text;
 
 pub use error::ApiError;
 pub use json::ValidJson;

@@ -9,8 +9,11 @@ use std::{
 };
 
 use clap::Subcommand;
-use shared_http::process::Failure;
-use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
+use shared_http::{process::Failure, text::printable};
+use sqlx::{
+    ConnectOptions, Connection, Row, SqliteConnection,
+    sqlite::{SqliteConnectOptions, SqliteRow},
+};
 
 use crate::{
     Location,
@@ -41,7 +44,7 @@ pub struct Content {
     pub name: &'static str,
     /// Asks how many there are.
     pub count: &'static str,
-    /// Asks for the newest, in words.
+    /// Asks for the newest: columns of text that read as one when they are put together.
     pub newest: &'static str,
 }
 
@@ -202,11 +205,16 @@ pub(crate) async fn describe(database: &Path, content: &Content) -> Result<Strin
     }
     let count: i64 =
         sqlx::query_scalar(content.count).fetch_one(&mut connection).await.map_err(at(database))?;
-    let newest: Option<String> =
-        sqlx::query_scalar(content.newest).fetch_optional(&mut connection).await.map_err(at(database))?;
+    let newest = sqlx::query(content.newest).fetch_optional(&mut connection).await.map_err(at(database))?;
+    let newest = newest.map(|row| in_words(&row)).transpose().map_err(at(database))?;
     connection.close().await.map_err(at(database))?;
     let newest = newest.map(|newest| format!(", the newest {newest}")).unwrap_or_default();
     Ok(format!("whole, {count} {}{newest}", content.name))
+}
+
+/// The columns of `row` put together, whatever a user wrote into them.
+fn in_words(row: &SqliteRow) -> sqlx::Result<String> {
+    (0..row.len()).map(|column| Ok(printable(row.try_get(column)?).to_string())).collect()
 }
 
 /// Who looks writes nothing: closing a damaged file would bring its log into it.

@@ -38,8 +38,8 @@ pub const FILE_NAME: &str = "attendance.db";
 pub const CONTENT: Content = Content {
     name: "check-ins",
     count: "SELECT count(*) FROM check_ins",
-    newest: "SELECT ticket_id || ' to ' || event_id || ' by ' || checked_in_by || ' at '
-                 || strftime('%Y-%m-%dT%H:%M:%fZ', checked_in_at / 1000000.0, 'unixepoch')
+    newest: "SELECT ticket_id, ' to ', event_id, ' by ', checked_in_by,
+                 ' at ' || strftime('%Y-%m-%dT%H:%M:%fZ', checked_in_at / 1000000.0, 'unixepoch')
              FROM check_ins ORDER BY seq DESC LIMIT 1",
 };
 

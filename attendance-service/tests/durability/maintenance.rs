@@ -261,6 +261,25 @@ async fn check_tells_what_is_there_and_writes_nothing() {
 }
 
 #[tokio::test]
+async fn what_a_user_wrote_cannot_draw_on_the_terminal_of_an_operator() {
+    let directory = TempDir::new().unwrap();
+    let process = start(directory.path()).await;
+    let mut gate = Gate::open(process.address).await;
+    let (event, ticket) = ("\u{202e}evt", format!("\x1b]0;owned\x07{}", "x".repeat(60_000)));
+    gate.check_in(event, &ticket, None).await.record();
+    let copy = directory.path().join("backup.db");
+    let newest =
+        format!(r"the newest \u{{1b}}]0;owned\u{{7}}{}… to \u{{202e}}evt by panitia1 at 20", "x".repeat(54));
+    for arguments in [&["check"][..], &["backup", text(&copy)], &["doctor"]] {
+        let output = service(directory.path()).args(arguments).output().await.unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(said.contains(&newest), "{arguments:?}: {said:?}");
+        assert!(!said.contains(|shown: char| shown.is_control() && shown != '\n'), "{said:?}");
+    }
+    kill(process).await;
+}
+
+#[tokio::test]
 async fn without_a_file_there_is_nothing_to_maintain() {
     let directory = TempDir::new().unwrap();
     for (url, reason) in [

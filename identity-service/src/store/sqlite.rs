@@ -34,7 +34,7 @@ pub const FILE_NAME: &str = "identity.db";
 pub const CONTENT: Content = Content {
     name: "users",
     count: "SELECT count(*) FROM users",
-    newest: "SELECT username || ' (' || role || ')' FROM users ORDER BY seq DESC LIMIT 1",
+    newest: "SELECT username, ' (', role, ')' FROM users ORDER BY seq DESC LIMIT 1",
 };
 
 /// How long a client waits for the disk. It has waited for bcrypt before.

@@ -1,0 +1,73 @@
+//! Text that a user chose, as it may be shown to an operator.
+
+use std::fmt::{self, Display, Write};
+
+/// As many characters of a text are shown.
+const LONGEST: usize = 64;
+
+/// `text` on a terminal: what could move the cursor, change the direction of the line or be invisible is
+/// escaped as in a Rust string, and what is longer than 64 characters is cut and ends with `…`.
+pub fn printable(text: &str) -> impl Display + use<'_> {
+    Printable(text)
+}
+
+struct Printable<'a>(&'a str);
+
+impl Display for Printable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut characters = self.0.chars();
+        for character in characters.by_ref().take(LONGEST) {
+            match character {
+                // Nothing is quoted here, so quotes do no harm.
+                '"' | '\'' => f.write_char(character)?,
+                _ => write!(f, "{}", character.escape_debug())?,
+            }
+        }
+        if characters.next().is_some() { f.write_char('…') } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(text: &str) -> String {
+        printable(text).to_string()
+    }
+
+    #[test]
+    fn names_stay_readable() {
+        for name in ["siti", "O'Brien \"Bri\"", "s\u{ed}ti", "シティ", "Ситі", "سيتي", "🎫"] {
+            assert_eq!(shown(name), name);
+        }
+        assert_eq!(shown(&"x".repeat(64)), "x".repeat(64));
+    }
+
+    #[test]
+    fn nothing_reaches_the_terminal_but_what_can_be_seen() {
+        for (text, expected) in [
+            ("a\x1b[2Jb\r\n\tc\0\x7f", r"a\u{1b}[2Jb\r\n\tc\0\u{7f}"),
+            // C1: an escape sequence without ESC.
+            ("\u{9b}2J\u{85}", r"\u{9b}2J\u{85}"),
+            // Overrides, embeddings, isolates and marks of direction.
+            ("\u{202e}nimda\u{202c}", r"\u{202e}nimda\u{202c}"),
+            ("\u{2066}\u{2069}\u{200f}\u{61c}", r"\u{2066}\u{2069}\u{200f}\u{61c}"),
+            // Invisible, breaking the line, or drawn over the line above.
+            ("\u{200b}\u{feff}\u{ad}\u{2028}\u{301}", r"\u{200b}\u{feff}\u{ad}\u{2028}\u{301}"),
+            // So that what looks escaped was not written like that.
+            (r"\u{1b}", r"\\u{1b}"),
+        ] {
+            assert_eq!(shown(text), expected);
+        }
+        for code in (0..0x20).chain(0x7f..0xa0) {
+            let character = char::from(code);
+            assert!(shown(&character.to_string()).starts_with('\\'), "{code:#x}");
+        }
+    }
+
+    #[test]
+    fn what_is_long_is_cut_between_characters() {
+        assert_eq!(shown(&"🎫".repeat(65)), "🎫".repeat(64) + "…");
+        assert_eq!(shown(&"\x1b".repeat(1000)), r"\u{1b}".repeat(64) + "…");
+    }
+}
