@@ -30,18 +30,18 @@ pub enum CheckIn {
 pub struct Attendance {
     /// How many.
     pub total: usize,
-    /// Their [`Record`](crate::record::Record)s as JSON in order of acceptance, parted by commas and cut anywhere.
+    /// Their [`Record`](crate::record::Record)s, in order of acceptance.
     pub records: Records,
     /// Differs whenever the records of one event differ, also from one life of the store to the next.
     pub version: String,
 }
 
-/// The records of an event.
-pub enum Records {
-    /// At hand.
-    Ready(Vec<Bytes>),
-    /// On their way, no faster than somebody takes them.
-    Streamed(BoxStream<'static, Result<Bytes, StoreError>>),
+/// The records of an event as JSON, separated by commas.
+pub struct Records {
+    /// How many bytes, where that is known before all are read.
+    pub length: Option<u64>,
+    /// The bytes, cut anywhere. A part is fetched when it is asked for: a client that reads nothing holds one.
+    pub parts: BoxStream<'static, Result<Bytes, StoreError>>,
 }
 
 /// Why a store cannot answer.

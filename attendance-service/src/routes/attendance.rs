@@ -1,8 +1,6 @@
 use std::{
-    collections::VecDeque,
-    convert::Infallible,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use axum::{
@@ -15,7 +13,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, stream, stream::BoxStream};
 use headers::{HeaderMapExt, IfNoneMatch};
 use http_body::{Frame, SizeHint};
 use serde::Serialize;
@@ -26,7 +24,7 @@ use utoipa::ToSchema;
 use crate::{
     AppState,
     record::{EventId, Record},
-    store::Records,
+    store::{Records, StoreError},
 };
 
 /// Who came to an event.
@@ -92,15 +90,7 @@ pub(super) async fn attendance(
         return Ok((StatusCode::NOT_MODIFIED, caching, headers).into_response());
     }
     let beginning = beginning(&event_id, attendance.total).map_err(ApiError::internal)?;
-    let (beginning, end) = ([Bytes::from(beginning)], [Bytes::from_static(b"]}")]);
-    let body = match attendance.records {
-        Records::Ready(records) => {
-            Body::new(Pieces(beginning.into_iter().chain(records).chain(end).collect()))
-        }
-        Records::Streamed(records) => {
-            Body::from_stream(stream::iter(beginning.map(Ok)).chain(records).chain(stream::iter(end.map(Ok))))
-        }
-    };
+    let body = Body::new(List::new(beginning, attendance.records));
     let headers = [(CONTENT_TYPE, "application/json".to_owned()), (ETAG, tag)];
     Ok((caching, headers, body).into_response())
 }
@@ -136,25 +126,42 @@ fn beginning(event_id: &EventId, total_checked_in: usize) -> serde_json::Result<
     Ok(json)
 }
 
-/// A body of pieces that are there already: their length is known, and none is copied.
-struct Pieces(VecDeque<Bytes>);
+/// The document as a body, whose length is known where that of the records is.
+struct List {
+    left: Option<u64>,
+    parts: BoxStream<'static, Result<Bytes, StoreError>>,
+}
 
-impl http_body::Body for Pieces {
+impl List {
+    fn new(beginning: Vec<u8>, records: Records) -> Self {
+        const END: &[u8] = b"]}";
+        let around = (beginning.len() + END.len()) as u64;
+        let once = |bytes| stream::iter([Ok(bytes)]);
+        let parts = once(beginning.into()).chain(records.parts).chain(once(Bytes::from_static(END)));
+        Self { left: records.length.map(|length| length + around), parts: parts.boxed() }
+    }
+}
+
+impl http_body::Body for List {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = StoreError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(self.0.pop_front().map(|piece| Ok(Frame::data(piece))))
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, StoreError>>> {
+        let part = ready!(self.parts.poll_next_unpin(cx));
+        if let (Some(Ok(part)), Some(left)) = (&part, &mut self.left) {
+            *left -= part.len() as u64;
+        }
+        Poll::Ready(part.map(|part| part.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_empty()
+        self.left == Some(0)
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.0.iter().map(|piece| piece.len() as u64).sum())
+        self.left.map(SizeHint::with_exact).unwrap_or_default()
     }
 }

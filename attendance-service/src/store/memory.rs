@@ -1,10 +1,10 @@
 //! Check-ins in memory: gone when the process ends.
 //!
-//! Every event is a log of its records, already written as JSON, in chunks. A full chunk never
-//! changes again, so a reader shares the chunks and copies the last one: it holds the lock for
-//! microseconds, however slowly its client reads. An index of 12 bytes a ticket finds duplicates;
-//! the ticket ids themselves stand in the log only. Idempotency keys are kept as fingerprints that
-//! lead to a record.
+//! Every event is a log of its records, already written as JSON, in chunks. What is in the log never
+//! changes again, so a reader remembers only where it is and where the log ended when it began. It shares
+//! the full chunks and copies small parts of the last one: it holds the lock for microseconds and next to no
+//! memory, however slowly its client reads. An index of 12 bytes a ticket finds duplicates; the ticket ids
+//! themselves stand in the log only. Idempotency keys are kept as fingerprints that lead to a record.
 
 use std::{
     collections::HashMap,
@@ -15,6 +15,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use foldhash::fast::RandomState as FastState;
+use futures_util::{StreamExt, stream};
 use hashbrown::HashTable;
 use indexmap::IndexMap;
 use parking_lot::{Mutex, RwLock};
@@ -26,6 +27,9 @@ use crate::record::{Draft, EventId, IdempotencyKey, Scan, TicketId, Timestamp};
 
 /// A chunk is full once it holds this many bytes.
 const CHUNK: usize = 256 * 1024;
+
+/// As much of the last chunk as a reader copies at once.
+const COPY: usize = 16 * 1024;
 
 /// The default store.
 pub struct MemoryCheckInStore {
@@ -162,12 +166,15 @@ impl CheckInStore for MemoryCheckInStore {
     }
 
     async fn attendance(&self, event: &EventId) -> Result<Attendance, StoreError> {
-        let event = self.events.read().get(event).cloned();
-        let Snapshot { total, full, last } = event.map(|event| event.lock().snapshot()).unwrap_or_default();
-        let records = full.iter().cloned().chain([last]).collect();
+        let event = self.events.read().get(event).cloned().unwrap_or_default();
+        let (total, left) = {
+            let event = event.lock();
+            (event.tickets.len(), event.length)
+        };
+        let reader = LogReader { event, next: Place::default(), left };
         Ok(Attendance {
             total,
-            records: Records::Ready(records),
+            records: Records { length: Some(left), parts: stream::iter(reader.map(Ok)).boxed() },
             version: format!("{:016x}-{total}", self.life),
         })
     }
@@ -197,8 +204,10 @@ impl CheckInStore for MemoryCheckInStore {
 /// The check-ins of one event.
 #[derive(Default)]
 struct Event {
-    full: Arc<Vec<Bytes>>,
+    full: Vec<Bytes>,
     last: Vec<u8>,
+    /// Bytes in all chunks.
+    length: u64,
     tickets: HashTable<Ticket>,
     latest: Option<Timestamp>,
 }
@@ -211,18 +220,32 @@ struct Ticket {
 }
 
 /// Where a record stands.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Place {
     chunk: u32,
     offset: u32,
 }
 
-/// The log of an event at one moment.
-#[derive(Default)]
-struct Snapshot {
-    total: usize,
-    full: Arc<Vec<Bytes>>,
-    last: Bytes,
+/// Reads the log of an event up to where it ended at one moment.
+struct LogReader {
+    event: Arc<Mutex<Event>>,
+    next: Place,
+    /// Bytes still to read.
+    left: u64,
+}
+
+impl Iterator for LogReader {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        if self.left == 0 {
+            return None;
+        }
+        let (part, next) = self.event.lock().part(self.next, self.left as usize);
+        self.left -= part.len() as u64;
+        self.next = next;
+        Some(part)
+    }
 }
 
 impl Event {
@@ -266,22 +289,30 @@ impl Event {
     fn append(&mut self, json: &[u8]) -> Place {
         if !self.last.is_empty() && self.last.len() + 1 + json.len() > CHUNK {
             let full = std::mem::replace(&mut self.last, Vec::with_capacity(CHUNK));
-            Arc::make_mut(&mut self.full).push(full.into());
+            self.full.push(full.into());
         }
-        if !self.tickets.is_empty() {
-            self.last.push(b',');
-        }
+        let comma = usize::from(!self.tickets.is_empty());
+        self.last.extend_from_slice(&b","[..comma]);
         let place = Place { chunk: self.full.len() as u32, offset: self.last.len() as u32 };
         self.last.extend_from_slice(json);
+        self.length += (comma + json.len()) as u64;
         place
     }
 
-    fn snapshot(&self) -> Snapshot {
-        Snapshot {
-            total: self.tickets.len(),
-            full: self.full.clone(),
-            last: Bytes::copy_from_slice(&self.last),
+    /// Up to `at_most` bytes of the log from `place` on, and where the next part begins. More than these
+    /// bytes may stand there by now, but never others.
+    fn part(&self, mut place: Place, at_most: usize) -> (Bytes, Place) {
+        while let Some(chunk) = self.full.get(place.chunk as usize) {
+            let begin = place.offset as usize;
+            place = Place { chunk: place.chunk + 1, offset: 0 };
+            // It may have been read to its end when it was the last one.
+            if begin < chunk.len() {
+                return (chunk.slice(begin..chunk.len().min(begin + at_most)), place);
+            }
         }
+        let rest = &self.last[place.offset as usize..];
+        let part = &rest[..rest.len().min(at_most).min(COPY)];
+        (Bytes::copy_from_slice(part), Place { offset: place.offset + part.len() as u32, ..place })
     }
 }
 
@@ -292,6 +323,8 @@ fn spread(hash: u32) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use serde_json::Value;
     use tokio::task::JoinSet;
 
@@ -307,16 +340,22 @@ mod tests {
         }
     }
 
-    fn json(attendance: &Attendance) -> Vec<u8> {
-        let Records::Ready(records) = &attendance.records else { panic!("memory has everything at hand") };
-        records.concat()
+    async fn attendance(store: &MemoryCheckInStore, event: &str) -> Attendance {
+        store.attendance(&EventId(event.to_owned())).await.unwrap()
+    }
+
+    async fn json(records: Records) -> Vec<u8> {
+        let parts: Vec<_> = records.parts.map(Result::unwrap).collect().await;
+        let json = parts.concat();
+        assert_eq!(records.length, Some(json.len() as u64));
+        json
     }
 
     async fn records(store: &MemoryCheckInStore, event: &str) -> Vec<Value> {
-        let attendance = store.attendance(&EventId(event.to_owned())).await.unwrap();
-        let json = [&b"["[..], &json(&attendance), b"]"].concat();
+        let Attendance { total, records, .. } = attendance(store, event).await;
+        let json = [&b"["[..], &json(records).await, b"]"].concat();
         let records: Vec<Value> = serde_json::from_slice(&json).unwrap();
-        assert_eq!(records.len(), attendance.total);
+        assert_eq!(records.len(), total);
         records
     }
 
@@ -369,18 +408,64 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_reader_has_does_not_change_while_others_check_in() {
+    async fn what_a_reader_reads_ends_where_the_log_ended_when_it_began() {
         let store = MemoryCheckInStore::default();
-        accepts(&store, "e", "first").await;
-        let before = store.attendance(&EventId("e".to_owned())).await.unwrap();
-        let bytes = json(&before);
-        for number in 0..2000 {
-            accepts(&store, "e", &number.to_string()).await;
+        let mut readers = Vec::new();
+        // Over more than one chunk, so that readers find chunks full that were not when they began.
+        for number in 0..3000 {
+            assert!(accepts(&store, "e", &number.to_string()).await);
+            if number % 100 == 0 {
+                readers.push(attendance(&store, "e").await);
+            }
         }
-        assert_eq!(json(&before), bytes);
-        let after = store.attendance(&EventId("e".to_owned())).await.unwrap();
-        assert_eq!(after.total, 2001);
-        assert_ne!(after.version, before.version);
+        let all = json(attendance(&store, "e").await.records).await;
+        let mut versions = HashSet::new();
+        for (number, reader) in readers.into_iter().enumerate() {
+            assert_eq!(reader.total, number * 100 + 1);
+            assert!(versions.insert(reader.version));
+            let json = json(reader.records).await;
+            assert!(all.starts_with(&json), "reader {number}");
+            assert_eq!(json.iter().filter(|byte| **byte == b'{').count(), reader.total);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_reads_slowly_while_others_check_in_gets_every_byte_once() {
+        let store = MemoryCheckInStore::default();
+        for number in 0..1500 {
+            assert!(accepts(&store, "e", &number.to_string()).await);
+        }
+        let expected = json(attendance(&store, "e").await.records).await;
+        let mut slow = attendance(&store, "e").await.records.parts;
+        let mut read = Vec::new();
+        let mut number = 1500;
+        while let Some(part) = slow.next().await {
+            read.extend_from_slice(&part.unwrap());
+            for _ in 0..100 {
+                assert!(accepts(&store, "e", &number.to_string()).await);
+                number += 1;
+            }
+        }
+        assert_eq!(read, expected);
+    }
+
+    #[tokio::test]
+    async fn a_thousand_readers_that_came_between_check_ins_hold_little_of_their_own() {
+        let store = MemoryCheckInStore::default();
+        for number in 0..3000 {
+            assert!(accepts(&store, "e", &number.to_string()).await);
+        }
+        let mut held = Vec::new();
+        for number in 3000..4000 {
+            // Each is at the part that it would have to copy, and has been told nothing else yet.
+            let mut parts = attendance(&store, "e").await.records.parts;
+            let full = parts.next().await.unwrap().unwrap();
+            held.push((full, parts.next().await.unwrap().unwrap()));
+            assert!(accepts(&store, "e", &number.to_string()).await);
+        }
+        let shared = held[0].0.as_ptr();
+        assert!(held.iter().all(|(full, _)| full.len() > CHUNK / 2 && full.as_ptr() == shared));
+        assert!(held.iter().all(|(_, copy)| copy.len() <= COPY));
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -349,11 +349,13 @@ impl CheckInStore for PostgresCheckInStore {
         let event = digest(&[event.as_ref().as_bytes()]);
         let begun = self.lists.patiently(PATIENCE, || Pages::begin(&self.lists, event)).await;
         let (total, version, first, pages) = begun.map_err(storage)?;
-        let records = match pages {
-            None => Records::Ready(first.into_iter().collect()),
-            Some(pages) => Records::Streamed(stream::iter(first.map(Ok)).chain(pages.stream()).boxed()),
+        let length = pages.is_none().then(|| first.iter().map(|page| page.len() as u64).sum());
+        let first = stream::iter(first.map(Ok));
+        let parts = match pages {
+            None => first.boxed(),
+            Some(pages) => first.chain(pages.stream()).boxed(),
         };
-        Ok(Attendance { total, records, version })
+        Ok(Attendance { total, records: Records { length, parts }, version })
     }
 
     async fn record(&self, event: &EventId, ticket: &TicketId) -> Result<Option<Bytes>, StoreError> {
