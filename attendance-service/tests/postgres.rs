@@ -26,7 +26,11 @@ use std::{
 
 use gate::{DUPLICATE, Gate, UNAVAILABLE, scan, token};
 use shared_http::testing::{Process, Raw, command};
-use shared_store::testing::{Server, execute, new_database, undisturbed};
+use shared_store::{
+    Migration, Migrations,
+    postgres::{Database, PostgresError},
+    testing::{Server, execute, new_database, undisturbed},
+};
 use sqlx::{Connection, PgConnection, query_scalar};
 use tokio::{
     io::copy_bidirectional,
@@ -162,13 +166,53 @@ async fn a_database_of_a_newer_version_is_refused() {
     let url = new_database().await;
     kill(start(&url).await).await;
     let newer = "INSERT INTO attendance._sqlx_migrations
-        (version, description, success, checksum, execution_time) VALUES (9999, 'from the future', true, '', 0)";
+        (version, description, success, checksum, execution_time) VALUES (9999, 'from the future', true, '', 0);
+        UPDATE attendance.min_reader SET version = 9999";
     execute(&url, newer).await;
     let output = timeout(SECOND * 20, service(&url).env("PORT", "0").kill_on_drop(true).output());
     let Output { status, stderr, .. } = output.await.expect("an end").unwrap();
     let said = String::from_utf8(stderr).unwrap();
     assert_eq!(status.code(), Some(1), "{said}");
     assert!(said.contains("the database was written by a newer version of this service"), "{said}");
+}
+
+const FIRST: Migration =
+    Migration { name: "seats", sql: "CREATE TABLE attendance.seats (id TEXT NOT NULL)", min_reader: 1 };
+const ADDED: Migration =
+    Migration { name: "colours", sql: "ALTER TABLE attendance.seats ADD COLUMN colour TEXT", min_reader: 1 };
+const NEEDED: Migration =
+    Migration { name: "owners", sql: "ALTER TABLE attendance.seats ADD COLUMN owner TEXT", min_reader: 2 };
+
+/// Whether a version with these migrations starts with the database at `url`.
+async fn starts(url: &str, list: &[Migration]) -> Result<(), PostgresError> {
+    Database::open(url, "attendance", Migrations::new(list)).await.map(drop)
+}
+
+#[tokio::test]
+async fn versions_start_with_what_others_migrated_as_far_as_min_reader_allows() {
+    let _turn = undisturbed().await;
+    let url = new_database().await;
+    starts(&url, &[FIRST]).await.unwrap();
+    // As a release that kept no min_reader left it.
+    execute(&url, "DROP TABLE attendance.min_reader").await;
+    starts(&url, &[FIRST, ADDED]).await.unwrap();
+    starts(&url, &[FIRST]).await.unwrap();
+
+    let broken = Migration { sql: "ALTER TABLE attendance.nothing ADD COLUMN owner TEXT", ..NEEDED };
+    assert!(matches!(starts(&url, &[FIRST, ADDED, broken]).await, Err(PostgresError::Migration(_))));
+    starts(&url, &[FIRST]).await.unwrap();
+
+    // All at once, and each does what is left to do.
+    let mut replicas = JoinSet::new();
+    for _ in 0..8 {
+        let url = url.clone();
+        replicas.spawn(async move { starts(&url, &[FIRST, ADDED, NEEDED]).await });
+    }
+    replicas.join_all().await.into_iter().collect::<Result<(), _>>().unwrap();
+    assert!(matches!(starts(&url, &[FIRST]).await, Err(PostgresError::Newer)));
+    starts(&url, &[FIRST, ADDED]).await.unwrap();
+    assert!(matches!(starts(&url, &[FIRST]).await, Err(PostgresError::Newer)));
+    starts(&url, &[FIRST, ADDED, NEEDED]).await.unwrap();
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ pub mod doctor;
 pub mod location;
 pub mod maintenance;
 pub mod metrics;
+pub mod migrations;
 pub mod postgres;
 pub mod sqlite;
 #[cfg(feature = "testing")]
@@ -14,6 +15,7 @@ pub mod testing;
 pub use location::{Location, StoreArgs};
 pub use maintenance::{Content, Maintenance};
 pub use metrics::CommitMetrics;
+pub use migrations::{Migration, Migrations};
 
 /// Why a store cannot be opened.
 #[derive(Debug, thiserror::Error)]

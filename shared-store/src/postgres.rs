@@ -11,14 +11,15 @@ use std::{
 
 use parking_lot::Mutex;
 use sqlx::{
-    ConnectOptions, Connection, Executor, PgConnection,
-    migrate::{MigrateError, Migrator},
+    ConnectOptions, Connection, Executor, PgConnection, Postgres, migrate::MigrateError,
     postgres::PgConnectOptions,
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, sleep, timeout, timeout_at},
 };
+
+use crate::Migrations;
 
 /// How long a service waits at its start for a database that does not answer yet.
 const START: Duration = Duration::from_secs(60);
@@ -73,16 +74,16 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// It cannot be reached for a minute, refuses us, is not UTF-8, or is newer than `migrations`.
+    /// It cannot be reached for a minute, refuses us, is not UTF-8, or needs a newer version than `migrations` are
+    /// of.
     pub async fn open(
         url: &str,
         schema: &'static str,
-        mut migrations: Migrator,
+        migrations: Migrations,
     ) -> Result<Self, PostgresError> {
         let options =
             PgConnectOptions::from_str(url).map_err(PostgresError::Url)?.disable_statement_logging();
-        migrations.create_schema(schema);
-        migrations.dangerous_set_table_name(format!("{schema}._sqlx_migrations"));
+        let migrations = migrations.in_schema(schema);
         let end = Instant::now() + START;
         let mut told = false;
         loop {
@@ -114,7 +115,7 @@ impl Database {
 
 async fn bring_up_to_date(
     options: &PgConnectOptions,
-    migrations: &Migrator,
+    migrations: &Migrations,
     end: Instant,
 ) -> Result<(), PostgresError> {
     let connected = timeout(ATTEMPT, PgConnection::connect_with(options)).await;
@@ -124,11 +125,19 @@ async fn bring_up_to_date(
         return Err(PostgresError::Encoding(encoding));
     }
     // Others may be at it, and are waited for.
-    let migrated = timeout_at(end, migrations.run_direct(None, &mut connection, false)).await;
+    let migrated = timeout_at(end, migrate(&mut connection, migrations)).await;
     migrated.unwrap_or_else(|_| Err(silence().into())).map_err(|error| match error {
         MigrateError::VersionMissing(_) => PostgresError::Newer,
         other => PostgresError::Migration(other),
     })
+}
+
+async fn migrate(connection: &mut PgConnection, migrations: &Migrations) -> Result<(), MigrateError> {
+    let mut transaction = connection.begin().await?;
+    // sqlx's own lock is given back before the transaction is committed.
+    transaction.execute("SELECT pg_advisory_xact_lock(hashtext('tixgo migrations'))").await?;
+    migrations.run::<Postgres>(&mut transaction).await?;
+    Ok(transaction.commit().await?)
 }
 
 /// Connections, so many at once at most. One is kept only after it was said to be good: one that was cut off may

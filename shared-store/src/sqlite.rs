@@ -11,11 +11,13 @@ use std::{
 
 use parking_lot::RwLock;
 use sqlx::{
-    ConnectOptions, Connection, SqliteConnection,
-    migrate::{MigrateError, Migrator},
+    ConnectOptions, Connection, Sqlite, SqliteConnection,
+    migrate::MigrateError,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 use tokio::time::timeout;
+
+use crate::Migrations;
 
 /// From here on nobody is kept waiting for the disk.
 const LONG: Duration = Duration::from_millis(1500);
@@ -138,8 +140,8 @@ impl Claim {
     ///
     /// # Errors
     ///
-    /// The file cannot be opened, read or written, is damaged, or is newer than `migrations`.
-    pub async fn connect(&mut self, migrations: &Migrator) -> Result<SqliteConnection, SqliteError> {
+    /// The file cannot be opened, read or written, is damaged, or needs a newer version than `migrations` are of.
+    pub async fn connect(&mut self, migrations: &Migrations) -> Result<SqliteConnection, SqliteError> {
         let options = SqliteConnectOptions::new()
             .filename(&self.path)
             // Once it was there, a file that is missing means that its disk is: one begun anew in the empty
@@ -160,7 +162,12 @@ impl Claim {
         if busy {
             return Err(self.failed(Reason::Busy));
         }
-        migrations.run_direct(None, &mut connection, false).await.map_err(|error| match error {
+        let migrated = async {
+            let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+            migrations.run::<Sqlite>(&mut transaction).await?;
+            Ok(transaction.commit().await?)
+        };
+        migrated.await.map_err(|error| match error {
             MigrateError::VersionMissing(_) => self.failed(Reason::Newer),
             MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => self.classify(error),
             other => self.failed(Reason::Migration(other)),

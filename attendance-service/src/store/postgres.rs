@@ -20,14 +20,10 @@ use futures_util::{Stream, StreamExt, stream};
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 use shared_store::{
-    CommitMetrics,
+    CommitMetrics, Migration, Migrations,
     postgres::{Connections, Database, Lease, PostgresError, Proof, is_our_fault},
 };
-use sqlx::{
-    Executor, Row, SqlSafeStr,
-    migrate::{Migration, MigrationType, Migrator},
-    postgres::PgRow,
-};
+use sqlx::{Executor, Row, postgres::PgRow};
 use tokio::{
     sync::{
         Semaphore,
@@ -113,15 +109,9 @@ struct Entry {
 }
 
 /// The migrations of this service, oldest first.
-fn migrations() -> Migrator {
-    let first = include_str!("../../migrations/postgres/1_check_ins.sql").into_sql_str();
-    Migrator::with_migrations(vec![Migration::new(
-        1,
-        "check ins".into(),
-        MigrationType::Simple,
-        first,
-        false,
-    )])
+fn migrations() -> Migrations {
+    let sql = include_str!("../../migrations/postgres/1_check_ins.sql");
+    Migrations::new(&[Migration { name: "check ins", sql, min_reader: 1 }])
 }
 
 impl PostgresCheckInStore {

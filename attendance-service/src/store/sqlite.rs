@@ -12,13 +12,10 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 use serde::Deserialize;
 use shared_store::{
-    CommitMetrics, Content,
+    CommitMetrics, Content, Migration, Migrations,
     sqlite::{Claim, SqliteError, prove_writable, watched},
 };
-use sqlx::{
-    Connection, QueryBuilder, SqlSafeStr, Sqlite, SqliteConnection,
-    migrate::{Migration, MigrationType, Migrator},
-};
+use sqlx::{Connection, QueryBuilder, Sqlite, SqliteConnection};
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep_until},
@@ -88,15 +85,9 @@ impl Job {
 }
 
 /// The migrations of this service, oldest first.
-pub fn migrations() -> Migrator {
-    let first = include_str!("../../migrations/sqlite/1_check_ins.sql").into_sql_str();
-    Migrator::with_migrations(vec![Migration::new(
-        1,
-        "check ins".into(),
-        MigrationType::Simple,
-        first,
-        false,
-    )])
+pub fn migrations() -> Migrations {
+    let sql = include_str!("../../migrations/sqlite/1_check_ins.sql");
+    Migrations::new(&[Migration { name: "check ins", sql, min_reader: 1 }])
 }
 
 impl SqliteCheckInStore {
@@ -175,7 +166,7 @@ impl CheckInStore for SqliteCheckInStore {
 /// The one who writes.
 struct Writer {
     claim: Claim,
-    migrations: Migrator,
+    migrations: Migrations,
     memory: Arc<MemoryCheckInStore>,
     commits: CommitMetrics,
     broken: Arc<RwLock<Option<Arc<str>>>>,

@@ -7,13 +7,10 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use shared_store::{
-    CommitMetrics,
+    CommitMetrics, Migration, Migrations,
     postgres::{Connections, Database, PostgresError, Proof, is_our_fault},
 };
-use sqlx::{
-    PgConnection, Row, SqlSafeStr,
-    migrate::{Migration, MigrationType, Migrator},
-};
+use sqlx::{PgConnection, Row};
 use tokio::time::Instant;
 
 use super::{
@@ -40,9 +37,9 @@ pub struct PostgresUserStore {
 }
 
 /// The migrations of this service, oldest first.
-fn migrations() -> Migrator {
-    let first = include_str!("../../migrations/postgres/1_users.sql").into_sql_str();
-    Migrator::with_migrations(vec![Migration::new(1, "users".into(), MigrationType::Simple, first, false)])
+fn migrations() -> Migrations {
+    let sql = include_str!("../../migrations/postgres/1_users.sql");
+    Migrations::new(&[Migration { name: "users", sql, min_reader: 1 }])
 }
 
 impl PostgresUserStore {

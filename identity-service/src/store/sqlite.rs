@@ -10,13 +10,10 @@ use async_trait::async_trait;
 use futures_util::TryStreamExt;
 use parking_lot::RwLock;
 use shared_store::{
-    CommitMetrics, Content,
+    CommitMetrics, Content, Migration, Migrations,
     sqlite::{Claim, SqliteError, prove_writable, watched},
 };
-use sqlx::{
-    Connection, Row, SqlSafeStr, SqliteConnection,
-    migrate::{Migration, MigrationType, Migrator},
-};
+use sqlx::{Connection, Row, SqliteConnection};
 use tokio::{
     sync::{Mutex, OwnedMutexGuard},
     time::{Instant, sleep, timeout},
@@ -55,9 +52,9 @@ pub struct SqliteUserStore {
 }
 
 /// The migrations of this service, oldest first.
-pub fn migrations() -> Migrator {
-    let first = include_str!("../../migrations/sqlite/1_users.sql").into_sql_str();
-    Migrator::with_migrations(vec![Migration::new(1, "users".into(), MigrationType::Simple, first, false)])
+pub fn migrations() -> Migrations {
+    let sql = include_str!("../../migrations/sqlite/1_users.sql");
+    Migrations::new(&[Migration { name: "users", sql, min_reader: 1 }])
 }
 
 impl SqliteUserStore {
@@ -144,7 +141,7 @@ impl UserStore for SqliteUserStore {
 /// The file, and what memory knows of it.
 struct UserFile {
     claim: Claim,
-    migrations: Migrator,
+    migrations: Migrations,
     memory: Arc<MemoryUserStore>,
     commits: CommitMetrics,
     broken: Arc<RwLock<Option<Arc<str>>>>,

@@ -1,0 +1,88 @@
+//! Which versions of a service can work with a file that another version migrated.
+
+#![expect(clippy::unwrap_used, reason = "clippy knows test functions, not what they call")]
+
+use std::path::Path;
+
+use shared_store::{
+    Migration, Migrations,
+    sqlite::{Claim, SqliteError},
+};
+use sqlx::{Connection, SqliteConnection, query, query_scalar, raw_sql};
+use tempfile::TempDir;
+
+const FIRST: Migration =
+    Migration { name: "tickets", sql: "CREATE TABLE tickets (id TEXT NOT NULL)", min_reader: 1 };
+const ADDED: Migration =
+    Migration { name: "colours", sql: "ALTER TABLE tickets ADD COLUMN colour TEXT", min_reader: 1 };
+const NEEDED: Migration =
+    Migration { name: "owners", sql: "ALTER TABLE tickets ADD COLUMN owner TEXT", min_reader: 2 };
+
+/// What a version with these migrations gets when it starts with the file at `path`.
+async fn start(path: &Path, list: &[Migration]) -> Result<SqliteConnection, SqliteError> {
+    Claim::take(path)?.connect(&Migrations::new(list)).await
+}
+
+/// Such a version starts, stores a ticket and stops.
+async fn store(path: &Path, list: &[Migration], id: &str) {
+    let mut connection = start(path, list).await.unwrap();
+    query("INSERT INTO tickets (id) VALUES ($1)").bind(id).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+}
+
+async fn tickets(path: &Path, list: &[Migration]) -> Vec<String> {
+    let mut connection = start(path, list).await.unwrap();
+    let ids = query_scalar("SELECT id FROM tickets ORDER BY rowid").fetch_all(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    ids
+}
+
+#[tokio::test]
+async fn the_previous_version_starts_again_on_what_its_successor_has_migrated() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("a.db");
+    store(&path, &[FIRST], "before").await;
+    store(&path, &[FIRST, ADDED], "migrated").await;
+    store(&path, &[FIRST], "gone back").await;
+    assert_eq!(tickets(&path, &[FIRST, ADDED]).await, ["before", "migrated", "gone back"]);
+}
+
+#[tokio::test]
+async fn a_version_older_than_the_oldest_that_can_read_the_file_is_refused() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("a.db");
+    store(&path, &[FIRST], "before").await;
+    store(&path, &[FIRST, ADDED, NEEDED], "migrated").await;
+    let said = start(&path, &[FIRST]).await.unwrap_err().to_string();
+    assert!(said.contains("written by a newer version of this service"), "{said}");
+    // That one has all it needs, and does not lower what the file asks for.
+    store(&path, &[FIRST, ADDED], "gone back").await;
+    start(&path, &[FIRST]).await.unwrap_err();
+    assert_eq!(tickets(&path, &[FIRST, ADDED, NEEDED]).await, ["before", "migrated", "gone back"]);
+}
+
+#[tokio::test]
+async fn a_file_of_a_release_that_kept_no_min_reader_is_taken_over() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("a.db");
+    store(&path, &[FIRST], "before").await;
+    let mut connection = start(&path, &[FIRST]).await.unwrap();
+    raw_sql("DROP TABLE min_reader").execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    assert_eq!(tickets(&path, &[FIRST, ADDED, NEEDED]).await, ["before"]);
+    start(&path, &[FIRST]).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn a_migration_that_fails_changes_nothing() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("a.db");
+    store(&path, &[FIRST], "before").await;
+    let broken = Migration { sql: "ALTER TABLE nothing ADD COLUMN owner TEXT", ..NEEDED };
+    start(&path, &[FIRST, ADDED, broken]).await.unwrap_err();
+    assert_eq!(tickets(&path, &[FIRST]).await, ["before"]);
+    let mut connection = start(&path, &[FIRST]).await.unwrap();
+    let columns = query_scalar("SELECT count(*) FROM pragma_table_info('tickets')");
+    let columns: i64 = columns.fetch_one(&mut connection).await.unwrap();
+    assert_eq!(columns, 1);
+}
