@@ -94,7 +94,9 @@ check_secret() {
     case $lower in
         '') problem 'JWT_SECRET is not set in .env: openssl rand -hex 32 prints a good one' ;;
         *changeme* | *change-me* | *change_me* | *change-this* | *change_this* | *dev-secret* | *dev_secret* | \
-            *example* | *ganti-* | *placeholder* | *secret-key* | *secret_key* | *supersecret* | *your-*)
+            *example* | *ganti-* | *placeholder* | *secret-key* | *secret_key* | *secretkey* | *supersecret* | *your-* | \
+            *09d25e094faa6ca2556c818166b7a956* | *a-string-secret* | *a1b2c3d4e5f6* | *jwt-secret* | *jwt_secret* | \
+            *my-secret* | *my_secret* | *mysecret* | *password* | *qwerty* | *rahasia*)
             problem 'JWT_SECRET in .env is an example from the documentation: openssl rand -hex 32 prints a good one' ;;
         *'$'*) problem "JWT_SECRET in .env contains \$, which Compose replaces: openssl rand -hex 32 prints a good one" ;;
         *)

@@ -86,6 +86,7 @@ while IFS='|' read -r secret weakness; do
 done <<'SECRETS'
 short|is shorter than 32 bytes
 dev-secret-9f86d081884c7d659a2feaa0c55ad015|is an example from the documentation
+a1b2c3d4e5f6g7h8i9j0k1l2m3n4o5p6|is an example from the documentation
 SECRETS
 
 ### Production

@@ -193,6 +193,40 @@ async fn a_request_leaves_one_line_in_the_access_log() {
 }
 
 #[tokio::test]
+async fn a_preflight_is_logged_counted_and_has_the_headers_of_every_answer() {
+    let variables = [
+        ("CORS_ALLOWED_ORIGINS", "https://gate.example.org"),
+        ("METRICS_ADDR", "127.0.0.1:0"),
+        ("LOG_FORMAT", "json"),
+    ];
+    let process = Process::start(service(&variables)).await;
+    let preflight = "OPTIONS /checkins HTTP/1.1\r\nHost: t\r\nConnection: close\r\nOrigin: https://gate.example.org\r\n\
+                     Access-Control-Request-Method: POST\r\nX-Request-Id: gate-7.2\r\n\r\n";
+    let answer = Raw::open(process.address, preflight).await.rest(SECOND * 5).await;
+    for header in [
+        "HTTP/1.1 200 OK\r\n",
+        "\r\naccess-control-allow-origin: https://gate.example.org\r\n",
+        "\r\nx-request-id: gate-7.2\r\n",
+        "\r\nx-content-type-options: nosniff\r\n",
+        "\r\nreferrer-policy: no-referrer\r\n",
+    ] {
+        assert!(answer.contains(header), "{header:?} is missing in {answer}");
+    }
+    let log = process.log();
+    let address = log.split_once("http://").unwrap().1.split_once("/metrics").unwrap().0;
+    let (_, metrics) = fetch(address.parse().unwrap(), "GET /metrics", "", "").await;
+    let sample = r#"http_request_duration_seconds_count{method="OPTIONS",route="/checkins",status="200"} 1"#;
+    assert!(metrics.contains(sample), "{metrics}");
+
+    let log = process.finish().await;
+    let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let lines: Vec<_> = lines.filter(|line| line["target"] == "access").collect();
+    assert_eq!(lines.len(), 1, "{log}");
+    assert_eq!((&lines[0]["method"], &lines[0]["route"]), (&json!("OPTIONS"), &json!("/checkins")));
+    assert_eq!((&lines[0]["id"], &lines[0]["status"]), (&json!("gate-7.2"), &json!(200)));
+}
+
+#[tokio::test]
 async fn the_access_log_can_be_switched_off_and_the_health_checks_on() {
     for (filter, lines) in [("info,access=off", 0), ("warn", 0), ("access=debug", 2), ("info", 1)] {
         // The service has to say where it listens.

@@ -16,8 +16,12 @@ const LEAST_BYTES: usize = 32;
 /// Good on a developer's machine only, and known to everybody.
 const DEVELOPMENT_SECRET: &str = "dev-secret";
 
-/// What is left of the examples that get copied from documentation, whatever is put around them.
-const EXAMPLES: [&str; 14] = [
+/// What is left of the examples that get copied from documentation, whatever is put around them. The long ones are
+/// those of jwt.io, of FastAPI's tutorial and of the service that this one took the place of.
+const EXAMPLES: [&str; 26] = [
+    "09d25e094faa6ca2556c818166b7a956",
+    "a-string-secret",
+    "a1b2c3d4e5f6",
     "changeme",
     "change-me",
     "change_me",
@@ -27,9 +31,18 @@ const EXAMPLES: [&str; 14] = [
     "dev_secret",
     "example",
     "ganti-",
+    "jwt-secret",
+    "jwt_secret",
+    "my-secret",
+    "my_secret",
+    "mysecret",
+    "password",
     "placeholder",
+    "qwerty",
+    "rahasia",
     "secret-key",
     "secret_key",
+    "secretkey",
     "supersecret",
     "your-",
 ];
@@ -179,9 +192,32 @@ fn weakness(secret: &str) -> Option<&'static str> {
         Some("is shorter than 32 bytes")
     } else if distinct.len() < LEAST_DISTINCT {
         Some("repeats a few characters only")
+    } else if repeats_itself(lower.as_bytes()) || counts(lower.as_bytes()) {
+        Some("follows a pattern")
     } else {
         None
     }
+}
+
+/// Whether it is one piece, again and again.
+fn repeats_itself(secret: &[u8]) -> bool {
+    (1..=secret.len() / 2).any(|length| secret.iter().zip(&secret[length..]).all(|(one, other)| one == other))
+}
+
+/// Whether half of its letters and digits are the next, or the previous, of the one or two before: `0123…`, `zyx…`,
+/// `a1b2c3…`. Of random hexadecimal digits an eighth is, and half of 32 is in one of millions.
+fn counts(secret: &[u8]) -> bool {
+    let characters: Vec<u8> = secret.iter().copied().filter(u8::is_ascii_alphanumeric).collect();
+    let follows = |step: i16| {
+        let is_next = |three: &&[u8]| match three {
+            [two_before, before, this] => {
+                [before, two_before].into_iter().any(|other| i16::from(*this) - i16::from(*other) == step)
+            }
+            _ => false,
+        };
+        characters.windows(3).filter(is_next).count()
+    };
+    follows(1).max(follows(-1)) >= secret.len() / 2
 }
 
 #[cfg(test)]
@@ -190,7 +226,46 @@ mod tests {
 
     #[test]
     fn a_random_secret_of_32_bytes_is_accepted() {
-        assert_eq!(weakness("9f86d081884c7d659a2feaa0c55ad015"), None);
+        for secret in [
+            "9f86d081884c7d659a2feaa0c55ad015",
+            "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae",
+            "uSg3bq0WYdL/8Z5l2nV0k0mE1mCk3yJv9H3x1yqXr9jTtXoQe7oUOQ4v4cB2p6sN",
+            "correct horse battery staple tractor",
+        ] {
+            assert_eq!(weakness(secret), None, "{secret}");
+        }
+    }
+
+    #[test]
+    fn an_example_of_any_documentation_is_refused_however_it_was_copied() {
+        for secret in [
+            "a1b2c3d4e5f6g7h8i9j0k1l2m3n4o5p6",
+            "A1B2C3D4E5F6G7H8I9J0K1L2M3N4O5P6",
+            "\"a1b2c3d4e5f6g7h8i9j0k1l2m3n4o5p6\"",
+            "'a1b2c3d4e5f6g7h8i9j0k1l2m3n4o5p6'",
+            "a1b2c3d4e5f6g7h8i9j0k1l2m3n4o5p6a1b2c3d4e5f6g7h8i9j0k1l2m3n4o5p6",
+            "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",
+            "a-string-secret-at-least-256-bits-long",
+            "my_super_long_jwt_secret_for_tixgo_2026",
+        ] {
+            assert_eq!(weakness(secret), Some("is an example from the documentation"), "{secret}");
+        }
+    }
+
+    #[test]
+    fn a_secret_that_follows_a_pattern_is_refused() {
+        for secret in [
+            "0123456789abcdef0123456789abcdef",
+            "abcdefghijklmnopqrstuvwxyz012345",
+            "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345",
+            "zyxwvutsrqponmlkjihgfedcba987654",
+            "b2c3d4e5f6g7h8i9j0k1l2m3n4o5p6q7",
+            "1a2b3c4d-5e6f7g8h-9i0j1k2l-3m4n5o6p",
+            "12345678901234567890123456789012",
+            "gerbang7-2026gerbang7-2026gerbang7-2026",
+        ] {
+            assert_eq!(weakness(secret), Some("follows a pattern"), "{secret}");
+        }
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! What every request passes, outermost first: CORS, request id and the headers of every answer, log and
-//! metrics, deadline, panic catcher.
+//! metrics, deadline, panic catcher. A preflight passes all but CORS first, and is answered by CORS.
 //!
 //! All but CORS is one layer of our own. As five layers of tower-http it costs a fifth of the
 //! throughput, more than the work of a check-in; see ARCHITECTURE.md.
@@ -22,19 +22,25 @@ use axum::{
     body::Body,
     extract::{MatchedPath, Request},
     http::{
-        HeaderName, HeaderValue, Method,
+        HeaderName, HeaderValue, Method, StatusCode,
         header::{
-            AUTHORIZATION, CONTENT_TYPE, ETAG, IF_NONE_MATCH, REFERRER_POLICY, RETRY_AFTER,
+            AUTHORIZATION, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION, REFERRER_POLICY, RETRY_AFTER,
             X_CONTENT_TYPE_OPTIONS,
         },
     },
     response::{IntoResponse, Response},
+    routing::Route,
 };
 use bytes::Bytes;
-use futures_util::{FutureExt, future::BoxFuture, poll};
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, Either},
+    poll,
+};
 use http_body::{Body as _, Frame, SizeHint};
+use percent_encoding::{CONTROLS, utf8_percent_encode};
 use tokio::time::timeout;
-use tower::{Layer, Service};
+use tower::{Layer, Service, ServiceExt, layer::layer_fn, service_fn, util::BoxCloneSyncService};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::{
@@ -90,22 +96,33 @@ impl Default for Options {
 /// Puts the whole stack around all routes of `router`, and JSON in place of its own 404 and 405.
 pub fn stack(router: Router, options: Options) -> Router {
     let Options { cors, deadline, trusted_proxies, telemetry } = options;
+    let known_paths = router.clone();
     let router = router
-        .fallback(async || ApiError::NotFound)
-        .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
-        .layer(RequestScopeLayer {
-            ids: Arc::new(RequestIds::new()),
-            deadline,
-            trusted_proxies: Arc::new(trusted_proxies),
-            has_warned: Arc::default(),
-            telemetry: Arc::new(telemetry),
-        });
+        .fallback(move |request: Request| without_slashes(known_paths, request))
+        .method_not_allowed_fallback(async || ApiError::MethodNotAllowed);
+    let scope = RequestScopeLayer(Arc::new(Scope {
+        ids: RequestIds::new(),
+        deadline,
+        trusted_proxies,
+        has_warned: AtomicBool::default(),
+        telemetry,
+    }));
+    let Some(cors) = cors_layer(cors) else { return router.layer(scope) };
+    let answered_by_cors = service_fn(async |_: Request| Ok(ApiError::NotFound.into_response()));
+    let preflights = Arc::new(BoxCloneSyncService::new(scope.layer(cors.layer(answered_by_cors))));
+    router.layer(layer_fn(move |route: Route| CorsScope {
+        requests: cors.layer(scope.layer(route)),
+        preflights: Arc::clone(&preflights),
+    }))
+}
+
+fn cors_layer(cors: Cors) -> Option<CorsLayer> {
     let origins = match cors {
-        Cors::Off => return router,
+        Cors::Off => return None,
         Cors::AnyOrigin => AllowOrigin::any(),
         Cors::Origins(origins) => AllowOrigin::list(origins),
     };
-    router.layer(
+    Some(
         CorsLayer::new()
             .allow_origin(origins)
             .allow_methods([Method::GET, Method::HEAD, Method::POST])
@@ -115,28 +132,86 @@ pub fn stack(router: Router, options: Options) -> Router {
     )
 }
 
-#[derive(Clone)]
-struct RequestScopeLayer {
-    ids: Arc<RequestIds>,
-    deadline: Duration,
-    trusted_proxies: Arc<TrustedProxies>,
-    /// Of a proxy that nobody named. Once is enough.
-    has_warned: Arc<AtomicBool>,
-    telemetry: Arc<Telemetry>,
+/// For a path that no route has: 307 to the path without the slashes at its end, if a route has that, as FastAPI
+/// does it. An encoded slash belongs to an id, and `//` is not `/` with one too many.
+async fn without_slashes(known_paths: Router, request: Request) -> Response {
+    let path = request.uri().path();
+    let wanted = path.trim_end_matches('/');
+    // What begins with two slashes would be the address of another host.
+    if wanted.len() == path.len() || wanted.starts_with("//") {
+        return ApiError::NotFound.into_response();
+    }
+    let mut location = utf8_percent_encode(wanted, CONTROLS).to_string();
+    // No route takes TRACE: one that has the path says 405, and does nothing.
+    let mut probe = Request::new(Body::empty());
+    *probe.method_mut() = Method::TRACE;
+    let Ok(uri) = location.parse() else { return ApiError::NotFound.into_response() };
+    *probe.uri_mut() = uri;
+    let Ok(found) = known_paths.oneshot(probe).await;
+    if found.status() == StatusCode::NOT_FOUND {
+        return ApiError::NotFound.into_response();
+    }
+    if let Some(query) = request.uri().query() {
+        location.push('?');
+        location.extend(utf8_percent_encode(query, CONTROLS));
+    }
+    (StatusCode::TEMPORARY_REDIRECT, [(LOCATION, location)]).into_response()
 }
+
+/// CORS outside, so that every answer has its headers, those to a request that was not done in time among them;
+/// but inside for a preflight, which CORS answers, so that it is seen like any other request.
+#[derive(Clone)]
+struct CorsScope<S> {
+    requests: S,
+    preflights: Arc<BoxCloneSyncService<Request, Response, Infallible>>,
+}
+
+impl<S> Service<Request> for CorsScope<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Either<S::Future, BoxFuture<'static, Result<Response, Infallible>>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.requests.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        if request.method() == Method::OPTIONS {
+            Either::Right(Box::pin(BoxCloneSyncService::clone(&self.preflights).oneshot(request)))
+        } else {
+            Either::Left(self.requests.call(request))
+        }
+    }
+}
+
+/// What all requests share.
+struct Scope {
+    ids: RequestIds,
+    deadline: Duration,
+    trusted_proxies: TrustedProxies,
+    /// Of a proxy that nobody named. Once is enough.
+    has_warned: AtomicBool,
+    telemetry: Telemetry,
+}
+
+#[derive(Clone)]
+struct RequestScopeLayer(Arc<Scope>);
 
 impl<S> Layer<S> for RequestScopeLayer {
     type Service = RequestScope<S>;
 
     fn layer(&self, inner: S) -> RequestScope<S> {
-        RequestScope { inner, layer: self.clone() }
+        RequestScope { inner, scope: Arc::clone(&self.0) }
     }
 }
 
 #[derive(Clone)]
 struct RequestScope<S> {
     inner: S,
-    layer: RequestScopeLayer,
+    scope: Arc<Scope>,
 }
 
 impl<S> Service<Request> for RequestScope<S>
@@ -153,24 +228,23 @@ where
     }
 
     fn call(&mut self, mut request: Request) -> Self::Future {
+        let scope = &self.scope;
         let seat = request.extensions().get::<Arc<Seat>>().cloned();
-        let address =
-            seat.as_ref().map(|seat| self.layer.trusted_proxies.client(seat.peer(), request.headers()));
+        let address = seat.as_ref().map(|seat| scope.trusted_proxies.client(seat.peer(), request.headers()));
         if let Some(peer) = address
-            && self.layer.trusted_proxies.ignores(request.headers())
-            && !self.layer.has_warned.swap(true, Ordering::Relaxed)
+            && scope.trusted_proxies.ignores(request.headers())
+            && !scope.has_warned.swap(true, Ordering::Relaxed)
         {
             tracing::warn!(
                 %peer,
                 "a proxy says for whom a request is, and is not believed: all its clients count as one; set TRUSTED_PROXIES"
             );
         }
-        let caller = Arc::new(Caller::new(address, self.layer.telemetry.access_log.is_some()));
-        let id = self.layer.ids.of(&request);
-        let exchange =
-            Exchange::begin(&request, id.clone(), caller.clone(), Arc::clone(&self.layer.telemetry));
+        let caller = Arc::new(Caller::new(address, scope.telemetry.access_log.is_some()));
+        let id = scope.ids.of(&request);
+        let exchange = Exchange::begin(&request, id.clone(), caller.clone(), Arc::clone(scope));
         request.extensions_mut().insert(caller);
-        let deadline = self.layer.deadline;
+        let deadline = scope.deadline;
         let answer = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
 
         Box::pin(async move {
@@ -229,7 +303,7 @@ struct Exchange {
     caller: Arc<Caller>,
     traceparent: Option<HeaderValue>,
     cf_ray: Option<HeaderValue>,
-    telemetry: Arc<Telemetry>,
+    scope: Arc<Scope>,
     is_answered: bool,
 }
 
@@ -237,12 +311,12 @@ struct Exchange {
 const CLIENT_CLOSED_REQUEST: u16 = 499;
 
 impl Exchange {
-    fn begin(request: &Request, id: HeaderValue, caller: Arc<Caller>, telemetry: Arc<Telemetry>) -> Self {
-        if let Some(metrics) = &telemetry.metrics {
+    fn begin(request: &Request, id: HeaderValue, caller: Arc<Caller>, scope: Arc<Scope>) -> Self {
+        if let Some(metrics) = &scope.telemetry.metrics {
             metrics.in_flight.inc();
         }
         let header = |name: &str| {
-            telemetry.access_log.as_ref()?;
+            scope.telemetry.access_log.as_ref()?;
             request.headers().get(name).filter(|value| is_well_formed(value.as_bytes()))
         };
         Self {
@@ -253,7 +327,7 @@ impl Exchange {
             caller,
             traceparent: header("traceparent").cloned(),
             cf_ray: header("cf-ray").cloned(),
-            telemetry,
+            scope,
             is_answered: false,
         }
     }
@@ -269,10 +343,10 @@ impl Exchange {
         if let Some(Cause(cause)) = response.extensions().get::<Cause>() {
             tracing::error!(id = ?self.id, method = self.method.as_str(), route, status, %cause, "request failed");
         }
-        if let Some(metrics) = &self.telemetry.metrics {
+        if let Some(metrics) = &self.scope.telemetry.metrics {
             metrics.observe(&self.method, route, status, self.begin.elapsed());
         }
-        if !self.telemetry.access_log.as_ref().is_some_and(|log| log.wants(route)) {
+        if !self.scope.telemetry.access_log.as_ref().is_some_and(|log| log.wants(route)) {
             return response;
         }
         match response.body().size_hint().exact() {
@@ -285,7 +359,7 @@ impl Exchange {
     }
 
     fn log(&self, status: u16, bytes: u64) {
-        let Some(log) = &self.telemetry.access_log else { return };
+        let Some(log) = &self.scope.telemetry.access_log else { return };
         log.add(&Line {
             id: text(&self.id),
             method: method_label(&self.method),
@@ -303,13 +377,13 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        if let Some(metrics) = &self.telemetry.metrics {
+        if let Some(metrics) = &self.scope.telemetry.metrics {
             metrics.in_flight.dec();
             if !self.is_answered {
                 metrics.observe(&self.method, self.route(), CLIENT_CLOSED_REQUEST, self.begin.elapsed());
             }
         }
-        let is_wanted = self.telemetry.access_log.as_ref().is_some_and(|log| log.wants(self.route()));
+        let is_wanted = self.scope.telemetry.access_log.as_ref().is_some_and(|log| log.wants(self.route()));
         if !self.is_answered && is_wanted {
             self.log(CLIENT_CLOSED_REQUEST, 0);
         }

@@ -15,8 +15,8 @@ use axum::{
     http::{
         Method,
         header::{
-            CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, REFERRER_POLICY, RETRY_AFTER,
-            X_CONTENT_TYPE_OPTIONS,
+            ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
+            LOCATION, REFERRER_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
         },
     },
 };
@@ -35,16 +35,20 @@ async fn an_unknown_path_is_not_found_with_any_method_and_any_token() {
     for path in [
         "/nothing",
         "/checkin",
-        "/checkins/",
         "/checkins/1",
         "/Checkins",
         "/attendance",
         "/attendance/",
         "/attendance/a/b",
-        "/attendance/a/",
         "/attendance//a",
         "//health",
-        "/health/",
+        "//health/",
+        "//",
+        "//evil.example.org/",
+        "/attendance//",
+        "/attendance/a/tickets/",
+        "/attendance/a%2F/b/",
+        "/nothing/",
         "/auth/login",
         "/%ff",
     ] {
@@ -54,6 +58,48 @@ async fn an_unknown_path_is_not_found_with_any_method_and_any_token() {
             assert_eq!(answer.headers["content-type"], "application/json", "{method} {path}");
             let answer = call(&app, method, path).bearer("x").send().await;
             assert_eq!(answer.status, 404, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_known_path_with_slashes_at_its_end_is_where_the_path_itself_is() {
+    let plain = app().await;
+    let cross_origin = app_with(&[("cors-allowed-origins", "*")]).await;
+    for path in [
+        "/health",
+        "/ready",
+        CHECK_IN,
+        "/attendance/evt1",
+        "/attendance/konser%2F2026",
+        "/attendance/konser%2F",
+        "/attendance/%2F%2Fevil.example.org",
+        "/attendance/%ff",
+        "/attendance/evt1/tickets/T1",
+        "/attendance/evt1/tickets/T1%2F",
+        "/docs",
+        "/docs/swagger-ui.css",
+        "/redoc",
+        "/openapi.json",
+    ] {
+        for (slashes, query) in [("/", ""), ("//", ""), ("///", "?a=b&c=%2F/"), ("/", "?"), ("/", "?//")] {
+            let asked = format!("{path}{slashes}{query}");
+            for method in ["GET", "HEAD", "POST", "OPTIONS", "DELETE", "TRACE", "BREW"] {
+                let method: Method = method.parse().expect("a method");
+                for call in
+                    [call(&plain, method.clone(), &asked), call(&plain, method.clone(), &asked).bearer("x")]
+                {
+                    let answer = call.body("{bad").send().await;
+                    assert_eq!(answer.text(), (307, ""), "{method} {asked}");
+                    assert_eq!(answer.header(LOCATION), format!("{path}{query}"), "{method} {asked}");
+                    assert_eq!(answer.header(X_CONTENT_TYPE_OPTIONS), "nosniff", "{method} {asked}");
+                }
+                if method != Method::OPTIONS {
+                    let answer = call(&cross_origin, method, &asked).send().await;
+                    assert_eq!(answer.status, 307, "{asked}");
+                    assert_eq!(answer.header(ACCESS_CONTROL_ALLOW_ORIGIN), "*", "{asked}");
+                }
+            }
         }
     }
 }

@@ -133,6 +133,9 @@ fn fill(template: &[u8], token: &str) -> Vec<u8> {
 async fn a_token_with_a_wrong_signature_is_invalid() {
     let claims = claims().to_string();
     let header = |alg: &str| format!(r#"{{"alg":"{alg}","typ":"JWT"}}"#);
+    let beginning = |fields: &str| {
+        signed(&format!(r#"{{{fields}"alg":"HS256","typ":"JWT"}}"#), &claims, SECRET, Hash::Sha256)
+    };
     let good = signed(HS256, &claims, SECRET, Hash::Sha256);
     let (message, signature) = good.rsplit_once('.').expect("three parts");
     let (_, payload) = message.split_once('.').expect("two parts");
@@ -155,6 +158,15 @@ async fn a_token_with_a_wrong_signature_is_invalid() {
         ("alg is a number", signed(r#"{"alg":256,"typ":"JWT"}"#, &claims, SECRET, Hash::Sha256)),
         ("header is a list", signed("[]", &claims, SECRET, Hash::Sha256)),
         ("header is no JSON", signed("HS256", &claims, SECRET, Hash::Sha256)),
+        ("crit names an extension", beginning(r#""crit":["x"],"x":1,"#)),
+        ("crit names b64", beginning(r#""crit":["b64"],"b64":true,"#)),
+        ("crit is empty", beginning(r#""crit":[],"#)),
+        ("crit is null", beginning(r#""crit":null,"#)),
+        ("crit is text", beginning(r#""crit":"exp","#)),
+        ("crit is escaped", beginning(r#""\u0063rit":["x"],"#)),
+        ("crit twice", beginning(r#""crit":["x"],"crit":null,"#)),
+        ("b64 without crit", beginning(r#""b64":false,"#)),
+        ("alg twice, the last good", beginning(r#""alg":"none","#)),
         ("another secret", signed(HS256, &claims, "another secret", Hash::Sha256)),
         ("the secret in upper case", signed(HS256, &claims, &SECRET.to_uppercase(), Hash::Sha256)),
         ("the development secret", signed(HS256, &claims, "dev-secret", Hash::Sha256)),
@@ -253,6 +265,10 @@ async fn a_token_is_expired_from_its_exp_on_and_not_a_second_later() {
     is_refused(&show(&app, &forged).await, INVALID, "expired and forged");
     let forged = format!("{}.{}.", encoded(r#"{"alg":"none"}"#), encoded(&past));
     is_refused(&show(&app, &forged).await, INVALID, "expired and unsigned");
+
+    // What the signature is of is not known.
+    let critical = signed(r#"{"alg":"HS256","crit":["x"],"x":1}"#, &past, SECRET, Hash::Sha256);
+    is_refused(&show(&app, &critical).await, INVALID, "expired, with an extension that nobody knows");
 }
 
 #[tokio::test]
@@ -267,6 +283,10 @@ async fn a_token_that_is_right_is_accepted_in_any_form() {
     let plain = |header: &str, claims: &Value| signed(header, &claims.to_string(), SECRET, Hash::Sha256);
     let rows = [
         ("the other order of the header", plain(r#"{"typ":"JWT","alg":"HS256"}"#, &claims())),
+        (
+            "a header field that need not be understood",
+            plain(r#"{"alg":"HS256","kid":"1","x":[]}"#, &claims()),
+        ),
         ("the other order of the claims", {
             let Value::Object(claims) = claims() else { panic!("an object") };
             token(&Value::Object(claims.into_iter().rev().collect()))

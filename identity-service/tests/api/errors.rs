@@ -2,7 +2,9 @@
 
 use axum::http::{
     Method,
-    header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS},
+    header::{
+        CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    },
 };
 use shared_http::testing::{call, get, post};
 
@@ -16,10 +18,12 @@ async fn an_unknown_path_is_not_found_with_any_method() {
         "/auth",
         "/auth/",
         "/auth/Login",
-        "/auth/login/",
         "/auth/me/x",
         "/Health",
-        "/health/",
+        "/auth/nothing/",
+        "//",
+        "//health/",
+        "//evil.example.org/",
         "//health",
         "/checkins",
         "/auth%2Flogin",
@@ -29,6 +33,24 @@ async fn an_unknown_path_is_not_found_with_any_method() {
             let answer = call(&app, method.clone(), path).send().await;
             assert_eq!(answer.text(), (404, r#"{"detail":"Not Found"}"#), "{method} {path}");
             assert_eq!(answer.headers["content-type"], "application/json", "{method} {path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_known_path_with_slashes_at_its_end_is_where_the_path_itself_is() {
+    let app = app().await;
+    for path in
+        ["/health", "/ready", ME, REGISTER, LOGIN, "/docs", "/redoc", "/redoc/redoc.css", "/openapi.json"]
+    {
+        for (slashes, query) in [("/", ""), ("//", ""), ("/", "?a=b/")] {
+            let asked = format!("{path}{slashes}{query}");
+            for method in ["GET", "HEAD", "POST", "OPTIONS", "PUT", "TRACE"] {
+                let method: Method = method.parse().expect("a method");
+                let answer = call(&app, method.clone(), &asked).bearer("x").body("{bad").send().await;
+                assert_eq!(answer.text(), (307, ""), "{method} {asked}");
+                assert_eq!(answer.header(LOCATION), format!("{path}{query}"), "{method} {asked}");
+            }
         }
     }
 }
