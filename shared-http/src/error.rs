@@ -1,5 +1,7 @@
 //! Every error leaves as `{"detail": …}`, and the status is chosen here and nowhere else.
 
+mod input;
+
 use std::{borrow::Cow, error::Error, sync::Arc};
 
 use axum::{
@@ -12,6 +14,8 @@ use axum::{
 };
 use serde::Serialize;
 use utoipa::ToSchema;
+
+pub use self::input::Input;
 
 /// How long a client that was turned away for load should wait, in seconds.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
@@ -90,9 +94,9 @@ pub struct FieldError {
     /// The failure in a sentence.
     #[schema(example = "Field required")]
     pub msg: String,
-    /// What was found there.
+    /// What was found there; of JSON longer than 8,192 bytes only the first 256 characters, as a string.
     #[schema(value_type = Value)]
-    pub input: serde_json::Value,
+    pub input: Input,
     /// The limit that was broken, or what the JSON parser says.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>, example = json!({"min_length": 1}))]

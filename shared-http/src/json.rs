@@ -16,8 +16,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use validator::{Validate, ValidationError, ValidationErrors, ValidationErrorsKind};
 
-use self::cpython::Fault;
-use crate::error::{ApiError, FieldError, Location};
+use self::cpython::{Document, Element, Fault};
+use crate::error::{ApiError, FieldError, Input, Location};
 
 /// The longest body that is read, in bytes.
 pub const BODY_LIMIT: usize = 64 * 1024;
@@ -83,21 +83,20 @@ fn plain<T: Schema>(text: &str) -> Option<T> {
 
 /// FastAPI's way, for every other body: read as CPython does, then collect what is wrong, if anything.
 fn explain<T: Schema>(text: &str, is_json: bool) -> Result<T, ApiError> {
-    let value = if text.is_empty() {
-        Value::Null
-    } else if is_json {
-        parse(text)?
+    if text.is_empty() {
+        return Err(body_error("missing", "Field required", Input::new(&())));
+    }
+    if !is_json {
+        return Err(not_an_object(Input::new(text)));
+    }
+    let document = parse(text)?;
+    let body = document.root();
+    if body.is_object() {
+        check(body)
+    } else if body.is_null() {
+        Err(body_error("missing", "Field required", Input::new(&())))
     } else {
-        Value::String(text.to_owned())
-    };
-    match value {
-        Value::Object(fields) => check(fields),
-        Value::Null => Err(body_error("missing", "Field required", Value::Null)),
-        other => Err(body_error(
-            "model_attributes_type",
-            "Input should be a valid dictionary or object to extract fields from",
-            other,
-        )),
+        Err(not_an_object(Input::new(&body)))
     }
 }
 
@@ -137,47 +136,51 @@ fn unreadable() -> ApiError {
     ApiError::BadRequest(Cow::Borrowed("There was an error parsing the body"))
 }
 
-fn parse(text: &str) -> Result<Value, ApiError> {
+fn parse(text: &str) -> Result<Document<'_>, ApiError> {
     cpython::parse(text.strip_prefix('\u{feff}').unwrap_or(text)).map_err(|fault| match fault {
         Fault::Syntax { offset, message } => ApiError::Invalid(vec![FieldError {
             kind: "json_invalid",
             loc: vec![Location::Name("body"), Location::Offset(offset)],
             msg: "JSON decode error".to_owned(),
-            input: json!({}),
+            input: Input::new(&Map::new()),
             ctx: Some(json!({ "error": message })),
         }]),
         Fault::TooDeep => unreadable(),
     })
 }
 
-fn body_error(kind: &'static str, msg: &str, input: Value) -> ApiError {
+fn not_an_object(input: Input) -> ApiError {
+    let msg = "Input should be a valid dictionary or object to extract fields from";
+    body_error("model_attributes_type", msg, input)
+}
+
+fn body_error(kind: &'static str, msg: &str, input: Input) -> ApiError {
     let loc = vec![Location::Name("body")];
     ApiError::Invalid(vec![FieldError { kind, loc, msg: msg.to_owned(), input, ctx: None }])
 }
 
 /// Collects every failing field. A field that is absent or no string is replaced by an empty one
 /// meanwhile, so that the limits of the others are still checked.
-fn check<T: Schema>(mut fields: Map<String, Value>) -> Result<T, ApiError> {
-    let mut failures: Vec<Option<FieldError>> = T::FIELDS
-        .iter()
-        .map(|field| match fields.get(field.name) {
-            Some(Value::String(_)) => None,
-            Some(other) => Some(failure(
-                field,
-                "string_type",
-                "Input should be a valid string".to_owned(),
-                other.clone(),
-            )),
+fn check<T: Schema>(body: Element<'_>) -> Result<T, ApiError> {
+    let mut fields = Map::new();
+    let mut failures = Vec::new();
+    let mut whole_body = None;
+    for field in T::FIELDS {
+        let member = body.member(field.name);
+        let text = member.and_then(Element::as_str);
+        let failing = match member {
+            Some(_) if text.is_some() => None,
+            Some(other) => Some(("string_type", "Input should be a valid string", Input::new(&other))),
             None if field.required => {
-                Some(failure(field, "missing", "Field required".to_owned(), Value::Object(fields.clone())))
+                let input: &mut Input = whole_body.get_or_insert_with(|| Input::new(&body));
+                Some(("missing", "Field required", input.clone()))
             }
             None => None,
-        })
-        .collect();
-    for (field, failure) in T::FIELDS.iter().zip(&failures) {
-        if failure.is_some() {
-            fields.insert(field.name.to_owned(), Value::String(String::new()));
+        };
+        if text.is_some() || failing.is_some() {
+            fields.insert(field.name.to_owned(), Value::String(text.unwrap_or_default().into_owned()));
         }
+        failures.push(failing.map(|(kind, msg, input)| failure(field, kind, msg.to_owned(), input)));
     }
 
     let body: T = serde_json::from_value(Value::Object(fields)).map_err(ApiError::internal)?;
@@ -195,13 +198,14 @@ fn check<T: Schema>(mut fields: Map<String, Value>) -> Result<T, ApiError> {
 fn broken_limit(field: &Field, broken: &ValidationErrors) -> Option<FieldError> {
     let Some(ValidationErrorsKind::Field(errors)) = broken.0.get(field.name) else { return None };
     let error = errors.iter().find(|error| error.code == "length").or(errors.first())?;
-    let input = error.params.get("value").cloned().unwrap_or(Value::Null);
+    let value = error.params.get("value");
+    let input = Input::new(&value);
     if error.code == "nul" {
         let msg = "Value error, NUL characters are not allowed".to_owned();
         return Some(failure(field, "value_error", msg, input));
     }
 
-    let length = input.as_str().unwrap_or_default().chars().count() as u64;
+    let length = value.and_then(Value::as_str).unwrap_or_default().chars().count() as u64;
     let limit = |name| error.params.get(name).and_then(Value::as_u64);
     let (kind, bound, key, limit) = match (limit("min"), limit("max")) {
         (Some(min), _) if length < min => ("string_too_short", "at least", "min_length", min),
@@ -212,7 +216,7 @@ fn broken_limit(field: &Field, broken: &ValidationErrors) -> Option<FieldError> 
     Some(FieldError { ctx: Some(json!({ key: limit })), ..failure(field, kind, msg, input) })
 }
 
-fn failure(field: &Field, kind: &'static str, msg: String, input: Value) -> FieldError {
+fn failure(field: &Field, kind: &'static str, msg: String, input: Input) -> FieldError {
     let loc = vec![Location::Name("body"), Location::Name(field.name)];
     FieldError { kind, loc, msg, input, ctx: None }
 }

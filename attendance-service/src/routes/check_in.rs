@@ -10,7 +10,7 @@ use serde_json::json;
 use shared_auth::{AuthUser, openapi::Unauthorized};
 use shared_http::{
     ApiError, ValidJson,
-    error::{ErrorBody, FieldError, InvalidBody, Location},
+    error::{ErrorBody, FieldError, Input, InvalidBody, Location},
     json::{Field, Schema, no_nul},
     openapi::{AnyRoute, JsonBody},
 };
@@ -148,7 +148,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, ApiErr
             kind: "string_pattern_mismatch",
             loc: vec![Location::Name("header"), Location::Name("idempotency-key")],
             msg: format!("String should match pattern '{KEY_PATTERN}'"),
-            input: String::from_utf8_lossy(value.as_bytes()).into(),
+            input: Input::new(&String::from_utf8_lossy(value.as_bytes())),
             ctx: Some(json!({ "pattern": KEY_PATTERN })),
         }])
     })

@@ -117,6 +117,40 @@ async fn what_is_no_string_is_echoed_as_it_was_sent() {
 }
 
 #[tokio::test]
+async fn of_an_input_over_8192_bytes_of_json_the_first_256_characters_are_echoed() {
+    let cut =
+        |json: &str| Value::from(format!("{}…", json.chars().take(256).collect::<String>())).to_string();
+    let list = |length: usize| format!("[{}]", vec!["0"; length].join(","));
+    // Two brackets, and a comma between every two items.
+    for (length, is_whole) in [(4095, true), (4096, false)] {
+        let value = list(length);
+        let echo = if is_whole { value.clone() } else { cut(&value) };
+        refuses(&format!(r#"{{"username":{value},"password":"rahasia"}}"#), &no_text("username", &echo))
+            .await;
+        refuses(&value, &no_object(&echo)).await;
+    }
+    // Counted as it would be echoed, not as it was sent: without white space and members that lost.
+    let spaced = format!(r#"{{"username":"budi","password":[{}"\u0041"]}}"#, " ".repeat(9000));
+    refuses(&spaced, &no_text("password", r#"["A"]"#)).await;
+    let body = format!(r#"{{"é":"{}","role":5,"é":2}}"#, "x".repeat(9000));
+    let echo = r#"{"é":2,"role":5}"#;
+    let fields = [missing("username", echo), missing("password", echo), no_text("role", "5")];
+    refuses(&body, &fields.join(",")).await;
+    // For every field that is missing, and however deep.
+    let body = format!(r#"{{"é":{{"":[{}1e5]}}}}"#, r#"{"":1e5},"#.repeat(1000));
+    let echo = cut(&body.replace("1e5", "1e+5"));
+    refuses(&body, &[missing("username", &echo), missing("password", &echo)].join(",")).await;
+    // A text is cut as its JSON is: with its first quote, and its escapes.
+    let name = "\u{1}".repeat(2000);
+    let echo = cut(&Value::from(name.as_str()).to_string());
+    let too_long = too_long("username", "", 50).replace(r#""input":"""#, &format!(r#""input":{echo}"#));
+    refuses(&json!({ "username": name, "password": "rahasia" }).to_string(), &too_long).await;
+    let plain = post(&app().await, REGISTER).header(CONTENT_TYPE, "text/plain").body(name).send().await;
+    let expected = format!(r#"{{"detail":[{}]}}"#, no_object(&echo));
+    assert_eq!(plain.text(), (422, expected.as_str()));
+}
+
+#[tokio::test]
 async fn an_object_is_echoed_whatever_its_keys_are() {
     // Under names like these a parser may keep its numbers to itself.
     for key in ["$serde_json::private::Number", "$serde_json::private::RawValue", "", "__proto__"] {
