@@ -10,14 +10,11 @@ use std::{
 
 use clap::Subcommand;
 use shared_http::{process::Failure, text::printable};
-use sqlx::{
-    ConnectOptions, Connection, Row, SqliteConnection,
-    sqlite::{SqliteConnectOptions, SqliteRow},
-};
+use sqlx::{ConnectOptions, Connection, Row, SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
     Location,
-    sqlite::{Claim, SqliteError, beside, is_damage, log_of, with_suffix},
+    sqlite::{Claim, SqliteError, beside, is_damage, log_of, options, with_suffix},
 };
 
 /// What an operator may ask for.
@@ -219,14 +216,7 @@ fn in_words(row: &SqliteRow) -> sqlx::Result<String> {
 
 /// Who looks writes nothing: closing a damaged file would bring its log into it.
 async fn open(database: &Path, read_only: bool) -> Result<SqliteConnection, MaintenanceError> {
-    SqliteConnectOptions::new()
-        .filename(database)
-        .read_only(read_only)
-        .create_if_missing(false)
-        .disable_statement_logging()
-        .connect()
-        .await
-        .map_err(at(database))
+    options(database).read_only(read_only).connect().await.map_err(at(database))
 }
 
 /// A name for what was there. What an interrupted restore has moved belongs to what it has not.

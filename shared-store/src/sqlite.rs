@@ -117,9 +117,8 @@ impl Claim {
     /// The file is damaged. Whatever else is wrong with it, [`connect`](Self::connect) says.
     pub async fn inspect(&self) -> Result<(), SqliteError> {
         // Read-only, for the last connection that may write copies the log into the file when it closes.
-        let options = SqliteConnectOptions::new().filename(&self.path).read_only(true);
         let look = async {
-            let mut connection = options.disable_statement_logging().connect().await?;
+            let mut connection = options(&self.path).read_only(true).connect().await?;
             let found: String =
                 sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&mut connection).await?;
             connection.close().await?;
@@ -142,15 +141,13 @@ impl Claim {
     ///
     /// The file cannot be opened, read or written, is damaged, or needs a newer version than `migrations` are of.
     pub async fn connect(&mut self, migrations: &Migrations) -> Result<SqliteConnection, SqliteError> {
-        let options = SqliteConnectOptions::new()
-            .filename(&self.path)
+        let options = options(&self.path)
             // Once it was there, a file that is missing means that its disk is: one begun anew in the empty
             // place would hide the real one.
             .create_if_missing(!self.was_open)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(Duration::from_secs(1))
-            .disable_statement_logging();
+            .busy_timeout(Duration::from_secs(1));
         let failed = |error| self.classify(error);
         let mut connection = SqliteConnection::connect_with(&options).await.map_err(failed)?;
         // Copies every page of the log into the file and syncs that: frames whose own sync failed
@@ -186,6 +183,16 @@ impl Claim {
     fn failed(&self, reason: Reason) -> SqliteError {
         SqliteError { path: self.path.clone(), reason }
     }
+}
+
+/// For every connection to a file.
+pub(crate) fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        // In a container with a read-only root there is no directory for temporary files. Large statements need one:
+        // to sort, and to undo a part of themselves.
+        .pragma("temp_store", "MEMORY")
+        .disable_statement_logging()
 }
 
 pub(crate) fn is_damage(error: &sqlx::Error) -> bool {

@@ -1,4 +1,4 @@
-//! The PostgreSQL server of the tests: `.ci/run` starts it and says where it is.
+//! For the tests of the services: the PostgreSQL server that `.ci/run` starts, and how SQLite carries out a statement.
 
 use std::{
     env, fs,
@@ -7,7 +7,7 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Row, SqliteConnection};
 use tokio::{
     process::Command,
     sync::{RwLock, RwLockReadGuard, RwLockWriteGuard},
@@ -16,6 +16,22 @@ use url::Url;
 
 /// Tests that are unkind to the server have it for themselves.
 static TURNS: RwLock<()> = RwLock::const_new(());
+
+/// SQLite sorts and groups by an index, and never in a temporary b-tree, which may need a file.
+///
+/// # Panics
+///
+/// One of `statements` is carried out in another way.
+pub async fn assert_no_temporary_btree(database: &mut SqliteConnection, statements: &[&str]) {
+    for statement in statements {
+        let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
+        let plan = sqlx::query(explain).fetch_all(&mut *database).await.expect(statement);
+        for step in plan {
+            let step: String = step.get("detail");
+            assert!(!step.contains("TEMP B-TREE"), "{statement}: {step}");
+        }
+    }
+}
 
 /// A database of its own on the server at `TEST_POSTGRES_URL`.
 pub async fn new_database() -> String {

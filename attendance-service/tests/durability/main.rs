@@ -13,6 +13,7 @@ mod disk;
 mod file;
 mod gate;
 mod maintenance;
+mod readonly;
 mod restarts;
 mod sqlite;
 mod strace;

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// What a command said: on stdout if it succeeded, else on stderr.
-async fn run(mut service: Command, arguments: &[&str]) -> Result<String, String> {
+pub(crate) async fn run(mut service: Command, arguments: &[&str]) -> Result<String, String> {
     let output = service.args(arguments).output().await.unwrap();
     match output.status.code() {
         Some(0) => Ok(String::from_utf8(output.stdout).unwrap()),
@@ -26,7 +26,7 @@ async fn maintain(directory: &Path, arguments: &[&str]) -> Result<String, String
     run(service(directory), arguments).await
 }
 
-fn text(path: &Path) -> &str {
+pub(crate) fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 

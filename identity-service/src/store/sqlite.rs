@@ -34,6 +34,9 @@ pub const CONTENT: Content = Content {
     newest: "SELECT username, ' (', role, ')' FROM users ORDER BY seq DESC LIMIT 1",
 };
 
+/// Row by row: users are few, and their names short.
+const LOAD: &str = "SELECT seq, username, role, password_hash FROM users WHERE seq > ?1 ORDER BY seq";
+
 /// How long a client waits for the disk. It has waited for bcrypt before.
 const PATIENCE: Duration = Duration::from_millis(1500);
 
@@ -164,10 +167,7 @@ impl UserFile {
     }
 
     async fn load(&mut self, connection: &mut SqliteConnection) -> sqlx::Result<()> {
-        let mut rows =
-            sqlx::query("SELECT seq, username, role, password_hash FROM users WHERE seq > ?1 ORDER BY seq")
-                .bind(self.last_seq)
-                .fetch(connection);
+        let mut rows = sqlx::query(LOAD).bind(self.last_seq).fetch(connection);
         while let Some(row) = rows.try_next().await? {
             let seq = row.try_get(0)?;
             let role = stored_role(row.try_get(2)?)?;
@@ -248,5 +248,20 @@ async fn recover(mut file: OwnedMutexGuard<UserFile>) {
             Ok(()) => break tracing::info!("the storage takes writes again"),
             Err(error) => *file.broken.write() = Some(error.to_string().into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared_store::testing::assert_no_temporary_btree;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn no_statement_sorts() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut claim = Claim::take(&directory.path().join(FILE_NAME)).unwrap();
+        let mut database = claim.connect(&migrations()).await.unwrap();
+        assert_no_temporary_btree(&mut database, &[LOAD, CONTENT.count, CONTENT.newest]).await;
     }
 }
