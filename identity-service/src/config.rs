@@ -58,7 +58,8 @@ pub struct Args {
     #[arg(long, env, value_name = "BOOL")]
     demo_users: Option<String>,
 
-    /// Who may register: `open`, everybody; `admin`, whom an admin registers; `closed`, nobody [default: open]
+    /// Who may register: `open`, everybody in either role; `committee`, everybody, and admins whom an admin
+    /// registers; `admin`, whom an admin registers; `closed`, nobody [default: open, in production committee]
     #[arg(long, env, value_name = "WHO")]
     registration: Option<String>,
 
@@ -95,6 +96,8 @@ pub enum Command {
 pub enum RegistrationPolicy {
     /// Everybody, in either role.
     Open,
+    /// Everybody for the committee; an admin registers other admins.
+    Committee,
     /// Whom an admin registers.
     Admin,
     /// Nobody.
@@ -105,6 +108,7 @@ impl Display for RegistrationPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Open => "open",
+            Self::Committee => "committee",
             Self::Admin => "admin",
             Self::Closed => "closed",
         })
@@ -170,9 +174,9 @@ impl Args {
         let http = self.http.check(&mut settings, DEFAULT_PORT);
         let secrets = self.token.check(&mut settings, http.environment);
         let minutes = settings.number("TOKEN_EXPIRE_MINUTES", &self.token_expire_minutes, 120, 1, 525_600);
-        let (least_cost, demo_users) = match http.environment {
-            Environment::Development => (Cost::LEAST, true),
-            Environment::Production => (LEAST_PRODUCTION_COST, false),
+        let (least_cost, demo_users, registration) = match http.environment {
+            Environment::Development => (Cost::LEAST, true, RegistrationPolicy::Open),
+            Environment::Production => (LEAST_PRODUCTION_COST, false, RegistrationPolicy::Committee),
         };
         let allowed = format!("a whole number from {least_cost} to {}", Cost::MOST);
         let bcrypt_cost =
@@ -194,10 +198,11 @@ impl Args {
         let registration = settings.read(
             "REGISTRATION",
             &self.registration,
-            RegistrationPolicy::Open,
-            "open, admin or closed",
+            registration,
+            "open, committee, admin or closed",
             |text| match text {
                 "open" => Some(RegistrationPolicy::Open),
+                "committee" => Some(RegistrationPolicy::Committee),
                 "admin" => Some(RegistrationPolicy::Admin),
                 "closed" => Some(RegistrationPolicy::Closed),
                 _ => None,
@@ -266,7 +271,9 @@ impl Config {
         self.secrets.announce();
         match self.registration {
             RegistrationPolicy::Open if environment == Environment::Production => {
-                tracing::warn!("anybody can register, also as admin; set REGISTRATION=admin in public");
+                tracing::warn!(
+                    "anybody can register, also as admin; set REGISTRATION=committee or admin in public"
+                );
             }
             RegistrationPolicy::Admin | RegistrationPolicy::Closed
                 if self.first_admin.is_none() && !self.demo_users =>

@@ -22,7 +22,7 @@ pub async fn examine(args: &Args, peer: Option<&str>) -> Result<(), Failure> {
         match config.registration {
             RegistrationPolicy::Open => {
                 report.wrong(
-                    "registration: open, and anybody can register an admin; set REGISTRATION=admin or closed",
+                    "registration: open, and anybody can register an admin; set REGISTRATION=committee, admin or closed",
                 );
             }
             policy => report.good(format_args!("registration: {policy}")),

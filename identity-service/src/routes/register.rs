@@ -53,6 +53,7 @@ fn committee() -> String {
 
 /// Whoever asks, and may. Found out before the body is read.
 pub(super) struct Registrar {
+    /// With the token of an admin. Where registration is open anybody can have one, so it counts for nothing.
     is_admin: bool,
 }
 
@@ -63,7 +64,8 @@ impl FromRequestParts<AppState> for Registrar {
         let user = AuthUser::from_request_parts(parts, state).await;
         let is_admin = user.as_ref().is_ok_and(|AuthUser(claims)| claims.role == Role::Admin);
         let refusal = match (state.registration, user) {
-            (RegistrationPolicy::Open, _) => return Ok(Self { is_admin }),
+            (RegistrationPolicy::Open, _) => return Ok(Self { is_admin: false }),
+            (RegistrationPolicy::Committee, _) => return Ok(Self { is_admin }),
             (RegistrationPolicy::Admin, Ok(_)) if is_admin => return Ok(Self { is_admin }),
             (RegistrationPolicy::Admin, Ok(_)) => {
                 ApiError::Forbidden("Hanya admin yang dapat mendaftarkan user")
@@ -92,10 +94,10 @@ impl FromRequestParts<AppState> for Registrar {
         ),
         (
             status = 403,
-            description = "Not everybody may register here: `REGISTRATION` is `admin`, and the token is no admin's, or it \
-                           is `closed`.",
+            description = "Not everybody may register here: `REGISTRATION` is `committee` and the role `admin`, or \
+                           `REGISTRATION` is `admin`, and there is no token of an admin; or it is `closed`.",
             body = ErrorBody,
-            example = json!({"detail": "Hanya admin yang dapat mendaftarkan user"})
+            example = json!({"detail": "Hanya admin yang dapat mendaftarkan admin"})
         ),
         (
             status = 429,
@@ -130,6 +132,9 @@ async fn add(
     }
     let password = Password::new(request.password)?;
     let role = parse_role(&request.role)?;
+    if role == Role::Admin && state.registration == RegistrationPolicy::Committee && !registrar.is_admin {
+        return Err(ApiError::Forbidden("Hanya admin yang dapat mendaftarkan admin"));
+    }
 
     let place = match (&state.quota, client) {
         (Some(quota), Some(ClientAddr(client))) if !registrar.is_admin => {

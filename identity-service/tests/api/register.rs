@@ -256,6 +256,58 @@ async fn where_admins_register_a_token_of_an_admin_is_needed() {
 }
 
 #[tokio::test]
+async fn where_the_committee_registers_itself_only_an_admin_registers_an_admin() {
+    const REFUSED: &str = r#"{"detail":"Hanya admin yang dapat mendaftarkan admin"}"#;
+    let app = app_with(&[("registration", "committee")]).await;
+    assert_eq!(register(&app, "budi", "rahasia").await.status, 200);
+    let mut expired = claims();
+    (expired["role"], expired["exp"]) = (json!("admin"), json!(1));
+    for token in ["", "x", &token_of_role("committee"), &forge::token(&expired)] {
+        assert_eq!(register_as(&app, token, "andi").await.text(), (403, REFUSED), "{token:?}");
+    }
+    // In the order of the checks: schema, name, bytes, role.
+    let long = "é".repeat(37);
+    for (username, password, role, status, body) in [
+        ("andi", "abc", "admin", 422, None),
+        ("budi", "rahasia", "admin", 400, Some(taken("budi"))),
+        ("andi", &long, "admin", 400, Some(TOO_LONG.to_owned())),
+        ("andi", "rahasia", "nobody", 400, Some(BAD_ROLE.to_owned())),
+        ("andi", "rahasia", " ADMIN ", 403, Some(REFUSED.to_owned())),
+    ] {
+        let request = json!({ "username": username, "password": password, "role": role });
+        let answer = post(&app, REGISTER).json(&request).send().await;
+        assert_eq!(answer.status, status, "{request}");
+        if let Some(body) = body {
+            assert_eq!(answer.text(), (status, body.as_str()), "{request}");
+        }
+    }
+    // Whatever is wrong with a token, it takes nothing away from who needs none.
+    for (number, token) in ["x", &token_of_role("committee"), &forge::token(&expired)].iter().enumerate() {
+        let body = json!({ "username": format!("user{number}"), "password": "rahasia" });
+        assert_eq!(post(&app, REGISTER).bearer(token).json(&body).send().await.status, 200, "{token:?}");
+    }
+    let token = token_of(&log_in(&app, "admin1", "secret").await);
+    assert_eq!(
+        register_as(&app, &token, "andi").await.text(),
+        (200, r#"{"username":"andi","role":"admin"}"#)
+    );
+}
+
+#[tokio::test]
+async fn who_may_register_is_everybody_in_development_and_the_committee_in_production() {
+    let production = [
+        ("app-env", "production"),
+        ("bcrypt-cost", "10"),
+        ("jwt-secret", "Zk3vQ0y8r1Jt5uLw7nXb2cHd9sGfAePm"),
+    ];
+    for (settings, status) in [(&[][..], 200), (&production, 403)] {
+        let app = app_with(settings).await;
+        assert_eq!(register(&app, "budi", "rahasia").await.status, 200, "{settings:?}");
+        assert_eq!(register_as(&app, "", "andi").await.status, status, "{settings:?}");
+    }
+}
+
+#[tokio::test]
 async fn where_registration_is_closed_nobody_registers() {
     let app = app_with(&[("registration", "closed")]).await;
     assert_eq!(register(&app, "budi", "rahasia").await.text(), (403, CLOSED));
