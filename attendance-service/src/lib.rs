@@ -43,7 +43,9 @@ impl AppState {
         let commits = CommitMetrics::new(registry);
         let check_ins: Arc<dyn CheckInStore> = match &config.location {
             Location::Memory => Arc::new(MemoryCheckInStore::default()),
-            Location::Sqlite(path) => Arc::new(SqliteCheckInStore::open(path, commits).await?),
+            Location::Sqlite { path, is_expected } => {
+                Arc::new(SqliteCheckInStore::open(path, *is_expected, commits).await?)
+            }
             Location::Postgres(url) => Arc::new(PostgresCheckInStore::open(url, commits).await?),
         };
         register_held(registry, &check_ins);

@@ -63,7 +63,9 @@ impl AppState {
         let commits = CommitMetrics::new(registry);
         let users: Arc<dyn UserStore> = match &config.location {
             Location::Memory => Arc::new(MemoryUserStore::new(demo_users)),
-            Location::Sqlite(path) => Arc::new(SqliteUserStore::open(path, demo_users, commits).await?),
+            Location::Sqlite { path, is_expected } => {
+                Arc::new(SqliteUserStore::open(path, *is_expected, demo_users, commits).await?)
+            }
             Location::Postgres(url) => Arc::new(PostgresUserStore::open(url, demo_users, commits).await?),
         };
         register_held(registry, &users);

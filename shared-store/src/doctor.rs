@@ -29,7 +29,7 @@ pub async fn examine(report: &mut Report, location: &Location, content: &Content
                 "store: memory, which a restart forgets; set DATABASE_URL, for instance to sqlite:///data/",
             );
         }
-        Location::Sqlite(path) => {
+        Location::Sqlite { path, is_expected } => {
             examine_directory(report, path);
             if path.exists() {
                 match describe(path, content).await {
@@ -38,6 +38,12 @@ pub async fn examine(report: &mut Report, location: &Location, content: &Content
                         report.wrong(format_args!("store: {error}; to go on with a backup: restore PATH"));
                     }
                 }
+            } else if *is_expected {
+                report.wrong(format_args!(
+                    "store: {} is missing, and EXPECT_DATA is true; mount its disk, bring a backup back with restore \
+                     PATH, or begin anew with EXPECT_DATA=false",
+                    path.display()
+                ));
             } else {
                 report.good(format_args!("store: {} will be made at the first start", path.display()));
             }

@@ -18,6 +18,11 @@ pub struct StoreArgs {
     /// `postgres://USER:PASSWORD@HOST/DATABASE` [default: memory:]
     #[arg(long, env, value_name = "URL", hide_env_values = true, global = true)]
     database_url: Option<String>,
+
+    /// `true` refuses to begin anew where the SQLite file is missing, as with a disk that is not mounted
+    /// [default: false]
+    #[arg(long, env, value_name = "BOOL", global = true)]
+    expect_data: Option<String>,
 }
 
 /// Where a service keeps its data.
@@ -26,7 +31,12 @@ pub enum Location {
     /// In the process, and gone with it.
     Memory,
     /// In this file, which one process at a time may serve from.
-    Sqlite(PathBuf),
+    Sqlite {
+        /// Where it is, or will be.
+        path: PathBuf,
+        /// Whether it must be there already.
+        is_expected: bool,
+    },
     /// In the database at this address, which any number of replicas share.
     Postgres(String),
 }
@@ -34,8 +44,10 @@ pub enum Location {
 impl StoreArgs {
     /// Where the data is, `file_name` being the service's own in a directory that both share.
     pub fn check(&self, settings: &mut Settings, file_name: &str) -> Location {
+        let is_expected =
+            settings.read("EXPECT_DATA", &self.expect_data, false, "true or false", |text| text.parse().ok());
         let Some(url) = set(&self.database_url) else { return Location::Memory };
-        parse(url, file_name).unwrap_or_else(|| {
+        parse(url, file_name, is_expected).unwrap_or_else(|| {
             // Without the address: it may hold a password.
             settings.mistake(
                 "DATABASE_URL may be memory:, sqlite:// and an absolute path such as sqlite:///data/, or \
@@ -47,7 +59,7 @@ impl StoreArgs {
     }
 }
 
-fn parse(url: &str, file_name: &str) -> Option<Location> {
+fn parse(url: &str, file_name: &str, is_expected: bool) -> Option<Location> {
     if url == "memory:" {
         return Some(Location::Memory);
     }
@@ -61,7 +73,7 @@ fn parse(url: &str, file_name: &str) -> Option<Location> {
     let is_directory = url.ends_with('/') || path.is_dir();
     let path = if is_directory { path.join(file_name) } else { path };
     // Of all names of a file the one, for what guards it and what it is made of lie beside it.
-    Some(Location::Sqlite(path.canonicalize().unwrap_or(path)))
+    Some(Location::Sqlite { path: path.canonicalize().unwrap_or(path), is_expected })
 }
 
 impl fmt::Debug for Location {
@@ -74,7 +86,7 @@ impl Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Memory => f.write_str("memory"),
-            Self::Sqlite(path) => write!(f, "sqlite {}", path.display()),
+            Self::Sqlite { path, .. } => write!(f, "sqlite {}", path.display()),
             // Without what may be a password.
             Self::Postgres(_) => f.write_str("postgres"),
         }
@@ -86,17 +98,17 @@ mod tests {
     use super::*;
 
     fn sqlite(path: &str) -> Option<Location> {
-        Some(Location::Sqlite(PathBuf::from(path)))
+        Some(Location::Sqlite { path: PathBuf::from(path), is_expected: false })
     }
 
     #[test]
     fn a_url_names_memory_a_file_or_a_directory() {
         let directory = tempfile::tempdir().unwrap();
         let there = directory.path().to_str().unwrap();
-        assert_eq!(parse("memory:", "a.db"), Some(Location::Memory));
-        assert_eq!(parse("sqlite:///data/gate.db", "a.db"), sqlite("/data/gate.db"));
-        assert_eq!(parse("sqlite:///data/", "a.db"), sqlite("/data/a.db"));
-        assert_eq!(parse(&format!("sqlite://{there}"), "a.db"), sqlite(&format!("{there}/a.db")));
+        assert_eq!(parse("memory:", "a.db", false), Some(Location::Memory));
+        assert_eq!(parse("sqlite:///data/gate.db", "a.db", false), sqlite("/data/gate.db"));
+        assert_eq!(parse("sqlite:///data/", "a.db", false), sqlite("/data/a.db"));
+        assert_eq!(parse(&format!("sqlite://{there}"), "a.db", false), sqlite(&format!("{there}/a.db")));
     }
 
     #[test]
@@ -109,7 +121,7 @@ mod tests {
             "/data/a.db",
             "memory",
         ] {
-            assert_eq!(parse(url, "a.db"), None, "{url}");
+            assert_eq!(parse(url, "a.db", false), None, "{url}");
         }
     }
 }

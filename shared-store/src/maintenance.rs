@@ -96,7 +96,7 @@ async fn carry_out(
     content: &Content,
 ) -> Result<String, MaintenanceError> {
     let database = match location {
-        Location::Sqlite(database) => database,
+        Location::Sqlite { path, .. } => path,
         Location::Memory => return Err(MaintenanceError::NoFile),
         Location::Postgres(_) => return Err(MaintenanceError::NotOurs),
     };

@@ -44,6 +44,10 @@ enum Reason {
         log = .0.display()
     )]
     LogAlone(PathBuf),
+    #[error(
+        "missing, and EXPECT_DATA is true: mount its disk, or bring a backup back with restore PATH; to begin anew set EXPECT_DATA=false"
+    )]
+    Missing,
     #[error("{0}")]
     Io(#[from] io::Error),
     #[error(
@@ -69,13 +73,13 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// Takes the file at `path`, whether it is there yet or not.
+    /// Takes the file at `path`, whether it is there yet or not, unless it `is_expected` to be.
     ///
     /// # Errors
     ///
-    /// Somebody else has it, a restore was interrupted, its log is there alone, or the lock beside the file
-    /// cannot be made.
-    pub fn take(path: &Path) -> Result<Self, SqliteError> {
+    /// Somebody else has it, a restore was interrupted, it or all but its log is missing, or the lock beside the
+    /// file cannot be made.
+    pub fn take(path: &Path, is_expected: bool) -> Result<Self, SqliteError> {
         let claim = Self::lock(path)?;
         if claim.restoring().exists() {
             return Err(claim.failed(Reason::HalfRestored));
@@ -84,6 +88,9 @@ impl Claim {
         let log = log_of(path);
         if !path.exists() && log.metadata().is_ok_and(|log| log.len() > 0) {
             return Err(claim.failed(Reason::LogAlone(log)));
+        }
+        if is_expected && !path.exists() {
+            return Err(claim.failed(Reason::Missing));
         }
         Ok(claim)
     }

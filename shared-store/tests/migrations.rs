@@ -20,7 +20,7 @@ const NEEDED: Migration =
 
 /// What a version with these migrations gets when it starts with the file at `path`.
 async fn start(path: &Path, list: &[Migration]) -> Result<SqliteConnection, SqliteError> {
-    Claim::take(path)?.connect(&Migrations::new(list)).await
+    Claim::take(path, false)?.connect(&Migrations::new(list)).await
 }
 
 /// Such a version starts, stores a ticket and stops.

@@ -6,6 +6,7 @@ use std::{
     path::Path,
 };
 
+use shared_http::testing::Process;
 use sqlx::{Connection, SqliteConnection};
 use tempfile::TempDir;
 
@@ -107,6 +108,27 @@ async fn a_database_of_a_newer_version_is_refused_and_left_alone() {
     assert_eq!(status, Some(1));
     assert!(said.contains("attendance.db: written by a newer version"), "{said}");
     assert!(fs::read(directory.path().join("attendance.db")).unwrap() == before, "it was written to");
+}
+
+#[tokio::test]
+async fn an_empty_directory_is_refused_where_data_is_expected() {
+    let directory = TempDir::new().unwrap();
+    let expecting = |expected: &str| {
+        let mut command = service(directory.path());
+        command.env("EXPECT_DATA", expected);
+        command
+    };
+    let (status, said) = refused(expecting("true")).await;
+    assert_eq!(status, Some(1), "systemd and Docker try again, for the disk may come yet: {said}");
+    let wanted = "attendance.db: missing, and EXPECT_DATA is true: mount its disk, or bring a backup back with \
+                  restore PATH; to begin anew set EXPECT_DATA=false";
+    assert!(said.contains(wanted), "{said}");
+    assert!(!directory.path().join("attendance.db").exists());
+    kill(Process::start(expecting("false")).await).await;
+    kill(Process::start(expecting("true")).await).await;
+    let (status, said) = refused(expecting("yes")).await;
+    assert_eq!(status, Some(78), "{said}");
+    assert!(said.contains(r#"EXPECT_DATA is "yes""#), "{said}");
 }
 
 /// Overwrites a page with what is no page.

@@ -66,16 +66,17 @@ impl SqliteUserStore {
     ///
     /// # Errors
     ///
-    /// The file is in use, damaged, newer than this service, or takes no writes.
+    /// The file is in use, damaged, newer than this service, missing though it `is_expected`, or takes no writes.
     pub async fn open(
         path: &Path,
+        is_expected: bool,
         demo_users: Vec<User>,
         commits: CommitMetrics,
     ) -> Result<Self, SqliteError> {
         let memory = Arc::new(MemoryUserStore::new(demo_users));
         let broken = Arc::default();
         let mut file = UserFile {
-            claim: Claim::take(path)?,
+            claim: Claim::take(path, is_expected)?,
             migrations: migrations(),
             memory: Arc::clone(&memory),
             commits,
@@ -260,7 +261,7 @@ mod tests {
     #[tokio::test]
     async fn no_statement_sorts() {
         let directory = tempfile::tempdir().unwrap();
-        let mut claim = Claim::take(&directory.path().join(FILE_NAME)).unwrap();
+        let mut claim = Claim::take(&directory.path().join(FILE_NAME), false).unwrap();
         let mut database = claim.connect(&migrations()).await.unwrap();
         assert_no_temporary_btree(&mut database, &[LOAD, CONTENT.count, CONTENT.newest]).await;
     }
