@@ -29,7 +29,7 @@ use shared_http::testing::{Process, Raw, command};
 use shared_store::{
     Migration, Migrations,
     postgres::{Database, PostgresError},
-    testing::{Server, execute, new_database, undisturbed},
+    testing::{Server, execute, new_database, new_tls_database, undisturbed},
 };
 use sqlx::{Connection, PgConnection, query_scalar};
 use tokio::{
@@ -471,8 +471,10 @@ struct Wire {
 impl Wire {
     async fn to(url: &str) -> Self {
         let mut url: Url = url.parse().unwrap();
-        let (_, directory) = url.query_pairs().find(|(name, _)| name == "host").expect("a directory");
-        let socket = format!("{directory}/.s.PGSQL.5432");
+        let parameter =
+            |name| url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
+        let port = parameter("port").unwrap_or_else(|| "5432".to_owned());
+        let socket = format!("{}/.s.PGSQL.{port}", parameter("host").expect("a directory"));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         url.set_query(Some("user=postgres"));
         url.set_host(Some("127.0.0.1")).unwrap();
@@ -588,4 +590,28 @@ async fn a_database_that_lets_nobody_in_any_more_is_no_error_of_ours() {
     execute(&url, &format!("ALTER ROLE {name} LOGIN")).await;
     gate.ready().await;
     gate.check_in("evt1", "T2", Some("T2")).await.record();
+}
+
+/// More than a packet of TLS, and more than a page of the list.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_takes_nothing_but_tls_keeps_check_ins() {
+    let _turn = undisturbed().await;
+    let url = new_tls_database().await;
+    let process = start(url.as_str()).await;
+    let mut gate = Gate::open(process.address).await;
+    let id = "x".repeat(4000);
+    for number in 0..300 {
+        assert_eq!(gate.check_in("evt1", &format!("{number}{id}"), None).await.status, 200);
+    }
+    assert_eq!(gate.check_in("evt1", &format!("7{id}"), None).await.text(), (400, DUPLICATE));
+    let records = gate.records("evt1").await;
+    assert_eq!(records.len(), 300);
+
+    let plain = "SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)
+        WHERE datname = current_database() AND NOT ssl";
+    let mut database = PgConnection::connect(url.as_str()).await.unwrap();
+    assert_eq!(query_scalar::<_, i64>(plain).fetch_one(&mut database).await.unwrap(), 0);
+    kill(process).await;
+    let process = start(url.as_str()).await;
+    assert_eq!(Gate::open(process.address).await.records("evt1").await, records);
 }

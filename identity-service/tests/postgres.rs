@@ -11,6 +11,7 @@ mod restarts;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fs,
     process::Output,
     sync::{
         Arc,
@@ -21,13 +22,14 @@ use std::{
 
 use restarts::{ask, service};
 use shared_http::testing::Process;
-use shared_store::testing::{Server, execute, new_database, undisturbed};
+use shared_store::testing::{Server, execute, new_database, new_tls_database, undisturbed};
 use sqlx::{Connection, PgConnection, query_scalar};
 use tokio::{
     sync::Semaphore,
     task::JoinSet,
     time::{sleep, timeout},
 };
+use url::form_urlencoded::Serializer;
 
 const SECOND: Duration = Duration::from_secs(1);
 const REGISTER: &str = "POST /auth/register";
@@ -101,6 +103,66 @@ async fn three_replicas_started_at_once_on_an_empty_database_make_one_schema() {
     }
 }
 
+/// What a service says that does not start, and does not wait for the database either.
+async fn refusal(url: &str, exit_code: i32) -> String {
+    let output = timeout(SECOND * 30, service(url).env("PORT", "0").kill_on_drop(true).output());
+    let Output { status, stderr, .. } = output.await.expect("an end").unwrap();
+    let said = String::from_utf8(stderr).unwrap();
+    assert_eq!(status.code(), Some(exit_code), "{said}");
+    said
+}
+
+#[tokio::test]
+async fn a_server_that_takes_nothing_but_tls_keeps_users() {
+    let _turn = undisturbed().await;
+    let verified = new_tls_database().await;
+    let mut url = verified.clone();
+    let (_, ca) = verified.query_pairs().find(|(name, _)| name == "sslrootcert").unwrap();
+    let certificate = fs::read_to_string(&*ca).unwrap();
+    let inline =
+        Serializer::new("sslmode=verify-full&".to_owned()).append_pair("sslrootcert", &certificate).finish();
+    let file = verified.query().unwrap();
+    for (number, mode) in ["", "sslmode=prefer", "sslmode=require", file, &inline].iter().enumerate() {
+        url.set_query(Some(mode));
+        let process = Process::start(service(url.as_str())).await;
+        assert_eq!(ask(&process, "GET /ready", "").await.0, 200, "{mode}");
+        assert_eq!(ask(&process, REGISTER, &format!("user{number}")).await.0, 200, "{mode}");
+        assert_eq!(ask(&process, LOGIN, "user0").await.0, 200, "{mode}");
+    }
+    assert_eq!(names(verified.as_str()).await.len(), 5);
+}
+
+#[tokio::test]
+async fn a_server_without_the_tls_that_is_asked_for_is_named_at_once() {
+    let _turn = undisturbed().await;
+    let url = new_tls_database().await;
+    let verified = url.as_str();
+    let with = |query| {
+        let mut url = url.clone();
+        url.set_query(Some(query));
+        url.to_string()
+    };
+    // Over its socket the server has none.
+    let without_tls = new_database().await + "&sslmode=require";
+    for (url, why) in [
+        (without_tls, "the server offers no TLS, which the sslmode in DATABASE_URL insists on"),
+        (with("sslmode=disable"), "the server does not let us in without TLS"),
+        (with("sslmode=verify-full"), "the server's certificate is not from an authority that is trusted"),
+        (
+            verified.replace("/ca.pem", "/other-ca.pem"),
+            "certificate is not from an authority that is trusted",
+        ),
+        (verified.replace("@localhost", "@127.0.0.1"), "the server's certificate is for another host"),
+    ] {
+        let said = refusal(&url, 1).await;
+        assert!(said.contains(why), "{url}: {said}");
+        let doctor = service(&url).arg("doctor").output().await.unwrap();
+        assert!(String::from_utf8_lossy(&doctor.stdout).contains(why), "{url}: {doctor:?}");
+    }
+    let said = refusal(&with("sslmode=require&passfile=rahasia"), 78).await;
+    assert!(said.contains("DATABASE_URL has the parameter passfile") && !said.contains("rahasia"), "{said}");
+}
+
 #[tokio::test]
 async fn a_database_of_a_newer_version_is_refused() {
     let _turn = undisturbed().await;
@@ -110,10 +172,7 @@ async fn a_database_of_a_newer_version_is_refused() {
         (version, description, success, checksum, execution_time) VALUES (9999, 'from the future', true, '', 0);
         UPDATE identity.min_reader SET version = 9999";
     execute(&url, newer).await;
-    let output = timeout(SECOND * 20, service(&url).env("PORT", "0").kill_on_drop(true).output());
-    let Output { status, stderr, .. } = output.await.expect("an end").unwrap();
-    let said = String::from_utf8(stderr).unwrap();
-    assert_eq!(status.code(), Some(1), "{said}");
+    let said = refusal(&url, 1).await;
     assert!(said.contains("the database was written by a newer version of this service"), "{said}");
 }
 

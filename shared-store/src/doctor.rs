@@ -5,15 +5,18 @@ use std::{
     fs::{self, File},
     io::{self, Write},
     path::Path,
-    str::FromStr,
     time::Duration,
 };
 
 use shared_http::doctor::Report;
-use sqlx::{ConnectOptions, Connection, postgres::PgConnectOptions};
+use sqlx::{ConnectOptions, Connection};
 use tokio::time::timeout;
 
-use crate::{Content, Location, maintenance::describe};
+use crate::{
+    Content, Location,
+    maintenance::describe,
+    postgres::{TlsError, connect_options},
+};
 
 /// A disk with less is full soon.
 const LEAST_SPACE: u64 = 100 << 20;
@@ -87,8 +90,12 @@ fn try_writing(directory: &Path) -> io::Result<()> {
 
 /// The version of the database, if it takes writes.
 async fn ask_postgres(url: &str) -> Result<String, Box<dyn Error + Send + Sync>> {
-    let options = PgConnectOptions::from_str(url)?.disable_statement_logging();
-    let mut connection = timeout(PATIENCE, options.connect()).await.map_err(|_| "it does not answer")??;
+    let options = connect_options(url)?.disable_statement_logging();
+    let connected = timeout(PATIENCE, options.connect()).await.map_err(|_| "it does not answer")?;
+    let mut connection = connected.map_err(|error| match TlsError::of(&error, options.get_ssl_mode()) {
+        Some(error) => Box::<dyn Error + Send + Sync>::from(error),
+        None => error.into(),
+    })?;
     let ask = "SELECT current_setting('server_version'), current_setting('transaction_read_only')";
     let (version, read_only): (String, String) = sqlx::query_as(ask).fetch_one(&mut connection).await?;
     connection.close().await?;

@@ -3,19 +3,20 @@
 use std::{
     fmt::{self, Display},
     path::PathBuf,
-    str::FromStr,
 };
 
 use clap::Args;
 use shared_http::config::{Settings, set};
-use sqlx::postgres::PgConnectOptions;
+
+use crate::postgres::connect_options;
 
 /// The settings of the store, as the operator wrote them.
 // Without Debug, for it would show a password.
 #[derive(Args)]
 pub struct StoreArgs {
     /// Where data is kept: `memory:`, a file or directory such as `sqlite:///data/`, or
-    /// `postgres://USER:PASSWORD@HOST/DATABASE` [default: memory:]
+    /// `postgres://USER:PASSWORD@HOST/DATABASE?sslmode=verify-full&sslrootcert=/path/to/ca.pem` (`sslmode` is
+    /// `disable`, `prefer`, `require` or `verify-full`) [default: memory:]
     #[arg(long, env, value_name = "URL", hide_env_values = true, global = true)]
     database_url: Option<String>,
 
@@ -47,33 +48,34 @@ impl StoreArgs {
         let is_expected =
             settings.read("EXPECT_DATA", &self.expect_data, false, "true or false", |text| text.parse().ok());
         let Some(url) = set(&self.database_url) else { return Location::Memory };
-        parse(url, file_name, is_expected).unwrap_or_else(|| {
-            // Without the address: it may hold a password.
-            settings.mistake(
-                "DATABASE_URL may be memory:, sqlite:// and an absolute path such as sqlite:///data/, or \
-                 postgres://USER:PASSWORD@HOST/DATABASE"
-                    .to_owned(),
-            );
+        parse(url, file_name, is_expected).unwrap_or_else(|mistake| {
+            settings.mistake(mistake);
             Location::Memory
         })
     }
 }
 
-fn parse(url: &str, file_name: &str, is_expected: bool) -> Option<Location> {
+/// The mistake names no value of the address: it may hold a password.
+fn parse(url: &str, file_name: &str, is_expected: bool) -> Result<Location, String> {
     if url == "memory:" {
-        return Some(Location::Memory);
+        return Ok(Location::Memory);
     }
     if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-        return PgConnectOptions::from_str(url).is_ok().then(|| Location::Postgres(url.to_owned()));
+        connect_options(url).map_err(|error| error.to_string())?;
+        return Ok(Location::Postgres(url.to_owned()));
     }
-    let path = PathBuf::from(url.strip_prefix("sqlite://")?);
-    if !path.is_absolute() || url.contains(['?', '#']) {
-        return None;
-    }
+    let path = url.strip_prefix("sqlite://").map(PathBuf::from);
+    let Some(path) = path.filter(|path| path.is_absolute() && !url.contains(['?', '#'])) else {
+        return Err(
+            "DATABASE_URL may be memory:, sqlite:// and an absolute path such as sqlite:///data/, or \
+             postgres://USER:PASSWORD@HOST/DATABASE"
+                .to_owned(),
+        );
+    };
     let is_directory = url.ends_with('/') || path.is_dir();
     let path = if is_directory { path.join(file_name) } else { path };
     // Of all names of a file the one, for what guards it and what it is made of lie beside it.
-    Some(Location::Sqlite { path: path.canonicalize().unwrap_or(path), is_expected })
+    Ok(Location::Sqlite { path: path.canonicalize().unwrap_or(path), is_expected })
 }
 
 impl fmt::Debug for Location {
@@ -97,15 +99,15 @@ impl Display for Location {
 mod tests {
     use super::*;
 
-    fn sqlite(path: &str) -> Option<Location> {
-        Some(Location::Sqlite { path: PathBuf::from(path), is_expected: false })
+    fn sqlite(path: &str) -> Result<Location, String> {
+        Ok(Location::Sqlite { path: PathBuf::from(path), is_expected: false })
     }
 
     #[test]
     fn a_url_names_memory_a_file_or_a_directory() {
         let directory = tempfile::tempdir().unwrap();
         let there = directory.path().to_str().unwrap();
-        assert_eq!(parse("memory:", "a.db", false), Some(Location::Memory));
+        assert_eq!(parse("memory:", "a.db", false), Ok(Location::Memory));
         assert_eq!(parse("sqlite:///data/gate.db", "a.db", false), sqlite("/data/gate.db"));
         assert_eq!(parse("sqlite:///data/", "a.db", false), sqlite("/data/a.db"));
         assert_eq!(parse(&format!("sqlite://{there}"), "a.db", false), sqlite(&format!("{there}/a.db")));
@@ -121,7 +123,7 @@ mod tests {
             "/data/a.db",
             "memory",
         ] {
-            assert_eq!(parse(url, "a.db", false), None, "{url}");
+            assert!(parse(url, "a.db", false).is_err(), "{url}");
         }
     }
 }

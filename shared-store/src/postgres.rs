@@ -1,10 +1,12 @@
 //! PostgreSQL, and what speaks its protocol: connecting, bringing the schema of one service up to date, and
 //! asking again after a lost connection.
 
+mod tls;
+mod url;
+
 use std::{
     io,
     ops::{Deref, DerefMut},
-    str::FromStr,
     sync::Arc,
     time::Duration,
 };
@@ -19,6 +21,10 @@ use tokio::{
     time::{Instant, sleep, timeout, timeout_at},
 };
 
+pub use self::{
+    tls::TlsError,
+    url::{UrlError, connect_options},
+};
 use crate::Migrations;
 
 /// How long a service waits at its start for a database that does not answer yet.
@@ -42,8 +48,11 @@ const IDLE: Duration = Duration::from_secs(120);
 #[derive(Debug, thiserror::Error)]
 pub enum PostgresError {
     /// The address cannot be read.
-    #[error("DATABASE_URL: {0}")]
-    Url(sqlx::Error),
+    #[error(transparent)]
+    Url(#[from] UrlError),
+    /// It cannot be spoken to as `sslmode` wants it.
+    #[error("the database: {0}")]
+    Tls(TlsError),
     /// Its migrations are not ours.
     #[error(
         "the database was written by a newer version of this service; start that version, or restore a backup made by this one"
@@ -74,15 +83,14 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// It cannot be reached for a minute, refuses us, is not UTF-8, or needs a newer version than `migrations` are
-    /// of.
+    /// It cannot be reached for a minute, refuses us, has not the TLS that is asked for, is not UTF-8, or needs a newer
+    /// version than `migrations` are of.
     pub async fn open(
         url: &str,
         schema: &'static str,
         migrations: Migrations,
     ) -> Result<Self, PostgresError> {
-        let options =
-            PgConnectOptions::from_str(url).map_err(PostgresError::Url)?.disable_statement_logging();
+        let options = connect_options(url)?.disable_statement_logging();
         let migrations = migrations.in_schema(schema);
         let end = Instant::now() + START;
         let mut told = false;
@@ -119,7 +127,11 @@ async fn bring_up_to_date(
     end: Instant,
 ) -> Result<(), PostgresError> {
     let connected = timeout(ATTEMPT, PgConnection::connect_with(options)).await;
-    let mut connection = connected.unwrap_or_else(|_| Err(silence()))?;
+    let connected = connected.unwrap_or_else(|_| Err(silence()));
+    let mut connection = connected.map_err(|error| match TlsError::of(&error, options.get_ssl_mode()) {
+        Some(error) => PostgresError::Tls(error),
+        None => PostgresError::Database(error),
+    })?;
     let encoding: String = sqlx::query_scalar("SHOW server_encoding").fetch_one(&mut connection).await?;
     if encoding != "UTF8" {
         return Err(PostgresError::Encoding(encoding));

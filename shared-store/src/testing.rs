@@ -35,13 +35,23 @@ pub async fn assert_no_temporary_btree(database: &mut SqliteConnection, statemen
 
 /// A database of its own on the server at `TEST_POSTGRES_URL`.
 pub async fn new_database() -> String {
+    new_database_at(setting("TEST_POSTGRES_URL", "a server where databases may be made")).await.into()
+}
+
+/// A database of its own at `TEST_POSTGRES_TLS_URL`, where the same server takes nothing but TLS. The address has
+/// `sslmode=verify-full` and the certificate of the authority, and beside that lies `other-ca.pem` of another one.
+pub async fn new_tls_database() -> Url {
+    let what = "the address at which the server at TEST_POSTGRES_URL takes nothing but TLS";
+    new_database_at(setting("TEST_POSTGRES_TLS_URL", what)).await
+}
+
+async fn new_database_at(server: String) -> Url {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
-    let server = setting("TEST_POSTGRES_URL", "a server where databases may be made");
     let name = format!("test_{}_{}", process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
     execute(&server, &format!("CREATE DATABASE {name}")).await;
     let mut url: Url = server.parse().expect("an address");
     url.set_path(&name);
-    url.into()
+    url
 }
 
 /// Executes `sql` in the database at `url`, past every service.

@@ -1,0 +1,185 @@
+//! `postgres://…`: which addresses of a database are taken, and what is said of the others.
+
+use std::{fs, str::FromStr};
+
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use url::Url;
+
+/// The parameters that are known. sqlx logs all others with their values, which may be secrets.
+const PARAMETERS: [&str; 18] = [
+    "application_name",
+    "dbname",
+    "host",
+    "hostaddr",
+    "options",
+    "password",
+    "port",
+    "ssl-ca",
+    "ssl-cert",
+    "ssl-key",
+    "ssl-mode",
+    "ssl-root-cert",
+    "sslcert",
+    "sslkey",
+    "sslmode",
+    "sslrootcert",
+    "statement-cache-capacity",
+    "user",
+];
+
+/// Why an address is not taken: a sentence that begins with the setting, has the way out and no value that may
+/// be a secret.
+#[derive(Debug, PartialEq, thiserror::Error)]
+pub enum UrlError {
+    /// It is no address.
+    #[error(
+        "DATABASE_URL cannot be read; it is postgres://USER:PASSWORD@HOST/DATABASE, and each of : / ? # [ ] @ % in the \
+         password is percent-encoded (@ is %40)"
+    )]
+    Malformed,
+    /// A parameter that nothing reads.
+    #[error("DATABASE_URL has the parameter {0}, which is not known; leave it out (known: {known})", known = PARAMETERS.join(", "))]
+    Parameter(String),
+    /// An `sslmode` that is none, or one that protects from nobody.
+    #[error(
+        "the sslmode in DATABASE_URL may be disable, prefer, require or verify-full; verify-ca is not offered, because it \
+         takes a certificate for any host from any public authority"
+    )]
+    Mode,
+    /// A certificate that would not be looked at.
+    #[error(
+        "DATABASE_URL has an sslrootcert, which only sslmode=verify-full looks at; set that, or leave sslrootcert out"
+    )]
+    Unverified,
+    /// A file that cannot be used. Not its name: that may be a key whose first line was lost.
+    #[error("{name} in DATABASE_URL {reason}; name a PEM file that this service may read")]
+    File {
+        /// The parameter.
+        name: String,
+        /// What is wrong with the file.
+        reason: String,
+    },
+}
+
+/// How to connect to the database at `url`.
+///
+/// # Errors
+///
+/// The address is malformed, asks for something that is not there, or names a file that cannot be used.
+pub fn connect_options(url: &str) -> Result<PgConnectOptions, UrlError> {
+    let parsed: Url = url.parse().map_err(|_| UrlError::Malformed)?;
+    // A password that is not encoded ends the address at its `?`, and its rest would be taken for a parameter.
+    if parsed.query().is_some_and(|query| query.contains('@')) || parsed.fragment().is_some() {
+        return Err(UrlError::Malformed);
+    }
+    for (name, value) in parsed.query_pairs() {
+        let is_known = PARAMETERS.contains(&&*name) || name.starts_with("options[") && name.ends_with(']');
+        if !is_known {
+            return Err(UrlError::Parameter(name.escape_debug().take(64).collect()));
+        }
+        if matches!(&*name, "sslmode" | "ssl-mode") {
+            PgSslMode::from_str(&value).map_err(|_| UrlError::Mode)?;
+        }
+    }
+    let mut options = PgConnectOptions::from_str(url).map_err(|_| UrlError::Malformed)?;
+    let is_verified = match options.get_ssl_mode() {
+        PgSslMode::VerifyCa => return Err(UrlError::Mode),
+        mode => matches!(mode, PgSslMode::VerifyFull),
+    };
+    // sqlx takes the values for paths, and reads them when it connects: too late to tell the operator.
+    for (name, value) in parsed.query_pairs() {
+        options = match &*name {
+            "sslrootcert" | "ssl-root-cert" | "ssl-ca" if !is_verified => return Err(UrlError::Unverified),
+            "sslrootcert" | "ssl-root-cert" | "ssl-ca" => options.ssl_root_cert_from_pem(pem(&name, &value)?),
+            "sslcert" | "ssl-cert" => options.ssl_client_cert_from_pem(pem(&name, &value)?),
+            "sslkey" | "ssl-key" => options.ssl_client_key_from_pem(pem(&name, &value)?),
+            _ => options,
+        };
+    }
+    Ok(options)
+}
+
+/// What `value` is, or what is in the file that it names. sqlx takes a file with nothing in it for no certificate.
+fn pem(name: &str, value: &str) -> Result<Vec<u8>, UrlError> {
+    if value.trim_start().starts_with("-----BEGIN") {
+        return Ok(value.into());
+    }
+    let reason = match fs::read_to_string(value) {
+        Ok(content) if content.contains("-----BEGIN") => return Ok(content.into_bytes()),
+        Ok(_) => "names a file with nothing in PEM".to_owned(),
+        Err(error) => format!("names a file that cannot be read ({error})"),
+    };
+    Err(UrlError::File { name: name.to_owned(), reason })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(url: &str) -> UrlError {
+        connect_options(url).err().unwrap_or_else(|| panic!("{url} is taken"))
+    }
+
+    #[test]
+    fn every_way_to_write_an_address_is_taken() {
+        for url in [
+            "postgres://budi:pa%40ss@db.example/tixgo",
+            "postgresql://budi@db.example:5433/tixgo?sslmode=require",
+            "postgres:///tixgo?host=/run/postgresql&user=budi&application_name=gate",
+            "postgres://db/tixgo?sslmode=verify-full&options[search_path]=x&options=-c%20geqo=off",
+            "postgres://db/tixgo?ssl-mode=disable&statement-cache-capacity=10",
+        ] {
+            assert!(connect_options(url).is_ok(), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_parameter_that_nothing_reads_is_named_and_its_value_is_not() {
+        let refusal = refusal("postgres://db/tixgo?sslmode=require&passwd=rahasia").to_string();
+        assert!(refusal.contains("the parameter passwd, which is not known"), "{refusal}");
+        assert!(!refusal.contains("rahasia"), "{refusal}");
+    }
+
+    #[test]
+    fn a_password_that_is_not_encoded_is_said_and_not_shown() {
+        for url in [
+            "postgres://u:12?rahasia@db/tixgo",
+            "postgres://u:12?rahasia=1@db/x",
+            "postgres://u:1#rahasia@db/x",
+        ] {
+            let refusal = refusal(url);
+            assert_eq!(refusal, UrlError::Malformed, "{url}");
+            assert!(!refusal.to_string().contains("rahasia"));
+        }
+    }
+
+    #[test]
+    fn a_mode_that_verifies_nothing_is_refused() {
+        for mode in ["verify-ca", "verify_full", "on", ""] {
+            assert_eq!(refusal(&format!("postgres://db/x?sslmode={mode}")), UrlError::Mode, "{mode}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_must_be_there_and_be_looked_at() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| format!("{}/{name}", directory.path().display());
+        fs::write(path("ca.pem"), "-----BEGIN CERTIFICATE-----\n").unwrap();
+        fs::write(path("empty.pem"), "").unwrap();
+        let url =
+            |mode: &str, name: &str| format!("postgres://db/x?sslmode={mode}&sslrootcert={}", path(name));
+        assert!(connect_options(&url("verify-full", "ca.pem")).is_ok());
+        for mode in ["disable", "prefer", "require"] {
+            assert_eq!(refusal(&url(mode, "ca.pem")), UrlError::Unverified, "{mode}");
+        }
+        for (name, reason) in [("none.pem", "that cannot be read"), ("empty.pem", "with nothing in PEM")] {
+            let refusal = refusal(&url("verify-full", name)).to_string();
+            assert!(
+                refusal.contains(&format!("sslrootcert in DATABASE_URL names a file {reason}")),
+                "{refusal}"
+            );
+        }
+        let refusal = refusal("postgres://db/x?sslmode=require&sslkey=rahasia\n-----END PRIVATE KEY-----");
+        assert!(!refusal.to_string().contains("rahasia"), "{refusal}");
+    }
+}
