@@ -134,6 +134,15 @@ check_names() {
         problem 'only one of tixgo-identity and tixgo-attendance is here: start the other one too, or docker rm --force this one'
 }
 
+# Without both, all who come through the tunnel are one client to the login guard, and one of them locks others out.
+check_tunnel() {
+    case ,$(setting COMPOSE_PROFILES ''), in *,tunnel,*) ;; *) return 0 ;; esac
+    [ -n "$(setting TRUSTED_PROXIES '')" ] ||
+        problem 'behind the tunnel TRUSTED_PROXIES has to be set: put TRUSTED_PROXIES=172.16.0.0/12 into .env'
+    [ -n "$(setting CLIENT_ADDRESS_HEADER '')" ] ||
+        problem 'behind the tunnel CLIENT_ADDRESS_HEADER has to be set: put CLIENT_ADDRESS_HEADER=CF-Connecting-IP into .env'
+}
+
 check_tag() {
     case $IMAGE_TAG in
         *[!A-Za-z0-9_.-]* | .* | -*) problem "IMAGE_TAG is '$IMAGE_TAG', which is no tag: letters, digits, '_', '.' and '-' only" ;;
@@ -165,6 +174,7 @@ check_here() {
     [ "$identity_port" != "$attendance_port" ] || problem "both services cannot have port $identity_port: set IDENTITY_PORT and ATTENDANCE_PORT"
     check_names
     check_tag
+    check_tunnel
     case $images in
         built) check_builder; check_room 4000 ;;
         *) check_room 200 ;;

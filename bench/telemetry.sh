@@ -15,7 +15,7 @@ stop identity
 
 heading
 
-start seen METRICS_ADDR=127.0.0.1:0 LOG_FORMAT=json TRUSTED_PROXIES=127.0.0.1 "$bin/attendance-service"
+start seen METRICS_ADDR=127.0.0.1:0 LOG_FORMAT=json TRUSTED_PROXIES=127.0.0.1 CLIENT_ADDRESS_HEADER=CF-Connecting-IP "$bin/attendance-service"
 start unseen RUST_LOG=info,access=off "$bin/attendance-service"
 compare 'POST /checkins, new tickets, 32 connections, with metrics and access log, of the same without' 0.93 \
     'load_check_ins seen 32' 'load_check_ins unseen 32'

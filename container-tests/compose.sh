@@ -70,6 +70,11 @@ check 'production: nothing was created' same "$(created)" ''
 check 'deploy.sh: refuses without JWT_SECRET' refuses ./deploy.sh
 check 'deploy.sh: says so' contains "$said" 'JWT_SECRET is not set in .env'
 
+good_env .
+check 'deploy.sh: refuses the tunnel without a word on whose address counts' refuses env COMPOSE_PROFILES=observability,tunnel ./deploy.sh
+check 'deploy.sh: names the proxies to trust' contains "$said" 'put TRUSTED_PROXIES=172.16.0.0/12 into .env'
+check 'deploy.sh: names the header to believe' contains "$said" 'put CLIENT_ADDRESS_HEADER=CF-Connecting-IP into .env'
+
 while IFS='|' read -r secret weakness; do
     echo "JWT_SECRET=$secret" >.env
     check "deploy.sh: refuses the secret $secret" refuses ./deploy.sh

@@ -47,7 +47,7 @@ start() {
 secret=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')
 # The loop-back is a proxy, so that every password of the flood below can come from somebody else. At this cost
 # none is checked before the queue is full, and however slow the machine is, none is overdue.
-start identity BCRYPT_COST=11 REQUEST_TIMEOUT_SECONDS=60 TRUSTED_PROXIES=127.0.0.1
+start identity BCRYPT_COST=11 REQUEST_TIMEOUT_SECONDS=60 TRUSTED_PROXIES=127.0.0.1 CLIENT_ADDRESS_HEADER=CF-Connecting-IP
 start attendance MAX_CONNECTIONS=8
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml)
 

@@ -57,6 +57,7 @@ async fn help_names_every_variable() {
         "JWT_ALG",
         "CORS_ALLOWED_ORIGINS",
         "TRUSTED_PROXIES",
+        "CLIENT_ADDRESS_HEADER",
         "METRICS_ADDR",
         "LOG_FORMAT",
         "RUST_LOG",
@@ -147,7 +148,12 @@ async fn no_log_at_any_level_holds_a_token_or_the_secret() {
 
 #[tokio::test]
 async fn a_request_leaves_one_line_in_the_access_log() {
-    let process = Process::start(service(&[("LOG_FORMAT", "json"), ("TRUSTED_PROXIES", "127.0.0.1")])).await;
+    let variables = [
+        ("LOG_FORMAT", "json"),
+        ("TRUSTED_PROXIES", "127.0.0.1"),
+        ("CLIENT_ADDRESS_HEADER", "CF-Connecting-IP"),
+    ];
+    let process = Process::start(service(&variables)).await;
     let head = "Connection: close\r\nX-Request-Id: gate-7.1\r\nCF-Connecting-IP: 198.51.100.7\r\n\
                 CF-Ray: 8f1c-SIN\r\ntraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n";
     let body = r#"{"event_id":"rahasia/1","ticket_id":"t"}"#;

@@ -17,6 +17,7 @@ pub async fn examine(args: &Args, peer: Option<&str>) -> Result<(), Failure> {
     let mut report = Report::default();
     if let Some(config) = report.configuration(args.check()) {
         report.environment(config.http.environment);
+        report.proxies(&config.http.trusted_proxies, config.http.has_tunnel);
         args.token.examine(&mut report);
         doctor::examine(&mut report, &config.location, &CONTENT).await;
         match config.registration {

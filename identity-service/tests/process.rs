@@ -43,6 +43,7 @@ async fn every_mistake_in_the_settings_is_named_at_once_with_exit_status_78() {
         ("DEMO_USERS", "maybe"),
         ("CORS_ALLOWED_ORIGINS", "gate.example.org"),
         ("TRUSTED_PROXIES", "cloudflare"),
+        ("CLIENT_ADDRESS_HEADER", "Forwarded"),
         ("LOG_FORMAT", "xml"),
         ("RUST_LOG", "loud"),
         ("MAX_CONNECTIONS", "many"),
@@ -66,6 +67,7 @@ async fn every_mistake_in_the_settings_is_named_at_once_with_exit_status_78() {
         r#"DEMO_USERS is "maybe"; it may be true or false"#,
         r#"CORS_ALLOWED_ORIGINS is "gate.example.org"; it may be * or origins separated by commas"#,
         r#"TRUSTED_PROXIES is "cloudflare"; it may be addresses and networks separated by commas"#,
+        r#"CLIENT_ADDRESS_HEADER is "Forwarded"; it may be the name of a header that holds one address"#,
         r#"LOG_FORMAT is "xml"; it may be text or json"#,
         r#"RUST_LOG is "loud"; it may be error, warn, info"#,
         r#"MAX_CONNECTIONS is "many"; it may be a whole number from 1 to 100000"#,
@@ -311,6 +313,7 @@ async fn help_names_every_variable_and_shows_no_secret() {
         "DEMO_USERS",
         "CORS_ALLOWED_ORIGINS",
         "TRUSTED_PROXIES",
+        "CLIENT_ADDRESS_HEADER",
         "METRICS_ADDR",
         "LOG_FORMAT",
         "RUST_LOG",
@@ -351,6 +354,25 @@ async fn the_doctor_finds_nothing_wrong_where_nothing_is() {
         assert!(said.contains(line), "{line}\n is missing in\n{said}");
     }
     assert!(!said.contains("WRONG") && !said.contains(STRONG), "{said}");
+}
+
+#[tokio::test]
+async fn the_doctor_insists_on_the_proxies_and_their_header_behind_the_tunnel() {
+    let wrong = "WRONG proxies: behind the tunnel clients cannot be told apart";
+    let (proxies, header) =
+        (("TRUSTED_PROXIES", "172.16.0.0/12"), ("CLIENT_ADDRESS_HEADER", "CF-Connecting-IP"));
+    for (variables, line) in [
+        (&[][..], wrong),
+        (&[proxies], wrong),
+        (&[header], wrong),
+        (&[proxies, header], "ok    proxies: cf-connecting-ip is believed from 172.16.0.0/12"),
+    ] {
+        let mut command = service(variables);
+        let output =
+            command.env("COMPOSE_PROFILES", "observability,tunnel").arg("doctor").output().await.unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(said.contains(line), "{line}\n is missing in\n{said}");
+    }
 }
 
 #[tokio::test]
@@ -540,7 +562,7 @@ async fn flood(guard: &str) {
 async fn log_in_from(process: &Process, claimed: &str, username: &str, password: &str) -> u16 {
     let body = format!(r#"{{"username":"{username}","password":"{password}"}}"#);
     let request = format!(
-        "POST /auth/login HTTP/1.1\r\nHost: t\r\nConnection: close\r\nCF-Connecting-IP: {claimed}\r\n\
+        "POST /auth/login HTTP/1.1\r\nHost: t\r\nConnection: close\r\nCF-Connecting-IP: 192.0.2.1\r\n\
          X-Forwarded-For: {claimed}\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );
@@ -736,7 +758,7 @@ async fn registers_as_many_as_it_may(policy: &str) {
     let register = async |claimed: &str, bearer: &str, username: &str, password: &str| {
         let body = format!(r#"{{"username":"{username}","password":"{password}"}}"#);
         let request = format!(
-            "POST /auth/register HTTP/1.1\r\nHost: t\r\nConnection: close\r\nCF-Connecting-IP: {claimed}\r\n\
+            "POST /auth/register HTTP/1.1\r\nHost: t\r\nConnection: close\r\nX-Forwarded-For: {claimed}\r\n\
              Authorization: Bearer {bearer}\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         );

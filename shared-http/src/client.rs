@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    fmt::{self, Display},
     net::{IpAddr, SocketAddr},
     sync::{Arc, OnceLock},
 };
@@ -13,6 +14,7 @@ use axum::{
 use ipnet::IpNet;
 
 const CONNECTING_IP: HeaderName = HeaderName::from_static("cf-connecting-ip");
+const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The address of the client, where there is one: a request that came over no socket has none.
@@ -54,36 +56,87 @@ impl Caller {
     }
 }
 
-/// The proxies whose word is taken for the address of a client.
+/// The proxies whose word is taken for the address of a client, and where they say it.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct TrustedProxies(Vec<IpNet>);
+pub struct TrustedProxies {
+    networks: Vec<IpNet>,
+    header: Option<ClientAddressHeader>,
+}
+
+/// A header that holds the address of the client and nothing else, such as `CF-Connecting-IP`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClientAddressHeader(HeaderName);
+
+impl ClientAddressHeader {
+    /// The inner option is none for `X-Forwarded-For`, which every proxy appends to. `Forwarded` (RFC 7239) is not read.
+    pub fn parse(text: &str) -> Option<Option<Self>> {
+        let name = HeaderName::from_bytes(text.as_bytes()).ok().filter(|name| name != FORWARDED)?;
+        Some((name != FORWARDED_FOR).then_some(Self(name)))
+    }
+
+    /// What it says, if it is there once and holds an address.
+    fn address(&self, headers: &HeaderMap) -> Option<IpAddr> {
+        let mut values = headers.get_all(&self.0).iter();
+        let address = parse_address(values.next()?.to_str().ok()?)?;
+        values.next().is_none().then_some(address)
+    }
+}
+
+impl Display for TrustedProxies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let header = self.header.as_ref().map_or("x-forwarded-for", |header| header.0.as_str());
+        write!(f, "{header} is believed from")?;
+        self.networks.iter().try_for_each(|network| write!(f, " {network}"))
+    }
+}
 
 impl TrustedProxies {
-    /// Addresses and networks, such as `172.16.0.0/12`, separated by commas.
+    /// Addresses and networks, such as `172.16.0.0/12`, separated by commas. They say it in `X-Forwarded-For`.
     pub fn parse(text: &str) -> Option<Self> {
         let network = |text: &str| match text.parse::<IpAddr>() {
             Ok(address) => Some(address.into()),
             Err(_) => text.parse::<IpNet>().ok(),
         };
-        text.split(',').map(|text| network(text.trim())).collect::<Option<_>>().map(Self)
+        let networks = text.split(',').map(|text| network(text.trim())).collect::<Option<_>>()?;
+        Some(Self { networks, header: None })
     }
 
-    /// Whose request it is that `peer` sent: the peer's own, unless it is trusted and names another.
+    /// The same proxies, which say it in `header`, if there is one, and nowhere else.
+    #[must_use]
+    pub fn saying_it_in(self, header: Option<ClientAddressHeader>) -> Self {
+        Self { header, ..self }
+    }
+
+    /// Whether nobody is trusted.
+    pub fn is_empty(&self) -> bool {
+        self.networks.is_empty()
+    }
+
+    /// Whether a header was named. Without proxies it says nothing.
+    pub fn names_a_header(&self) -> bool {
+        self.header.is_some()
+    }
+
+    /// Whose request it is that `peer` sent: the peer's own, unless it is trusted and names another. A header that
+    /// was named and is missing, doubled or no address leaves it the peer's: `X-Forwarded-For` may be the client's own.
     pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let peer = peer.to_canonical();
         if !self.trusts(peer) {
             return peer;
         }
-        connecting_ip(headers).unwrap_or_else(|| self.forwarded_for(peer, headers))
+        match &self.header {
+            Some(header) => header.address(headers).unwrap_or(peer),
+            None => self.forwarded_for(peer, headers),
+        }
     }
 
     /// Whether a request says for whom it is, and nobody may say so.
     pub(crate) fn ignores(&self, headers: &HeaderMap) -> bool {
-        self.0.is_empty() && (headers.contains_key(CONNECTING_IP) || headers.contains_key(FORWARDED_FOR))
+        self.is_empty() && (headers.contains_key(CONNECTING_IP) || headers.contains_key(FORWARDED_FOR))
     }
 
     fn trusts(&self, address: IpAddr) -> bool {
-        self.0.iter().any(|network| network.contains(&address))
+        self.networks.iter().any(|network| network.contains(&address))
     }
 
     /// Every proxy appends whom it talked to: from the right, the first one that is no proxy of ours.
@@ -103,13 +156,6 @@ impl TrustedProxies {
     }
 }
 
-/// What Cloudflare says. It says it once.
-fn connecting_ip(headers: &HeaderMap) -> Option<IpAddr> {
-    let mut values = headers.get_all(CONNECTING_IP).iter();
-    let address = parse_address(values.next()?.to_str().ok()?)?;
-    values.next().is_none().then_some(address)
-}
-
 /// With a port or without.
 fn parse_address(text: &str) -> Option<IpAddr> {
     let text = text.trim();
@@ -121,16 +167,21 @@ fn parse_address(text: &str) -> Option<IpAddr> {
 mod tests {
     use super::*;
 
-    fn client(trusted: &str, peer: &str, headers: &[(&'static str, &str)]) -> String {
-        let headers =
-            headers.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()));
-        let headers: HeaderMap = headers.fold(HeaderMap::new(), |mut all, (name, value)| {
-            all.append(name, value);
-            all
-        });
+    type Headers<'a> = &'a [(&'static str, &'a str)];
+
+    fn headers(given: Headers<'_>) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in given {
+            headers.append(HeaderName::from_static(name), value.parse().unwrap());
+        }
+        headers
+    }
+
+    fn proxies(trusted: &str, header: &str) -> TrustedProxies {
         let trusted =
             if trusted.is_empty() { Some(TrustedProxies::default()) } else { TrustedProxies::parse(trusted) };
-        trusted.expect("networks").client(peer.parse().unwrap(), &headers).to_string()
+        let header = if header.is_empty() { Some(None) } else { ClientAddressHeader::parse(header) };
+        trusted.expect("networks").saying_it_in(header.expect("a header"))
     }
 
     const CLOUDFLARE: &str = "cf-connecting-ip";
@@ -138,40 +189,62 @@ mod tests {
 
     #[test]
     fn a_peer_that_is_not_trusted_speaks_for_itself_only() {
+        let headers = headers(&[(CLOUDFLARE, "198.51.100.1"), (FORWARDED, "198.51.100.2")]);
         for trusted in ["", "10.0.0.0/8", "192.0.2.8"] {
-            let headers = [(CLOUDFLARE, "198.51.100.1"), (FORWARDED, "198.51.100.2")];
-            assert_eq!(client(trusted, "192.0.2.7", &headers), "192.0.2.7");
+            for header in ["", "CF-Connecting-IP"] {
+                let client = proxies(trusted, header).client("192.0.2.7".parse().unwrap(), &headers);
+                assert_eq!(client.to_string(), "192.0.2.7", "{trusted} {header}");
+            }
         }
     }
 
     #[test]
-    fn a_trusted_proxy_is_believed() {
-        let cases: [(&[(&str, &str)], &str); 10] = [
-            (&[(CLOUDFLARE, "198.51.100.1")], "198.51.100.1"),
-            (&[(CLOUDFLARE, "2001:db8::1"), (FORWARDED, "198.51.100.2")], "2001:db8::1"),
-            (&[(FORWARDED, "203.0.113.9, 198.51.100.2, 10.0.0.2")], "198.51.100.2"),
-            (&[(FORWARDED, "203.0.113.9"), (FORWARDED, "198.51.100.2")], "198.51.100.2"),
-            (&[(FORWARDED, "198.51.100.2:4711,10.0.0.2")], "198.51.100.2"),
-            (&[(FORWARDED, "[2001:db8::1]:4711")], "2001:db8::1"),
-            (&[(FORWARDED, "10.0.0.3, 10.0.0.2")], "10.0.0.3"),
-            (&[(FORWARDED, "198.51.100.2, nonsense, 10.0.0.2")], "10.0.0.2"),
-            (&[(CLOUDFLARE, "nonsense"), (FORWARDED, "198.51.100.2")], "198.51.100.2"),
-            (&[(CLOUDFLARE, "198.51.100.1"), (CLOUDFLARE, "198.51.100.3")], "10.0.0.1"),
+    fn a_trusted_proxy_is_believed_in_the_header_that_was_named_and_in_no_other() {
+        let both = [(CLOUDFLARE, "198.51.100.1"), (FORWARDED, "198.51.100.2")];
+        let cases: [(&str, Headers<'_>, &str); 20] = [
+            ("", &both, "198.51.100.2"),
+            ("", &[(CLOUDFLARE, "198.51.100.1")], "10.0.0.1"),
+            ("", &[(FORWARDED, "203.0.113.9, 198.51.100.2, 10.0.0.2")], "198.51.100.2"),
+            ("", &[(FORWARDED, "203.0.113.9"), (FORWARDED, "198.51.100.2")], "198.51.100.2"),
+            ("", &[(FORWARDED, "198.51.100.2:4711,10.0.0.2")], "198.51.100.2"),
+            ("", &[(FORWARDED, "[2001:db8::1]:4711")], "2001:db8::1"),
+            ("", &[(FORWARDED, "10.0.0.3, 10.0.0.2")], "10.0.0.3"),
+            ("", &[(FORWARDED, "198.51.100.2, nonsense, 10.0.0.2")], "10.0.0.2"),
+            ("", &[], "10.0.0.1"),
+            ("X-Forwarded-For", &both, "198.51.100.2"),
+            ("X-Forwarded-For", &[(FORWARDED, "203.0.113.9, 198.51.100.2, 10.0.0.2")], "198.51.100.2"),
+            ("CF-Connecting-IP", &both, "198.51.100.1"),
+            ("cf-connecting-ip", &[(CLOUDFLARE, "2001:db8::1")], "2001:db8::1"),
+            ("X-Real-IP", &[(CLOUDFLARE, "198.51.100.1"), ("x-real-ip", "198.51.100.3")], "198.51.100.3"),
+            // Nothing that a client may have put there takes the place of what is missing.
+            ("CF-Connecting-IP", &[(FORWARDED, "198.51.100.2")], "10.0.0.1"),
+            ("CF-Connecting-IP", &[(CLOUDFLARE, "nonsense"), (FORWARDED, "198.51.100.2")], "10.0.0.1"),
+            ("CF-Connecting-IP", &[(CLOUDFLARE, ""), (FORWARDED, "198.51.100.2")], "10.0.0.1"),
+            ("CF-Connecting-IP", &[(CLOUDFLARE, "198.51.100.1"), (CLOUDFLARE, "198.51.100.3")], "10.0.0.1"),
+            ("CF-Connecting-IP", &[(CLOUDFLARE, "198.51.100.1, 198.51.100.3")], "10.0.0.1"),
+            ("X-Real-IP", &both, "10.0.0.1"),
         ];
-        for (headers, expected) in cases {
-            assert_eq!(client("192.0.2.7, 10.0.0.0/8", "10.0.0.1", headers), expected, "{headers:?}");
+        for (header, given, expected) in cases {
+            let proxies = proxies("192.0.2.7, 10.0.0.0/8", header);
+            let client = proxies.client("10.0.0.1".parse().unwrap(), &headers(given));
+            assert_eq!(client.to_string(), expected, "{header} {given:?}");
         }
-        assert_eq!(
-            client("10.0.0.1", "::ffff:10.0.0.1", &[(FORWARDED, "::ffff:198.51.100.2")]),
-            "198.51.100.2"
-        );
-        assert_eq!(client("10.0.0.1", "10.0.0.1", &[]), "10.0.0.1");
+        let mapped = headers(&[(FORWARDED, "::ffff:198.51.100.2")]);
+        let client = proxies("10.0.0.1", "").client("::ffff:10.0.0.1".parse().unwrap(), &mapped);
+        assert_eq!(client.to_string(), "198.51.100.2");
     }
 
     #[test]
     fn what_is_no_network_is_refused() {
         for text in ["", "proxy", "10.0.0.0/33", "10.0.0.1,,10.0.0.2", "10.0.0.1;10.0.0.2"] {
             assert_eq!(TrustedProxies::parse(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_hold_one_address_is_no_header() {
+        for text in ["", "CF Connecting IP", "CF-Connecting-IP:", "x,y", "Forwarded"] {
+            assert_eq!(ClientAddressHeader::parse(text), None, "{text:?}");
         }
     }
 }

@@ -14,7 +14,7 @@ use clap::{Args, Subcommand};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use crate::{
-    client::TrustedProxies,
+    client::{ClientAddressHeader, TrustedProxies},
     middleware::{Cors, Options},
     server::Limits,
     telemetry::{LogFormat, Telemetry},
@@ -46,6 +46,15 @@ pub struct HttpArgs {
     /// `172.16.0.0/12` for a tunnel in a container beside this one [default: none]
     #[arg(long, env, value_name = "NETWORKS")]
     trusted_proxies: Option<String>,
+
+    /// Header in which those proxies name the client, such as CF-Connecting-IP; no other is believed
+    /// [default: X-Forwarded-For]
+    #[arg(long, env, value_name = "HEADER")]
+    client_address_header: Option<String>,
+
+    /// What Compose starts beside the services; for `doctor`, which has to know of the tunnel
+    #[arg(long, env, value_name = "NAMES", hide = true)]
+    compose_profiles: Option<String>,
 
     /// Form of the log lines on stderr: `text` or `json` [default: text, in production json]
     #[arg(long, env, value_name = "FORMAT")]
@@ -114,6 +123,8 @@ pub struct HttpConfig {
     pub cors: Cors,
     /// Who may say for whom a request is.
     pub trusted_proxies: TrustedProxies,
+    /// Whether the tunnel of `docker-compose.prod.yml` leads to the service.
+    pub has_tunnel: bool,
     /// The form of the log.
     pub log_format: LogFormat,
     /// What is logged.
@@ -180,7 +191,16 @@ impl HttpArgs {
                 TrustedProxies::default(),
                 "addresses and networks separated by commas, such as 127.0.0.1,172.16.0.0/12",
                 TrustedProxies::parse,
-            ),
+            )
+            .saying_it_in(settings.read(
+                "CLIENT_ADDRESS_HEADER",
+                &self.client_address_header,
+                None,
+                "the name of a header that holds one address, such as CF-Connecting-IP, or X-Forwarded-For",
+                ClientAddressHeader::parse,
+            )),
+            has_tunnel: set(&self.compose_profiles)
+                .is_some_and(|profiles| profiles.split(',').any(|profile| profile.trim() == "tunnel")),
             log_format: settings.read("LOG_FORMAT", &self.log_format, log_format, "text or json", |text| {
                 match text {
                     "text" => Some(LogFormat::Text),

@@ -11,6 +11,7 @@ use chrono::{DateTime, SecondsFormat};
 use url::Url;
 
 use crate::{
+    client::TrustedProxies,
     config::{ConfigError, Environment},
     health,
     process::Failure,
@@ -77,6 +78,22 @@ impl Report {
         }
     }
 
+    /// Whether clients can be told apart, behind the tunnel of `docker-compose.prod.yml` too.
+    pub fn proxies(&mut self, proxies: &TrustedProxies, has_tunnel: bool) {
+        match (proxies.is_empty(), proxies.names_a_header()) {
+            (true, _) | (_, false) if has_tunnel => self.wrong(
+                "proxies: behind the tunnel clients cannot be told apart, and one of them can lock others out; set \
+                 TRUSTED_PROXIES=172.16.0.0/12 and CLIENT_ADDRESS_HEADER=CF-Connecting-IP",
+            ),
+            (true, true) => self.wrong(
+                "proxies: CLIENT_ADDRESS_HEADER is believed from TRUSTED_PROXIES only, which is not set; set both or \
+                 neither",
+            ),
+            (true, false) => self.good("proxies: none; a client is whoever connects"),
+            (false, _) => self.good(format_args!("proxies: {proxies}")),
+        }
+    }
+
     /// Whether the clock can be right. Tokens are good or not by the clock.
     pub fn clock(&mut self) {
         self.clock_at(SystemTime::now());
@@ -128,6 +145,26 @@ async fn ask(url: &str) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::ClientAddressHeader;
+
+    #[test]
+    fn behind_the_tunnel_the_proxies_and_their_header_have_to_be_named() {
+        let header = || ClientAddressHeader::parse("CF-Connecting-IP").expect("a header");
+        let networks = || TrustedProxies::parse("172.16.0.0/12").expect("a network");
+        for (proxies, wrong_without, wrong_behind) in [
+            (TrustedProxies::default(), 0, 1),
+            (networks(), 0, 1),
+            (TrustedProxies::default().saying_it_in(header()), 1, 1),
+            (networks().saying_it_in(header()), 0, 0),
+        ] {
+            for (has_tunnel, wrong) in [(false, wrong_without), (true, wrong_behind)] {
+                let mut report = Report::default();
+                report.proxies(&proxies, has_tunnel);
+                assert_eq!(report.wrong, wrong, "{has_tunnel} {proxies:?}: {}", report.lines);
+                assert!(!has_tunnel || wrong == 0 || report.lines.contains("TRUSTED_PROXIES=172.16.0.0/12"));
+            }
+        }
+    }
 
     #[test]
     fn a_clock_of_before_the_build_is_wrong() {

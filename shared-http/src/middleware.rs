@@ -4,6 +4,9 @@
 //! All but CORS is one layer of our own. As five layers of tower-http it costs a fifth of the
 //! throughput, more than the work of a check-in; see ARCHITECTURE.md.
 
+mod cors;
+mod slashes;
+
 use std::{
     convert::Infallible,
     hash::{BuildHasher, RandomState},
@@ -22,27 +25,20 @@ use axum::{
     body::Body,
     extract::{MatchedPath, Request},
     http::{
-        HeaderName, HeaderValue, Method, StatusCode,
-        header::{
-            AUTHORIZATION, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION, REFERRER_POLICY, RETRY_AFTER,
-            X_CONTENT_TYPE_OPTIONS,
-        },
+        HeaderName, HeaderValue, Method,
+        header::{REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS},
     },
     response::{IntoResponse, Response},
-    routing::Route,
 };
 use bytes::Bytes;
-use futures_util::{
-    FutureExt,
-    future::{BoxFuture, Either},
-    poll,
-};
+use futures_util::{FutureExt, future::BoxFuture, poll};
 use http_body::{Body as _, Frame, SizeHint};
-use percent_encoding::{CONTROLS, utf8_percent_encode};
 use tokio::time::timeout;
-use tower::{Layer, Service, ServiceExt, layer::layer_fn, service_fn, util::BoxCloneSyncService};
-use tower_http::cors::{AllowOrigin, CorsLayer};
+use tower::{Layer, Service};
 
+pub use cors::Cors;
+
+use self::{cors::CorsScopeLayer, slashes::without_slashes};
 use crate::{
     access_log::Line,
     client::{Caller, TrustedProxies},
@@ -53,21 +49,6 @@ use crate::{
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-// What a gate in a browser has to be able to send and to see.
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
-
-/// Which web pages of other origins may call the service.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Cors {
-    /// None: no CORS header is ever sent.
-    Off,
-    /// Those of any origin.
-    AnyOrigin,
-    /// Those of these origins.
-    Origins(Vec<HeaderValue>),
-}
 
 /// What the stack depends on.
 #[derive(Clone, Debug)]
@@ -107,83 +88,9 @@ pub fn stack(router: Router, options: Options) -> Router {
         has_warned: AtomicBool::default(),
         telemetry,
     }));
-    let Some(cors) = cors_layer(cors) else { return router.layer(scope) };
-    let answered_by_cors = service_fn(async |_: Request| Ok(ApiError::NotFound.into_response()));
-    let preflights = Arc::new(BoxCloneSyncService::new(scope.layer(cors.layer(answered_by_cors))));
-    router.layer(layer_fn(move |route: Route| CorsScope {
-        requests: cors.layer(scope.layer(route)),
-        preflights: Arc::clone(&preflights),
-    }))
-}
-
-fn cors_layer(cors: Cors) -> Option<CorsLayer> {
-    let origins = match cors {
-        Cors::Off => return None,
-        Cors::AnyOrigin => AllowOrigin::any(),
-        Cors::Origins(origins) => AllowOrigin::list(origins),
-    };
-    Some(
-        CorsLayer::new()
-            .allow_origin(origins)
-            .allow_methods([Method::GET, Method::HEAD, Method::POST])
-            .allow_headers([AUTHORIZATION, CONTENT_TYPE, IDEMPOTENCY_KEY, IF_NONE_MATCH, REQUEST_ID])
-            .expose_headers([ETAG, IDEMPOTENCY_REPLAYED, RETRY_AFTER, REQUEST_ID])
-            .max_age(Duration::from_secs(600)),
-    )
-}
-
-/// For a path that no route has: 307 to the path without the slashes at its end, if a route has that, as FastAPI
-/// does it. An encoded slash belongs to an id, and `//` is not `/` with one too many.
-async fn without_slashes(known_paths: Router, request: Request) -> Response {
-    let path = request.uri().path();
-    let wanted = path.trim_end_matches('/');
-    // What begins with two slashes would be the address of another host.
-    if wanted.len() == path.len() || wanted.starts_with("//") {
-        return ApiError::NotFound.into_response();
-    }
-    let mut location = utf8_percent_encode(wanted, CONTROLS).to_string();
-    // No route takes TRACE: one that has the path says 405, and does nothing.
-    let mut probe = Request::new(Body::empty());
-    *probe.method_mut() = Method::TRACE;
-    let Ok(uri) = location.parse() else { return ApiError::NotFound.into_response() };
-    *probe.uri_mut() = uri;
-    let Ok(found) = known_paths.oneshot(probe).await;
-    if found.status() == StatusCode::NOT_FOUND {
-        return ApiError::NotFound.into_response();
-    }
-    if let Some(query) = request.uri().query() {
-        location.push('?');
-        location.extend(utf8_percent_encode(query, CONTROLS));
-    }
-    (StatusCode::TEMPORARY_REDIRECT, [(LOCATION, location)]).into_response()
-}
-
-/// CORS outside, so that every answer has its headers, those to a request that was not done in time among them;
-/// but inside for a preflight, which CORS answers, so that it is seen like any other request.
-#[derive(Clone)]
-struct CorsScope<S> {
-    requests: S,
-    preflights: Arc<BoxCloneSyncService<Request, Response, Infallible>>,
-}
-
-impl<S> Service<Request> for CorsScope<S>
-where
-    S: Service<Request, Response = Response, Error = Infallible>,
-{
-    type Response = Response;
-    type Error = Infallible;
-    type Future = Either<S::Future, BoxFuture<'static, Result<Response, Infallible>>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.requests.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request) -> Self::Future {
-        if request.method() == Method::OPTIONS {
-            Either::Right(Box::pin(BoxCloneSyncService::clone(&self.preflights).oneshot(request)))
-        } else {
-            Either::Left(self.requests.call(request))
-        }
+    match CorsScopeLayer::new(cors, scope.clone()) {
+        None => router.layer(scope),
+        Some(cors) => router.layer(cors),
     }
 }
 

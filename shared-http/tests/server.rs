@@ -345,8 +345,7 @@ async fn a_well_formed_request_id_comes_back_and_any_other_is_replaced() {
 
 #[tokio::test]
 async fn a_client_is_its_peer_unless_a_trusted_proxy_says_otherwise() {
-    let ask =
-        "GET /client HTTP/1.1\r\nHost: t\r\nCF-Connecting-IP: 198.51.100.1\r\nConnection: close\r\n\r\n";
+    let ask = "GET /client HTTP/1.1\r\nHost: t\r\nX-Forwarded-For: 198.51.100.1\r\nConnection: close\r\n\r\n";
     let server = start(limits()).await;
     for (peer, client) in [("127.0.0.3", "127.0.0.3"), ("127.0.0.2", "198.51.100.1")] {
         let socket = TcpSocket::new_v4().unwrap();

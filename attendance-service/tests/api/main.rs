@@ -54,6 +54,7 @@ pub(crate) async fn app_with(settings: &[(&str, &str)]) -> Router {
     };
     let mut all = BTreeMap::from([
         ("app-env", "development"),
+        ("client-address-header", ""),
         ("cors-allowed-origins", ""),
         ("database-url", &database_url),
         ("host", ""),

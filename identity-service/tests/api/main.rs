@@ -71,6 +71,7 @@ pub(crate) async fn app_on(database_url: &str, settings: &[(&str, &str)]) -> Rou
         ("admin-username", ""),
         ("app-env", "development"),
         ("bcrypt-cost", "4"),
+        ("client-address-header", ""),
         ("cors-allowed-origins", ""),
         ("database-url", database_url),
         ("demo-users", ""),

@@ -1,0 +1,39 @@
+//! Slashes too many at the end of a path.
+
+use axum::{
+    Router,
+    body::Body,
+    extract::Request,
+    http::{Method, StatusCode, header::LOCATION},
+    response::{IntoResponse, Response},
+};
+use percent_encoding::{CONTROLS, utf8_percent_encode};
+use tower::ServiceExt;
+
+use crate::error::ApiError;
+
+/// For a path that no route has: 307 to the path without the slashes at its end, if a route has that, as FastAPI
+/// does it. An encoded slash belongs to an id, and `//` is not `/` with one too many.
+pub(super) async fn without_slashes(known_paths: Router, request: Request) -> Response {
+    let path = request.uri().path();
+    let wanted = path.trim_end_matches('/');
+    // What begins with two slashes would be the address of another host.
+    if wanted.len() == path.len() || wanted.starts_with("//") {
+        return ApiError::NotFound.into_response();
+    }
+    let mut location = utf8_percent_encode(wanted, CONTROLS).to_string();
+    // No route takes TRACE: one that has the path says 405, and does nothing.
+    let mut probe = Request::new(Body::empty());
+    *probe.method_mut() = Method::TRACE;
+    let Ok(uri) = location.parse() else { return ApiError::NotFound.into_response() };
+    *probe.uri_mut() = uri;
+    let Ok(found) = known_paths.oneshot(probe).await;
+    if found.status() == StatusCode::NOT_FOUND {
+        return ApiError::NotFound.into_response();
+    }
+    if let Some(query) = request.uri().query() {
+        location.push('?');
+        location.extend(utf8_percent_encode(query, CONTROLS));
+    }
+    (StatusCode::TEMPORARY_REDIRECT, [(LOCATION, location)]).into_response()
+}
