@@ -4,11 +4,15 @@ client.py check-in ADDRESS EVENT FIRST COUNT   checks in COUNT tickets, numbered
 client.py write FILE EVENT FIRST COUNT [keys]  the same, into the SQLite file of a service that does not run
 client.py first-answer BINARY RUNS             milliseconds from exec to the first 200 on /health, median
 client.py login-flood ADDRESS LOGINS           name and value of every figure, one a line
+client.py list-readers ADDRESS EVENT READERS SECONDS ENCODING
+                                               the same, of check-ins while READERS read one list again and again
 
 The token is in the environment variable TOKEN.
 """
 
+import gzip
 import http.client
+import json
 import multiprocessing
 import os
 import selectors
@@ -170,7 +174,85 @@ def login_flood(address, logins):
     print("honest", f"{honest:.2f}", status)
 
 
-COMMANDS = {"check-in": check_in, "write": write, "first-answer": first_answer, "login-flood": login_flood}
+def read_lists(address, request, count, stop, answer):
+    """Keeps COUNT connections busy with one request each, and tells how many answers were whole."""
+    selector = selectors.DefaultSelector()
+    tails = {}
+    for _ in range(count):
+        connection = connect(address)
+        connection.sendall(request)
+        selector.register(connection, selectors.EVENT_READ)
+        tails[connection] = b""
+    lists = received = 0
+    end = b"]}" if b"identity" in request else b"\r\n0\r\n\r\n"
+    while not stop.is_set():
+        for key, _ in selector.select(0.1):
+            connection = key.fileobj
+            data = connection.recv(1 << 18)
+            if not data:
+                sys.exit("a reader lost its connection")
+            received += len(data)
+            tails[connection] = (tails[connection] + data)[-len(end) :]
+            if tails[connection] == end:
+                lists += 1
+                connection.sendall(request)
+    answer.send((lists, received))
+
+
+def list_readers(address, event, readers, seconds, encoding):
+    path = f"/attendance/{event}"
+    headers = {"Authorization": bearer().split(": ")[1], "Accept-Encoding": encoding}
+    connection = http.client.HTTPConnection(address, timeout=TIMEOUT)
+    connection.request("GET", path, headers=headers)
+    response = connection.getresponse()
+    body = response.read()
+    if response.status != 200 or response.headers.get("Content-Encoding", "identity") != encoding:
+        sys.exit(f"not the list that was asked for: {response.status} {response.headers}")
+    content = json.loads(gzip.decompress(body) if encoding == "gzip" else body)
+    if len(content["records"]) != content["total_checked_in"]:
+        sys.exit("the list is not whole")
+    request = [f"GET {path} HTTP/1.1", "Host: localhost", *(f"{name}: {value}" for name, value in headers.items())]
+    request = "\r\n".join([*request, "", ""]).encode()
+
+    stop = multiprocessing.Event()
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    arguments = (address, request, int(readers), stop, sender)
+    process = multiprocessing.Process(target=read_lists, args=arguments, daemon=True)
+    process.start()
+    sender.close()
+    time.sleep(0.5)
+
+    gate = connect(address)
+    latencies = []
+    begin = time.monotonic()
+    while time.monotonic() < begin + float(seconds):
+        asked = time.monotonic()
+        gate.sendall(post("/checkins", f'{{"event_id":"{event}","ticket_id":"{encoding}-{len(latencies)}"}}', bearer()))
+        answer = gate.recv(1 << 16)
+        latencies.append(time.monotonic() - asked)
+        if not answer.startswith(b"HTTP/1.1 200 "):
+            sys.exit(f"a check-in was refused: {answer.decode(errors='replace')}")
+        # A person with a scanner, many times as fast.
+        time.sleep(0.01)
+    stop.set()
+    try:
+        lists, received = receiver.recv()
+    except EOFError:
+        sys.exit("the readers failed; see above")
+    quantiles = statistics.quantiles(latencies, n=50)
+    print("median", f"{statistics.median(latencies) * 1000:.1f}")
+    print("p98", f"{quantiles[-1] * 1000:.1f}", len(latencies))
+    print("lists", f"{lists / float(seconds):.0f}", f"{received / 1e6 / float(seconds):.0f}")
+    print("list_bytes", len(body))
+
+
+COMMANDS = {
+    "check-in": check_in,
+    "write": write,
+    "first-answer": first_answer,
+    "login-flood": login_flood,
+    "list-readers": list_readers,
+}
 
 if __name__ == "__main__":
     if len(sys.argv) < 2 or sys.argv[1] not in COMMANDS:

@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod doctor;
+pub mod gzip;
 pub mod metrics;
 pub mod record;
 pub mod routes;
@@ -16,6 +17,7 @@ use shared_store::{CommitMetrics, Location, OpenError};
 
 use crate::{
     config::Config,
+    gzip::Compressor,
     metrics::{CheckInMetrics, register_held},
     store::{
         CheckInStore, memory::MemoryCheckInStore, postgres::PostgresCheckInStore, sqlite::SqliteCheckInStore,
@@ -29,6 +31,8 @@ pub struct AppState {
     pub check_ins: Arc<dyn CheckInStore>,
     /// Verifies tokens.
     pub verifier: Arc<TokenVerifier>,
+    /// Compresses lists.
+    pub compressor: Arc<Compressor>,
     /// Counts check-ins.
     pub metrics: Arc<CheckInMetrics>,
 }
@@ -52,6 +56,7 @@ impl AppState {
         Ok(Self {
             check_ins,
             verifier: Arc::new(TokenVerifier::new(&config.secrets)),
+            compressor: Arc::default(),
             metrics: Arc::new(CheckInMetrics::new(registry)),
         })
     }

@@ -6,19 +6,14 @@ mod health;
 mod ready;
 mod ticket;
 
-use axum::middleware::map_request;
 use shared_auth::openapi::BearerScheme;
 use shared_http::{
     ApiError,
     error::{ErrorBody, InvalidBody},
     pages::About,
 };
-use tower_http::{CompressionLevel, compression::CompressionLayer};
 use utoipa::OpenApi;
-use utoipa_axum::{
-    router::{OpenApiRouter, UtoipaMethodRouterExt},
-    routes,
-};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{AppState, store::StoreError};
 
@@ -36,18 +31,12 @@ pub(crate) const ABOUT: About = About { service: "attendance-service", tagline: 
 struct Description;
 
 pub(crate) fn api() -> OpenApiRouter<AppState> {
-    // The box has slow cores and the list compresses well whatever the level.
-    let gzip = CompressionLayer::new().gzip(true).quality(CompressionLevel::Fastest);
     OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(health::health))
         .routes(routes!(ready::ready))
         .routes(routes!(check_in::check_in))
         .routes(routes!(ticket::ticket))
-        .routes(
-            routes!(attendance::attendance)
-                .layer(gzip)
-                .layer(map_request(attendance::overlook_refused_encodings)),
-        )
+        .routes(routes!(attendance::attendance))
 }
 
 impl From<StoreError> for ApiError {

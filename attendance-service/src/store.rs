@@ -11,7 +11,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
-use crate::record::{EventId, Scan, TicketId};
+use crate::{
+    gzip::Slot,
+    record::{EventId, Scan, TicketId},
+};
 
 /// The outcome of a scan.
 #[derive(Clone, Debug)]
@@ -41,7 +44,22 @@ pub struct Records {
     /// How many bytes, where that is known before all are read.
     pub length: Option<u64>,
     /// The bytes, cut anywhere. A part is fetched when it is asked for: a client that reads nothing holds one.
-    pub parts: BoxStream<'static, Result<Bytes, StoreError>>,
+    pub parts: BoxStream<'static, Result<Part, StoreError>>,
+}
+
+/// A part of a list.
+#[derive(Clone)]
+pub struct Part {
+    /// Its bytes.
+    pub json: Bytes,
+    /// Where they are kept compressed, if others will read the same part.
+    pub slot: Option<Arc<Slot>>,
+}
+
+impl From<Bytes> for Part {
+    fn from(json: Bytes) -> Self {
+        Self { json, slot: None }
+    }
 }
 
 /// Why a store cannot answer.

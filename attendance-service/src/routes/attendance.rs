@@ -5,15 +5,15 @@ use std::{
 
 use axum::{
     body::Body,
-    extract::{Path, Request, State, rejection::PathRejection},
+    extract::{Path, State, rejection::PathRejection},
     http::{
         HeaderMap, StatusCode,
-        header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_TYPE, ETAG, VARY},
+        header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, VARY},
     },
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use futures_util::{StreamExt, stream, stream::BoxStream};
+use futures_util::{StreamExt, TryStreamExt, stream, stream::BoxStream};
 use headers::{HeaderMapExt, IfNoneMatch};
 use http_body::{Frame, SizeHint};
 use serde::Serialize;
@@ -76,7 +76,7 @@ pub(super) async fn attendance(
     State(state): State<AppState>,
     _: AuthUser,
     event_id: Result<Path<EventId>, PathRejection>,
-    headers: HeaderMap,
+    request: HeaderMap,
 ) -> Result<Response, ApiError> {
     let Path(event_id) = event_id
         .map_err(|_| ApiError::BadRequest("event_id in the path must be percent-encoded UTF-8".into()))?;
@@ -84,26 +84,37 @@ pub(super) async fn attendance(
 
     let tag = format!("W/\"{}\"", attendance.version);
     // Nobody shares it, and whoever keeps it asks every time whether it is still the one.
-    let caching = [(CACHE_CONTROL, "private, no-cache")];
-    if is_known(&headers, &tag) {
-        let headers = [(ETAG, tag), (VARY, "accept-encoding".to_owned())];
-        return Ok((StatusCode::NOT_MODIFIED, caching, headers).into_response());
+    let caching = [(CACHE_CONTROL, "private, no-cache"), (VARY, "accept-encoding")];
+    if is_known(&request, &tag) {
+        return Ok((StatusCode::NOT_MODIFIED, caching, [(ETAG, tag)]).into_response());
     }
     let beginning = beginning(&event_id, attendance.total).map_err(ApiError::internal)?;
-    let body = Body::new(List::new(beginning, attendance.records));
     let headers = [(CONTENT_TYPE, "application/json".to_owned()), (ETAG, tag)];
+    if accepts_gzip(&request) {
+        let parts = state.compressor.stream(&beginning, attendance.records.parts, END);
+        let body = Body::from_stream(parts);
+        return Ok((caching, headers, [(CONTENT_ENCODING, "gzip")], body).into_response());
+    }
+    let body = Body::new(List::new(beginning, attendance.records));
     Ok((caching, headers, body).into_response())
 }
 
-/// For the layer that compresses: it answers 406 to a client that refuses whatever there is, but sending
-/// the list as it is serves such a client better (RFC 9110, section 12.5.3, leaves the choice).
-pub(super) async fn overlook_refused_encodings(mut request: Request) -> Request {
-    let is_refusal = |part: &str| part.split_once("q=").is_some_and(|(_, q)| q.trim().parse() == Ok(0.0));
-    let accepted = request.headers().get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
-    if accepted.is_some_and(|value| value.split(',').any(is_refusal)) {
-        request.headers_mut().remove(ACCEPT_ENCODING);
+/// Whether the client takes gzip at least as gladly as the list as it is. One that refuses both gets it as it is
+/// (RFC 9110, section 12.5.3, leaves the choice).
+fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let (mut gzip, mut identity) = (0.0, 0.0);
+    let values = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    for coding in values.flat_map(|value| value.split(',')) {
+        let (name, parameter) = coding.split_once(';').unwrap_or((coding, ""));
+        let q = parameter.trim().strip_prefix("q=");
+        let q = q.map_or(1.0, |q| q.trim().parse().unwrap_or(0.0));
+        match name.trim() {
+            name if name.eq_ignore_ascii_case("gzip") => gzip = q,
+            name if name.eq_ignore_ascii_case("identity") => identity = q,
+            _ => {}
+        }
     }
-    request
+    gzip > 0.0 && gzip >= identity
 }
 
 fn is_known(headers: &HeaderMap, tag: &str) -> bool {
@@ -126,6 +137,9 @@ fn beginning(event_id: &EventId, total_checked_in: usize) -> serde_json::Result<
     Ok(json)
 }
 
+/// How the document ends.
+const END: &[u8] = b"]}";
+
 /// The document as a body, whose length is known where that of the records is.
 struct List {
     left: Option<u64>,
@@ -134,10 +148,10 @@ struct List {
 
 impl List {
     fn new(beginning: Vec<u8>, records: Records) -> Self {
-        const END: &[u8] = b"]}";
         let around = (beginning.len() + END.len()) as u64;
+        let parts = records.parts.map_ok(|part| part.json);
         let once = |bytes| stream::iter([Ok(bytes)]);
-        let parts = once(beginning.into()).chain(records.parts).chain(once(Bytes::from_static(END)));
+        let parts = once(beginning.into()).chain(parts).chain(once(Bytes::from_static(END)));
         Self { left: records.length.map(|length| length + around), parts: parts.boxed() }
     }
 }

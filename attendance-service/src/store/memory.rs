@@ -22,7 +22,7 @@ use parking_lot::{Mutex, RwLock};
 use serde::de::IgnoredAny;
 use sha2::{Digest, Sha256};
 
-use super::{Attendance, CheckIn, CheckInStore, Records, StoreError};
+use super::{Attendance, CheckIn, CheckInStore, Part, Records, StoreError};
 use crate::record::{Draft, EventId, IdempotencyKey, Scan, TicketId, Timestamp};
 
 /// A chunk is full once it holds this many bytes.
@@ -204,7 +204,7 @@ impl CheckInStore for MemoryCheckInStore {
 /// The check-ins of one event.
 #[derive(Default)]
 struct Event {
-    full: Vec<Bytes>,
+    full: Vec<Part>,
     last: Vec<u8>,
     /// Bytes in all chunks.
     length: u64,
@@ -235,14 +235,14 @@ struct LogReader {
 }
 
 impl Iterator for LogReader {
-    type Item = Bytes;
+    type Item = Part;
 
-    fn next(&mut self) -> Option<Bytes> {
+    fn next(&mut self) -> Option<Part> {
         if self.left == 0 {
             return None;
         }
         let (part, next) = self.event.lock().part(self.next, self.left as usize);
-        self.left -= part.len() as u64;
+        self.left -= part.json.len() as u64;
         self.next = next;
         Some(part)
     }
@@ -274,7 +274,7 @@ impl Event {
 
     /// The log from where a record begins.
     fn at(&self, place: Place) -> &[u8] {
-        let chunk = self.full.get(place.chunk as usize).map_or(self.last.as_slice(), |chunk| chunk);
+        let chunk = self.full.get(place.chunk as usize).map_or(self.last.as_slice(), |chunk| &chunk.json);
         &chunk[place.offset as usize..]
     }
 
@@ -289,7 +289,7 @@ impl Event {
     fn append(&mut self, json: &[u8]) -> Place {
         if !self.last.is_empty() && self.last.len() + 1 + json.len() > CHUNK {
             let full = std::mem::replace(&mut self.last, Vec::with_capacity(CHUNK));
-            self.full.push(full.into());
+            self.full.push(Part { json: full.into(), slot: Some(Arc::default()) });
         }
         let comma = usize::from(!self.tickets.is_empty());
         self.last.extend_from_slice(&b","[..comma]);
@@ -301,18 +301,21 @@ impl Event {
 
     /// Up to `at_most` bytes of the log from `place` on, and where the next part begins. More than these
     /// bytes may stand there by now, but never others.
-    fn part(&self, mut place: Place, at_most: usize) -> (Bytes, Place) {
+    fn part(&self, mut place: Place, at_most: usize) -> (Part, Place) {
         while let Some(chunk) = self.full.get(place.chunk as usize) {
-            let begin = place.offset as usize;
+            let (begin, end) = (place.offset as usize, chunk.json.len());
             place = Place { chunk: place.chunk + 1, offset: 0 };
+            if begin == 0 && end <= at_most {
+                return (chunk.clone(), place);
+            }
             // It may have been read to its end when it was the last one.
-            if begin < chunk.len() {
-                return (chunk.slice(begin..chunk.len().min(begin + at_most)), place);
+            if begin < end {
+                return (chunk.json.slice(begin..end.min(begin + at_most)).into(), place);
             }
         }
         let rest = &self.last[place.offset as usize..];
         let part = &rest[..rest.len().min(at_most).min(COPY)];
-        (Bytes::copy_from_slice(part), Place { offset: place.offset + part.len() as u32, ..place })
+        (Bytes::copy_from_slice(part).into(), Place { offset: place.offset + part.len() as u32, ..place })
     }
 }
 
@@ -345,7 +348,7 @@ mod tests {
     }
 
     async fn json(records: Records) -> Vec<u8> {
-        let parts: Vec<_> = records.parts.map(Result::unwrap).collect().await;
+        let parts: Vec<_> = records.parts.map(|part| part.unwrap().json).collect().await;
         let json = parts.concat();
         assert_eq!(records.length, Some(json.len() as u64));
         json
@@ -440,7 +443,7 @@ mod tests {
         let mut read = Vec::new();
         let mut number = 1500;
         while let Some(part) = slow.next().await {
-            read.extend_from_slice(&part.unwrap());
+            read.extend_from_slice(&part.unwrap().json);
             for _ in 0..100 {
                 assert!(accepts(&store, "e", &number.to_string()).await);
                 number += 1;
@@ -459,8 +462,8 @@ mod tests {
         for number in 3000..4000 {
             // Each is at the part that it would have to copy, and has been told nothing else yet.
             let mut parts = attendance(&store, "e").await.records.parts;
-            let full = parts.next().await.unwrap().unwrap();
-            held.push((full, parts.next().await.unwrap().unwrap()));
+            let mut next = async || parts.next().await.unwrap().unwrap().json;
+            held.push((next().await, next().await));
             assert!(accepts(&store, "e", &number.to_string()).await);
         }
         let shared = held[0].0.as_ptr();

@@ -16,7 +16,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 use shared_store::{
@@ -33,7 +33,7 @@ use tokio::{
 };
 
 use super::{
-    Attendance, CheckIn, CheckInStore, Records, StoreError,
+    Attendance, CheckIn, CheckInStore, Part, Records, StoreError,
     answer::{Answer, QUEUE, ask, gather},
 };
 use crate::record::{Draft, EventId, Scan, TicketId, Timestamp};
@@ -340,10 +340,10 @@ impl CheckInStore for PostgresCheckInStore {
         let begun = self.lists.patiently(PATIENCE, || Pages::begin(&self.lists, event)).await;
         let (total, version, first, pages) = begun.map_err(storage)?;
         let length = pages.is_none().then(|| first.iter().map(|page| page.len() as u64).sum());
-        let first = stream::iter(first.map(Ok));
+        let first = stream::iter(first.map(|page| Ok(page.into())));
         let parts = match pages {
             None => first.boxed(),
-            Some(pages) => first.chain(pages.stream()).boxed(),
+            Some(pages) => first.chain(pages.stream().map_ok(Part::from)).boxed(),
         };
         Ok(Attendance { total, records: Records { length, parts }, version })
     }

@@ -9,6 +9,7 @@ use flate2::read::GzDecoder;
 use proptest::prelude::*;
 use serde_json::Value;
 use shared_http::testing::{Answer, call, get};
+use tokio::task::JoinSet;
 
 use crate::{
     app, attendance, check_in, detail,
@@ -219,6 +220,54 @@ async fn the_list_is_compressed_for_those_who_accept_it() {
         let answer = with(&app, "evt1", ACCEPT_ENCODING, accept).await;
         assert_eq!(answer.text(), (200, expected.as_str()), "{accept}");
         assert!(!answer.headers.contains_key(CONTENT_ENCODING), "{accept}");
+    }
+}
+
+#[tokio::test]
+async fn a_compressed_list_that_grows_while_it_is_read_is_whole_and_as_it_was_when_it_began() {
+    let app = app().await;
+    let mut records = Vec::new();
+    let mut readers = JoinSet::new();
+    // More than a chunk of the log, in ids that take some work to compress.
+    for number in 0..360 {
+        let ticket: String =
+            (0..1000).map(|position| char::from(b'0' + (number * position / 7 % 75) as u8)).collect();
+        records.push(record(&check_in(&app, "evt1", &format!("{number} {ticket}")).await));
+        if number % 20 == 0 {
+            let app = app.clone();
+            readers.spawn(async move { with(&app, "evt1", ACCEPT_ENCODING, "gzip").await });
+        }
+    }
+    readers.spawn(async move { with(&app, "evt1", ACCEPT_ENCODING, "gzip").await });
+    let mut longest = 0;
+    for answer in readers.join_all().await {
+        assert_eq!((answer.status.as_u16(), answer.header(CONTENT_ENCODING)), (200, "gzip"));
+        let mut text = String::new();
+        GzDecoder::new(&answer.body[..]).read_to_string(&mut text).expect("gzip");
+        let list: Value = serde_json::from_str(&text).expect("a whole list");
+        let total = list["total_checked_in"].as_u64().expect("a number") as usize;
+        assert_eq!(list["records"].as_array().expect("a list"), &records[..total]);
+        longest = longest.max(total);
+    }
+    assert_eq!(longest, records.len());
+}
+
+#[tokio::test]
+async fn the_more_wanted_encoding_is_sent() {
+    let app = app().await;
+    fill(&app, "evt1", 3).await;
+    for (accept, encoding) in [
+        ("identity, gzip", "gzip"),
+        ("identity;q=0.5, gzip;q=0.9", "gzip"),
+        ("gzip;q=0.5, identity", ""),
+        ("GZIP", "gzip"),
+        ("br;q=0, gzip", "gzip"),
+        ("gzip; q=0.0", ""),
+        ("gzip;q=nonsense", ""),
+    ] {
+        let answer = with(&app, "evt1", ACCEPT_ENCODING, accept).await;
+        assert_eq!(answer.header(CONTENT_ENCODING), encoding, "{accept}");
+        assert_eq!(answer.header(VARY), "accept-encoding", "{accept}");
     }
 }
 
