@@ -4,10 +4,16 @@ use std::net::SocketAddr;
 
 use clap::{Parser, Subcommand};
 use shared_auth::{Secrets, config::TokenArgs};
-use shared_http::config::{Command as HttpCommand, ConfigError, Environment, HttpArgs, HttpConfig, Settings};
+use shared_http::{
+    config::{Command as HttpCommand, ConfigError, Environment, HttpArgs, HttpConfig, Settings},
+    running::ShownSettings,
+};
 use shared_store::{Location, Maintenance, StoreArgs};
 
 use crate::store::sqlite;
+
+/// The name of the service.
+pub const SERVICE: &str = "attendance-service";
 
 const DEFAULT_PORT: u16 = 18082;
 
@@ -93,6 +99,15 @@ impl Args {
 }
 
 impl Config {
+    /// What an operator is shown of them: no secret, and nothing derived from one.
+    pub fn shown(&self) -> ShownSettings {
+        let mut shown = ShownSettings::default();
+        self.http.show(&mut shown);
+        self.secrets.show(&mut shown);
+        self.location.show(&mut shown);
+        shown
+    }
+
     /// Says in the log what runs where.
     pub fn announce(&self, address: SocketAddr) {
         let environment = self.http.environment;

@@ -3,20 +3,28 @@
 use shared_http::{doctor::Report, process::Failure};
 use shared_store::doctor;
 
-use crate::{config::Args, store::sqlite::CONTENT};
+use crate::{
+    config::{Args, Config, SERVICE},
+    store::sqlite::CONTENT,
+};
 
-/// Shows what is right and what is not.
+/// Shows what is right and what is not: of the service that runs, and where none does of the settings it would run
+/// with.
 ///
 /// # Errors
 ///
 /// Something is not.
 pub async fn examine(args: &Args, peer: Option<&str>) -> Result<(), Failure> {
     let mut report = Report::default();
-    if let Some(config) = report.configuration(args.check()) {
-        report.environment(config.http.environment);
-        report.proxies(&config.http.trusted_proxies, config.http.has_tunnel);
-        args.token.examine(&mut report);
-        doctor::examine(&mut report, &config.location, &CONTENT).await;
+    let config = report.configuration(args.check());
+    let own = config.as_ref().map(Config::shown);
+    let running = report.running(SERVICE, args.address().ok(), own.as_ref()).await;
+    if let Some(settings) = running.as_ref().or(own.as_ref()) {
+        report.environment(settings);
+        report.proxies(settings);
+        args.token.examine(&mut report, running.as_ref());
+        doctor::examine(&mut report, settings, config.as_ref().map(|config| &config.location), &CONTENT)
+            .await;
     }
     report.clock();
     if let Some(url) = peer {

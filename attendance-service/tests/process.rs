@@ -70,6 +70,47 @@ async fn help_names_every_variable() {
 }
 
 #[tokio::test]
+async fn the_doctor_looks_at_the_service_that_runs_whatever_its_own_environment_says() {
+    const STRONG: &str = "3mFq0b6Jw1Zc8Yt5Rk2Nv7Xs4Lp9Hd0G";
+    let directory = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}/", directory.path().display());
+    let production = [
+        ("APP_ENV", "production"),
+        ("HOST", "127.0.0.1"),
+        ("JWT_SECRET", STRONG),
+        ("DATABASE_URL", &url),
+        ("TRUSTED_PROXIES", "127.0.0.1,172.16.0.0/12"),
+    ];
+    let running = Process::start(service(&production)).await;
+    let port = running.address.port().to_string();
+    let doctor = async |variables: &[(&str, &str)]| {
+        let output = service(variables).env("PORT", &port).arg("doctor").output().await.unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (status, said) = doctor(&[]).await;
+    assert_eq!(status, Some(0), "{said}");
+    let file = format!("{}/attendance.db", directory.path().display());
+    for line in [
+        format!("on port {port}, process {} of user ", running.id()),
+        format!(r#"note  setting: DATABASE_URL is "sqlite://{file}" in the running service, and "memory:" in"#),
+        r#"note  setting: TRUSTED_PROXIES is "127.0.0.1/32,172.16.0.0/12" in the running service, and "none""#
+            .to_owned(),
+        "ok    environment: production".to_owned(),
+        format!("ok    store: {file}: whole"),
+    ] {
+        assert!(said.contains(&line), "{line}\n is missing in\n{said}");
+    }
+    assert!(!said.contains("store: memory") && !said.contains(STRONG), "{said}");
+    let (status, said) = doctor(&production).await;
+    assert_eq!(status, Some(0), "{said}");
+    // With settings that no service starts with it still looks at the one that runs.
+    let (status, said) = doctor(&[("APP_ENV", "production")]).await;
+    assert_eq!(status, Some(1), "{said}");
+    assert!(said.contains("WRONG configuration: JWT_SECRET is not set"), "{said}");
+    assert!(said.contains(&format!("ok    store: {file}: whole")), "{said}");
+}
+
+#[tokio::test]
 async fn two_hundred_idle_clients_under_a_limit_of_64_files_lock_nobody_out() {
     let mut shell = command("sh");
     shell.args(["-c", "ulimit -n 64 && exec \"$0\"", BINARY]).env("REQUEST_TIMEOUT_SECONDS", "3");

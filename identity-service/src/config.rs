@@ -10,8 +10,9 @@ use std::{
 
 use clap::{Parser, Subcommand};
 use shared_auth::{Secrets, config::TokenArgs};
-use shared_http::config::{
-    Command as HttpCommand, ConfigError, Environment, HttpArgs, HttpConfig, Settings, set,
+use shared_http::{
+    config::{Command as HttpCommand, ConfigError, Environment, HttpArgs, HttpConfig, Settings, set},
+    running::{ShownSettings, or_none},
 };
 use shared_store::{Location, Maintenance, StoreArgs};
 
@@ -20,6 +21,9 @@ use crate::{
     password::{Cost, Password},
     store::{Username, sqlite},
 };
+
+/// The name of the service.
+pub const SERVICE: &str = "identity-service";
 
 const DEFAULT_PORT: u16 = 18081;
 
@@ -258,6 +262,22 @@ impl Args {
 }
 
 impl Config {
+    /// What an operator is shown of them: no secret, and nothing derived from one.
+    pub fn shown(&self) -> ShownSettings {
+        let mut shown = ShownSettings::default();
+        self.http.show(&mut shown);
+        self.secrets.show(&mut shown);
+        self.location.show(&mut shown);
+        shown.show("TOKEN_EXPIRE_MINUTES", self.token_lifetime.as_secs() / 60);
+        shown.show("BCRYPT_COST", self.bcrypt_cost.power());
+        shown.show("LOGIN_GUARD", if self.login_guard { "on" } else { "off" });
+        shown.show("REGISTRATION", self.registration);
+        shown.show("REGISTRATIONS_PER_HOUR", self.registrations_per_hour.map_or(0, NonZeroU32::get));
+        shown.show("ADMIN_USERNAME", or_none(self.first_admin.as_ref().map(|admin| &admin.username.0)));
+        shown.show("DEMO_USERS", self.demo_users);
+        shown
+    }
+
     /// Says in the log what runs where.
     pub fn announce(&self, address: SocketAddr) {
         let environment = self.http.environment;

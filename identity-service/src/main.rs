@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use identity_service::{
     AppState, app,
-    config::{Args, Command, Config},
+    config::{self, Args, Command, Config},
     doctor,
     store::sqlite,
 };
@@ -14,7 +14,7 @@ use shared_http::{
     health,
     metrics::{self, Registry},
     process::{self, Failure},
-    server,
+    running, server,
     telemetry::Telemetry,
 };
 use shared_store::maintenance;
@@ -51,7 +51,9 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     if let Some(address) = config.http.metrics_addr {
         metrics::serve(address, registry).await?;
     }
-    config.announce(listener.local_addr()?);
+    let address = listener.local_addr()?;
+    running::show(config::SERVICE, address.port(), config.shown());
+    config.announce(address);
 
     let connections = telemetry.connections();
     let app = app(state, config, telemetry)?;

@@ -337,13 +337,17 @@ async fn the_doctor_finds_nothing_wrong_where_nothing_is() {
     ))
     .await;
     let peer = format!("http://{}", running.address);
-    let output = service(&good).args(["doctor", "--peer", &peer]).output().await.unwrap();
+    let port = running.address.port().to_string();
+    let mut doctor = service(&[&good[..], &[("HOST", "127.0.0.1"), ("ADMIN_USERNAME", "kepala")]].concat());
+    let output = doctor.env("PORT", &port).args(["doctor", "--peer", &peer]).output().await.unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{said}");
     for line in [
         "ok    configuration: every setting can be used",
+        "ok    running: identity-service ",
         "ok    environment: production",
         "ok    secret: strong enough",
+        "note  tokens: good for 120 minutes, which is shorter than an evening",
         "ok    disk: ",
         "identity.db: whole, 1 users, the newest kepala (admin)",
         "ok    registration: committee",
@@ -378,10 +382,12 @@ async fn the_doctor_insists_on_the_proxies_and_their_header_behind_the_tunnel() 
 #[tokio::test]
 async fn the_doctor_names_everything_that_is_wrong_and_the_way_out() {
     let nothing = "http://127.0.0.1:1";
-    let output = service(&[]).args(["doctor", "--peer", nothing]).output().await.unwrap();
+    let nowhere = ("PORT", "1");
+    let output = service(&[nowhere]).args(["doctor", "--peer", nothing]).output().await.unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1), "{said}");
     for line in [
+        "note  running: no identity-service runs on port 1 of this machine",
         "WRONG environment: development, with friendly defaults; set APP_ENV=production",
         "WRONG secret: JWT_SECRET is not set",
         "WRONG store: memory, which a restart forgets; set DATABASE_URL",
@@ -394,16 +400,129 @@ async fn the_doctor_names_everything_that_is_wrong_and_the_way_out() {
     assert!(String::from_utf8(output.stderr).unwrap().contains("6 wrong"), "{said}");
 
     // Settings with which the service would not start, and a disk that is not there.
-    let output = service(&[("APP_ENV", "production")]).arg("doctor").output().await.unwrap();
+    let output = service(&[nowhere, ("APP_ENV", "production")]).arg("doctor").output().await.unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(
         output.status.code() == Some(1) && said.contains("WRONG configuration: JWT_SECRET is not set"),
         "{said}"
     );
-    let lost =
-        service(&[("DATABASE_URL", "sqlite:///nowhere/users.db")]).arg("doctor").output().await.unwrap();
+    let lost = [nowhere, ("DATABASE_URL", "sqlite:///nowhere/users.db")];
+    let lost = service(&lost).arg("doctor").output().await.unwrap();
     let said = String::from_utf8(lost.stdout).unwrap();
     assert!(said.contains("WRONG disk: /nowhere takes no writes"), "{said}");
+}
+
+/// What the doctor with these settings says of the service that serves on `port`, and its exit status.
+async fn doctor(port: u16, variables: &[(&str, &str)]) -> (Option<i32>, String) {
+    let mut command = service(variables);
+    let output = command.env("PORT", port.to_string()).arg("doctor").output().await.unwrap();
+    (output.status.code(), String::from_utf8(output.stdout).unwrap())
+}
+
+#[tokio::test]
+async fn the_doctor_looks_at_the_service_that_runs_whatever_its_own_environment_says() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}/", directory.path().display());
+    let production = [
+        ("APP_ENV", "production"),
+        ("HOST", "127.0.0.1"),
+        ("JWT_SECRET", STRONG),
+        ("REGISTRATION", "admin"),
+        ("TOKEN_EXPIRE_MINUTES", "720"),
+        ("DATABASE_URL", &url),
+    ];
+    let running = Process::start(service(&production)).await;
+    let port = running.address.port();
+    let (status, said) = doctor(port, &[]).await;
+    assert_eq!(status, Some(0), "{said}");
+    let file = format!("{}/identity.db", directory.path().display());
+    for line in [
+        format!("on port {port}, process {} of user ", running.id()),
+        r#"note  setting: APP_ENV is "production" in the running service, and "development" in this"#
+            .to_owned(),
+        format!(
+            r#"note  setting: DATABASE_URL is "sqlite://{file}" in the running service, and "memory:" in"#
+        ),
+        r#"note  setting: DEMO_USERS is "false" in the running service, and "true" in"#.to_owned(),
+        "ok    environment: production".to_owned(),
+        "ok    tokens: good for 720 minutes".to_owned(),
+        format!("ok    store: {file}: whole"),
+        "ok    demo users: off".to_owned(),
+    ] {
+        assert!(said.contains(&line), "{line}\n is missing in\n{said}");
+    }
+    assert!(!said.contains("store: memory") && !said.contains("setting: HOST"), "{said}");
+    assert_eq!(doctor(port, &production).await.0, Some(0));
+
+    // The other way round: good settings here are no comfort.
+    let running = Process::start(service(&[("HOST", "0.0.0.0")])).await;
+    let (status, said) = doctor(running.address.port(), &production).await;
+    assert_eq!(status, Some(1), "{said}");
+    for line in [
+        "WRONG environment: development",
+        "WRONG store: memory, which a restart forgets",
+        "WRONG registration: open",
+        "WRONG demo users: anybody who reaches 0.0.0.0 can log in as panitia1 or admin1",
+    ] {
+        assert!(said.contains(line), "{line}\n is missing in\n{said}");
+    }
+    // A service of another port is named.
+    let (_, said) = doctor(1, &production).await;
+    assert!(
+        said.contains("no identity-service runs on port 1 of this machine; one does with PORT="),
+        "{said}"
+    );
+}
+
+/// A question to the running service, as anybody on this machine may put it.
+#[cfg(target_os = "linux")]
+fn question(process: &Process) -> std::os::unix::net::UnixStream {
+    use std::os::{linux::net::SocketAddrExt, unix::net};
+    let name = format!("tixgo/identity-service/{}", process.address.port());
+    net::UnixStream::connect_addr(&net::SocketAddr::from_abstract_name(name).unwrap()).unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_settings_that_are_shown_hold_no_secret_and_whoever_does_not_read_holds_nobody_up() {
+    use std::io::Read;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("password").to_str().unwrap().to_owned();
+    std::fs::write(&file, "kata sandi rahasia").unwrap();
+    let process = Process::start(service(&[
+        ("JWT_SECRET", STRONG),
+        ("JWT_SECRET_PREVIOUS", OTHER),
+        ("ADMIN_USERNAME", "kepala"),
+        ("ADMIN_PASSWORD_FILE", &file),
+    ]))
+    .await;
+    let silent: Vec<_> = (0..100).map(|_| question(&process)).collect();
+    let mut answer = question(&process);
+    answer.set_read_timeout(Some(SECOND * 20)).unwrap();
+    let mut shown = String::new();
+    answer.read_to_string(&mut shown).unwrap();
+    drop(silent);
+    assert!(shown.contains(r#""JWT_SECRET_PREVIOUS":"set""#), "{shown}");
+    for secret in [STRONG, OTHER, "rahasia"] {
+        assert!(!shown.contains(secret), "{shown}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn another_user_of_the_machine_is_told_no_settings() {
+    const NOBODY: u32 = 65534;
+    let process = Process::start(service(&[])).await;
+    let mut command = service(&[("PORT", &process.address.port().to_string())]);
+    // Only root can be somebody else.
+    let Ok(output) = command.arg("doctor").uid(NOBODY).output().await else {
+        return println!("SKIPPED: the doctor of another user (only root can be one)");
+    };
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        said.contains("WRONG running: the process ") && said.contains("ask as that user, or as root"),
+        "{said}"
+    );
 }
 
 #[tokio::test]

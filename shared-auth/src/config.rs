@@ -6,6 +6,7 @@ use clap::Args;
 use shared_http::{
     config::{Environment, Settings, set},
     doctor::Report,
+    running::ShownSettings,
 };
 
 use crate::token::{Secret, Secrets};
@@ -148,8 +149,12 @@ fn strong(variable: &str, secret: String, environment: Environment, way_out: &st
 }
 
 impl TokenArgs {
-    /// Whether the secrets would be good enough in public, wherever this is.
-    pub fn examine(&self, report: &mut Report) {
+    /// Whether the secrets would be good enough in public, wherever this is. Those of a service that is `running`
+    /// are known to nobody else; in production it does not start with others.
+    pub fn examine(&self, report: &mut Report, running: Option<&ShownSettings>) {
+        if running.is_some_and(|settings| settings.get("APP_ENV") == "production") {
+            return report.good("secret: strong enough, or the service would not run");
+        }
         let mut settings = Settings::default();
         self.check(&mut settings, Environment::Production);
         match settings.finish(()) {
@@ -162,6 +167,11 @@ impl TokenArgs {
 }
 
 impl Secrets {
+    /// Adds to what an operator is shown whether there is a previous one, and nothing else of them.
+    pub fn show(&self, shown: &mut ShownSettings) {
+        shown.show("JWT_SECRET_PREVIOUS", if self.previous.is_some() { "set" } else { "none" });
+    }
+
     /// Says in the log what an operator should know of them.
     pub fn announce(&self) {
         if self.signing == Secret::new(DEVELOPMENT_SECRET) {

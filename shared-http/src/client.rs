@@ -2,7 +2,6 @@
 
 use std::{
     convert::Infallible,
-    fmt::{self, Display},
     net::{IpAddr, SocketAddr},
     sync::{Arc, OnceLock},
 };
@@ -12,6 +11,8 @@ use axum::{
     http::{HeaderMap, HeaderName, request::Parts},
 };
 use ipnet::IpNet;
+
+use crate::running::{ShownSettings, or_none};
 
 const CONNECTING_IP: HeaderName = HeaderName::from_static("cf-connecting-ip");
 const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
@@ -82,14 +83,6 @@ impl ClientAddressHeader {
     }
 }
 
-impl Display for TrustedProxies {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let header = self.header.as_ref().map_or("x-forwarded-for", |header| header.0.as_str());
-        write!(f, "{header} is believed from")?;
-        self.networks.iter().try_for_each(|network| write!(f, " {network}"))
-    }
-}
-
 impl TrustedProxies {
     /// Addresses and networks, such as `172.16.0.0/12`, separated by commas. They say it in `X-Forwarded-For`.
     pub fn parse(text: &str) -> Option<Self> {
@@ -107,14 +100,11 @@ impl TrustedProxies {
         Self { header, ..self }
     }
 
-    /// Whether nobody is trusted.
-    pub fn is_empty(&self) -> bool {
-        self.networks.is_empty()
-    }
-
-    /// Whether a header was named. Without proxies it says nothing.
-    pub fn names_a_header(&self) -> bool {
-        self.header.is_some()
+    /// Adds who is trusted, and where it is said, to what an operator is shown.
+    pub fn show(&self, shown: &mut ShownSettings) {
+        let networks: Vec<_> = self.networks.iter().map(ToString::to_string).collect();
+        shown.show("TRUSTED_PROXIES", or_none((!networks.is_empty()).then(|| networks.join(","))));
+        shown.show("CLIENT_ADDRESS_HEADER", or_none(self.header.as_ref().map(|header| &header.0)));
     }
 
     /// Whose request it is that `peer` sent: the peer's own, unless it is trusted and names another. A header that
@@ -132,7 +122,8 @@ impl TrustedProxies {
 
     /// Whether a request says for whom it is, and nobody may say so.
     pub(crate) fn ignores(&self, headers: &HeaderMap) -> bool {
-        self.is_empty() && (headers.contains_key(CONNECTING_IP) || headers.contains_key(FORWARDED_FOR))
+        self.networks.is_empty()
+            && (headers.contains_key(CONNECTING_IP) || headers.contains_key(FORWARDED_FOR))
     }
 
     fn trusts(&self, address: IpAddr) -> bool {

@@ -16,6 +16,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use crate::{
     client::{ClientAddressHeader, TrustedProxies},
     middleware::{Cors, Options},
+    running::{ShownSettings, or_none},
     server::Limits,
     telemetry::{LogFormat, Telemetry},
 };
@@ -245,6 +246,21 @@ impl HttpArgs {
 }
 
 impl HttpConfig {
+    /// Adds them to what an operator is shown. The port is not among them: it is what one asks by.
+    pub fn show(&self, shown: &mut ShownSettings) {
+        shown.show("APP_ENV", self.environment);
+        shown.show("HOST", self.address.ip());
+        shown.show("CORS_ALLOWED_ORIGINS", &self.cors);
+        self.trusted_proxies.show(shown);
+        shown.show("COMPOSE_PROFILES", or_none(self.has_tunnel.then_some("tunnel")));
+        shown.show("LOG_FORMAT", self.log_format);
+        shown.show("RUST_LOG", &self.log_filter);
+        shown.show("METRICS_ADDR", or_none(self.metrics_addr));
+        shown.show("MAX_CONNECTIONS", self.limits.max_connections);
+        shown.show("REQUEST_TIMEOUT_SECONDS", self.limits.request_timeout.as_secs());
+        shown.show("SHUTDOWN_GRACE_SECONDS", self.limits.shutdown_grace.as_secs());
+    }
+
     /// What the stack around all routes depends on.
     pub fn stack(&self, telemetry: Telemetry) -> Options {
         Options {

@@ -3,7 +3,7 @@
 use std::{
     fmt::{Display, Write as _},
     io::{self, Write as _},
-    net::ToSocketAddrs,
+    net::{SocketAddr, ToSocketAddrs},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -11,10 +11,11 @@ use chrono::{DateTime, SecondsFormat};
 use url::Url;
 
 use crate::{
-    client::TrustedProxies,
-    config::{ConfigError, Environment},
+    config::ConfigError,
     health,
     process::Failure,
+    running::{self, AskError, NONE, Running, ShownSettings},
+    text::printable,
 };
 
 /// When this program was built, in seconds since 1970.
@@ -37,6 +38,11 @@ impl Report {
     pub fn wrong(&mut self, what: impl Display) {
         self.wrong += 1;
         self.line("WRONG", what);
+    }
+
+    /// Something that an operator should know, and that may be as it should be.
+    pub fn note(&mut self, what: impl Display) {
+        self.line("note ", what);
     }
 
     fn line(&mut self, verdict: &str, what: impl Display) {
@@ -68,19 +74,61 @@ impl Report {
         }
     }
 
+    /// The settings of the `service` that serves at `address`, if one does, and where this environment, with the
+    /// settings `own`, has others.
+    pub async fn running(
+        &mut self,
+        service: &'static str,
+        address: Option<SocketAddr>,
+        own: Option<&ShownSettings>,
+    ) -> Option<ShownSettings> {
+        let port = address?.port();
+        let running = match running::ask(service, port).await {
+            Ok(running) => running,
+            Err(absent @ AskError::Absent { .. }) => {
+                self.note(format_args!(
+                    "running: {absent}; what follows is about the settings of this environment"
+                ));
+                return None;
+            }
+            Err(error) => {
+                self.wrong(format_args!("running: {error}"));
+                return None;
+            }
+        };
+        let Running { process, user, version, settings } = running;
+        self.good(format_args!(
+            "running: {service} {} on port {port}, process {process} of user {user}; what follows is about \
+             its settings",
+            printable(&version)
+        ));
+        for (variable, theirs, ours) in own.into_iter().flat_map(|own| settings.differences(own)) {
+            self.note(format_args!(
+                "setting: {variable} is {theirs:?} in the running service, and {ours:?} in this environment; restart \
+                 the service, or run doctor with the service's settings"
+            ));
+        }
+        Some(settings)
+    }
+
     /// Whether strangers may be let near.
-    pub fn environment(&mut self, environment: Environment) {
-        match environment {
-            Environment::Production => self.good("environment: production"),
-            Environment::Development => {
-                self.wrong("environment: development, with friendly defaults; set APP_ENV=production");
+    pub fn environment(&mut self, settings: &ShownSettings) {
+        match settings.get("APP_ENV") {
+            "production" => self.good("environment: production"),
+            environment => {
+                self.wrong(format_args!(
+                    "environment: {}, with friendly defaults; set APP_ENV=production",
+                    printable(environment)
+                ));
             }
         }
     }
 
     /// Whether clients can be told apart, behind the tunnel of `docker-compose.prod.yml` too.
-    pub fn proxies(&mut self, proxies: &TrustedProxies, has_tunnel: bool) {
-        match (proxies.is_empty(), proxies.names_a_header()) {
+    pub fn proxies(&mut self, settings: &ShownSettings) {
+        let (networks, header) = (settings.get("TRUSTED_PROXIES"), settings.get("CLIENT_ADDRESS_HEADER"));
+        let has_tunnel = settings.get("COMPOSE_PROFILES") == "tunnel";
+        match (networks == NONE, header != NONE) {
             (true, _) | (_, false) if has_tunnel => self.wrong(
                 "proxies: behind the tunnel clients cannot be told apart, and one of them can lock others out; set \
                  TRUSTED_PROXIES=172.16.0.0/12 and CLIENT_ADDRESS_HEADER=CF-Connecting-IP",
@@ -90,7 +138,14 @@ impl Report {
                  neither",
             ),
             (true, false) => self.good("proxies: none; a client is whoever connects"),
-            (false, _) => self.good(format_args!("proxies: {proxies}")),
+            (false, is_named) => {
+                let header = if is_named { header } else { "x-forwarded-for" };
+                self.good(format_args!(
+                    "proxies: {} is believed from {}",
+                    printable(header),
+                    printable(networks)
+                ));
+            }
         }
     }
 
@@ -145,7 +200,7 @@ async fn ask(url: &str) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::ClientAddressHeader;
+    use crate::client::{ClientAddressHeader, TrustedProxies};
 
     #[test]
     fn behind_the_tunnel_the_proxies_and_their_header_have_to_be_named() {
@@ -159,7 +214,10 @@ mod tests {
         ] {
             for (has_tunnel, wrong) in [(false, wrong_without), (true, wrong_behind)] {
                 let mut report = Report::default();
-                report.proxies(&proxies, has_tunnel);
+                let mut settings = ShownSettings::default();
+                proxies.show(&mut settings);
+                settings.show("COMPOSE_PROFILES", if has_tunnel { "tunnel" } else { NONE });
+                report.proxies(&settings);
                 assert_eq!(report.wrong, wrong, "{has_tunnel} {proxies:?}: {}", report.lines);
                 assert!(!has_tunnel || wrong == 0 || report.lines.contains("TRUSTED_PROXIES=172.16.0.0/12"));
             }

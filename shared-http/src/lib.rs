@@ -14,6 +14,7 @@ pub mod middleware;
 pub mod openapi;
 pub mod pages;
 pub mod process;
+pub mod running;
 pub mod server;
 pub mod telemetry;
 #[cfg(feature = "testing")]

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use shared_http::doctor::Report;
+use shared_http::{doctor::Report, running::ShownSettings};
 use sqlx::{ConnectOptions, Connection};
 use tokio::time::timeout;
 
@@ -24,8 +24,26 @@ const LEAST_SPACE: u64 = 100 << 20;
 /// How long a database may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Looks at the store.
-pub async fn examine(report: &mut Report, location: &Location, content: &Content) {
+/// Looks at the store that `settings` name. They hold no password, so a database can be looked at only where it is
+/// also that of this environment, `own`.
+pub async fn examine(
+    report: &mut Report,
+    settings: &ShownSettings,
+    own: Option<&Location>,
+    content: &Content,
+) {
+    let url = settings.get("DATABASE_URL");
+    let own = || own.filter(|own| own.without_password() == url).cloned();
+    match Location::of(settings).or_else(own) {
+        Some(location) => examine_location(report, &location, content).await,
+        None => report.note(format_args!(
+            "store: {url:?} was not looked at, for this environment has no password for it; run doctor with the \
+             service's DATABASE_URL"
+        )),
+    }
+}
+
+async fn examine_location(report: &mut Report, location: &Location, content: &Content) {
     match location {
         Location::Memory => {
             report.wrong(

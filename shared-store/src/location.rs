@@ -6,7 +6,10 @@ use std::{
 };
 
 use clap::Args;
-use shared_http::config::{Settings, set};
+use shared_http::{
+    config::{Settings, set},
+    running::ShownSettings,
+};
 
 use crate::postgres::connect_options;
 
@@ -78,6 +81,41 @@ fn parse(url: &str, file_name: &str, is_expected: bool) -> Result<Location, Stri
     Ok(Location::Sqlite { path: path.canonicalize().unwrap_or(path), is_expected })
 }
 
+impl Location {
+    /// The memory or the file that `settings` name, or none where it takes a password.
+    pub(crate) fn of(settings: &ShownSettings) -> Option<Self> {
+        let is_expected = settings.get("EXPECT_DATA") == "true";
+        parse(settings.get("DATABASE_URL"), "", is_expected)
+            .ok()
+            .filter(|location| !matches!(location, Self::Postgres(_)))
+    }
+
+    /// Adds what says where it is to what an operator is shown.
+    pub fn show(&self, shown: &mut ShownSettings) {
+        shown.show("DATABASE_URL", self.without_password());
+        if let Self::Sqlite { is_expected, .. } = self {
+            shown.show("EXPECT_DATA", is_expected);
+        }
+    }
+
+    /// `DATABASE_URL` as it is in effect, without what may be a password.
+    pub(crate) fn without_password(&self) -> String {
+        match self {
+            Self::Memory => "memory:".to_owned(),
+            Self::Sqlite { path, .. } => format!("sqlite://{}", path.display()),
+            Self::Postgres(url) => connect_options(url).map_or_else(
+                |_| "postgres:".to_owned(),
+                |options| {
+                    let (host, port) = (options.get_host(), options.get_port());
+                    let socket = options.get_socket().map(|socket| socket.display().to_string());
+                    let database = options.get_database().unwrap_or_default();
+                    format!("postgres://{}:{port}/{database}", socket.as_deref().unwrap_or(host))
+                },
+            ),
+        }
+    }
+}
+
 impl fmt::Debug for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Display::fmt(self, f)
@@ -111,6 +149,18 @@ mod tests {
         assert_eq!(parse("sqlite:///data/gate.db", "a.db", false), sqlite("/data/gate.db"));
         assert_eq!(parse("sqlite:///data/", "a.db", false), sqlite("/data/a.db"));
         assert_eq!(parse(&format!("sqlite://{there}"), "a.db", false), sqlite(&format!("{there}/a.db")));
+    }
+
+    #[test]
+    fn what_is_shown_of_a_url_names_the_database_and_no_password() {
+        for (url, shown) in [
+            ("memory:", "memory:"),
+            ("sqlite:///data/gate.db", "sqlite:///data/gate.db"),
+            ("postgres://tixgo:hemlig@db.example.org:5433/gate", "postgres://db.example.org:5433/gate"),
+            ("postgres://db/gate?password=hemlig&user=tixgo", "postgres://db:5432/gate"),
+        ] {
+            assert_eq!(parse(url, "a.db", false).unwrap().without_password(), shown);
+        }
     }
 
     #[test]

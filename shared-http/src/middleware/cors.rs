@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    fmt::{self, Display},
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -35,6 +36,19 @@ pub enum Cors {
     AnyOrigin,
     /// Those of these origins.
     Origins(Vec<HeaderValue>),
+}
+
+impl Display for Cors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Off => f.write_str("none"),
+            Self::AnyOrigin => f.write_str("*"),
+            Self::Origins(origins) => {
+                let origins: Vec<_> = origins.iter().filter_map(|origin| origin.to_str().ok()).collect();
+                f.write_str(&origins.join(","))
+            }
+        }
+    }
 }
 
 fn cors_layer(cors: Cors) -> Option<CorsLayer> {
