@@ -5,7 +5,7 @@
 //! checks, and so the previous release starts again on what its successor has migrated.
 
 use sqlx::{
-    AssertSqlSafe, ColumnIndex, Database, Decode, Executor, Row, SqlSafeStr, Type,
+    AssertSqlSafe, ColumnIndex, Database, Decode, Executor, Row, SqlSafeStr, SqliteConnection, Type,
     migrate::{Migrate, MigrateError, MigrationType, Migrator},
 };
 
@@ -55,6 +55,18 @@ impl Migrations {
         self.migrator.dangerous_set_table_name(format!("{schema}._sqlx_migrations"));
         self.table = format!("{schema}.min_reader");
         self
+    }
+
+    /// The first migration that a SQLite file misses, if it has others already.
+    pub(crate) async fn next_of(&self, database: &mut SqliteConnection) -> sqlx::Result<Option<i64>> {
+        let exists = "SELECT count(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'";
+        let tables: i64 = sqlx::query_scalar(exists).fetch_one(&mut *database).await?;
+        if tables == 0 {
+            return Ok(None);
+        }
+        let newest = "SELECT max(version) FROM _sqlx_migrations";
+        let newest: Option<i64> = sqlx::query_scalar(newest).fetch_one(database).await?;
+        Ok(newest.map(|newest| newest + 1).filter(|next| *next <= self.newest))
     }
 
     /// Brings the schema up to date. Belongs in a transaction: what a migration did and who can work with it must

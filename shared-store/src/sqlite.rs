@@ -1,8 +1,10 @@
 //! A SQLite file: one process serves from it, and whatever was answered is on the disk.
 
 use std::{
-    fs::{File, TryLockError},
+    error::Error,
+    fs::{self, File, TryLockError},
     io,
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     pin::pin,
     sync::Arc,
@@ -60,6 +62,11 @@ enum Reason {
     Damaged(String),
     #[error("{0}")]
     Sqlite(#[from] sqlx::Error),
+    #[error(
+        "cannot be copied to {copy} before it is migrated, and was not changed: {error}; make room, or start the version from before",
+        copy = copy.display()
+    )]
+    NotCopied { copy: PathBuf, error: Box<dyn Error + Send + Sync> },
     #[error("{0}")]
     Migration(MigrateError),
 }
@@ -166,6 +173,9 @@ impl Claim {
         if busy {
             return Err(self.failed(Reason::Busy));
         }
+        if let Some(version) = migrations.next_of(&mut connection).await.map_err(failed)? {
+            self.copy_before(version, &mut connection).await?;
+        }
         let migrated = async {
             let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
             migrations.run::<Sqlite>(&mut transaction).await?;
@@ -179,6 +189,29 @@ impl Claim {
         prove_writable(&mut connection).await.map_err(failed)?;
         self.was_open = true;
         Ok(connection)
+    }
+
+    /// Copies the file to beside itself, for the migration to `version` is about to change it.
+    async fn copy_before(&self, version: i64, connection: &mut SqliteConnection) -> Result<(), SqliteError> {
+        let copy = beside(&self.path, &format!("before-migration-{version}"));
+        let partial = beside(&copy, "partial");
+        let _ = fs::remove_file(&partial);
+        let copied = async {
+            // Not by SQLite, which would let others read it.
+            let file = File::options().create_new(true).write(true).mode(0o600).open(&partial)?;
+            let path = partial.to_string_lossy();
+            sqlx::query("VACUUM INTO ?1").bind(&*path).execute(connection).await?;
+            file.sync_all()?;
+            fs::rename(&partial, &copy)?;
+            Ok::<_, Box<dyn Error + Send + Sync>>(())
+        };
+        if let Err(error) = copied.await {
+            // What is left of it may be all the room there is.
+            let _ = fs::remove_file(&partial);
+            return Err(self.failed(Reason::NotCopied { copy, error }));
+        }
+        tracing::info!(copy = %copy.display(), "the file is copied, for it is about to be migrated");
+        Ok(())
     }
 
     /// Tells damage from everything else that can go wrong with the file.

@@ -2,13 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "clippy knows test functions, not what they call")]
 
-use std::path::Path;
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use shared_store::{
     Migration, Migrations,
     sqlite::{Claim, SqliteError},
 };
-use sqlx::{Connection, SqliteConnection, query, query_scalar, raw_sql};
+use sqlx::{
+    ConnectOptions, Connection, SqliteConnection, query, query_scalar, raw_sql, sqlite::SqliteConnectOptions,
+};
 use tempfile::TempDir;
 
 const FIRST: Migration =
@@ -85,4 +87,46 @@ async fn a_migration_that_fails_changes_nothing() {
     let columns = query_scalar("SELECT count(*) FROM pragma_table_info('tickets')");
     let columns: i64 = columns.fetch_one(&mut connection).await.unwrap();
     assert_eq!(columns, 1);
+}
+
+#[tokio::test]
+async fn a_file_is_copied_before_it_is_migrated_and_only_then() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("a.db");
+    let copies = || {
+        let names = fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut copies: Vec<_> = names.filter(|name| name.to_string_lossy().contains("before")).collect();
+        copies.sort_unstable();
+        copies
+    };
+    store(&path, &[FIRST], "before").await;
+    store(&path, &[FIRST], "before too").await;
+    assert!(copies().is_empty());
+
+    // What would be written over is what an attempt left that failed half way.
+    fs::write(directory.path().join("a.db.before-migration-2.partial"), "half").unwrap();
+    store(&path, &[FIRST, ADDED], "migrated").await;
+    store(&path, &[FIRST, ADDED], "migrated too").await;
+    assert_eq!(copies(), ["a.db.before-migration-2"]);
+    let copy = directory.path().join("a.db.before-migration-2");
+    assert_eq!(copy.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let mut connection = SqliteConnectOptions::new().filename(&copy).connect().await.unwrap();
+    let ids: Vec<String> = query_scalar("SELECT id FROM tickets").fetch_all(&mut connection).await.unwrap();
+    assert_eq!(ids, ["before", "before too"]);
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_copied_is_not_migrated() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("a.db");
+    store(&path, &[FIRST], "before").await;
+    let in_the_way = directory.path().join("a.db.before-migration-2");
+    fs::create_dir(&in_the_way).unwrap();
+    fs::write(in_the_way.join("file"), "").unwrap();
+    let said = start(&path, &[FIRST, ADDED]).await.unwrap_err().to_string();
+    assert!(said.contains("before it is migrated, and was not changed"), "{said}");
+    assert!(said.contains("make room, or start the version from before"), "{said}");
+    assert_eq!(tickets(&path, &[FIRST]).await, ["before"]);
+    fs::remove_dir_all(&in_the_way).unwrap();
+    assert_eq!(tickets(&path, &[FIRST, ADDED]).await, ["before"]);
 }
