@@ -22,7 +22,10 @@ compare 'POST /checkins, new tickets, 32 connections, with metrics and access lo
 must_hold_what_it_answered seen
 stop seen
 stop unseen
+# One client: most of its lines are left out, and counted.
 lines=$(grep -c '"route":"/checkins"' "$tmp/seen.log" || true)
-[ "$lines" -ge "${checked_in[seen]}" ] || die "the access log has $lines lines about ${checked_in[seen]} check-ins."
+left_out=$(sed -n 's/.*lines of the access log were left out.*"lines":\([0-9]*\).*/\1/p' "$tmp/seen.log" | awk '{ sum += $1 } END { print sum + 0 }')
+[ $((lines + left_out)) -ge "${checked_in[seen]}" ] ||
+    die "the access log has $lines lines, and says that it left $left_out out, about ${checked_in[seen]} check-ins."
 
 finish

@@ -4,14 +4,18 @@
 
 use std::{
     net::SocketAddr,
-    process::Output,
+    process::{Output, Stdio},
     time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
 use shared_auth::{Role, Secret, TokenIssuer};
 use shared_http::testing::{Process, Raw, command, fetch};
-use tokio::{process::Command, time::timeout};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::Command,
+    time::timeout,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 const BINARY: &str = env!("CARGO_BIN_EXE_attendance-service");
@@ -271,6 +275,67 @@ async fn a_preflight_is_logged_counted_and_has_the_headers_of_every_answer() {
     assert_eq!(lines.len(), 1, "{log}");
     assert_eq!((&lines[0]["method"], &lines[0]["route"]), (&json!("OPTIONS"), &json!("/checkins")));
     assert_eq!((&lines[0]["id"], &lines[0]["status"]), (&json!("gate-7.2"), &json!(200)));
+}
+
+/// The lines of the access log, and how many it says that it left out for `client`.
+fn access_lines(log: &str, client: &str) -> (usize, u64) {
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let written = lines.iter().filter(|line| line["target"] == "access").count();
+    let left_out =
+        lines.iter().filter(|line| line["client"] == client).filter_map(|line| line["lines"].as_u64());
+    (written, left_out.sum())
+}
+
+#[tokio::test]
+async fn a_flood_without_a_token_washes_nothing_away_and_what_was_left_out_is_counted() {
+    let process = Process::start(service(&[("LOG_FORMAT", "json")])).await;
+    let unknown = "GET /none HTTP/1.1\r\nHost: t\r\n\r\n".repeat(99)
+        + "GET /none HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n";
+    for _ in 0..50 {
+        let answers = Raw::open(process.address, &unknown).await.rest(SECOND * 30).await;
+        assert_eq!(answers.matches("HTTP/1.1 404 ").count(), 100);
+    }
+    // A gate does not notice.
+    for number in 0..300 {
+        let body = format!(r#"{{"event_id":"e","ticket_id":"{number}"}}"#);
+        assert_eq!(fetch(process.address, "POST /checkins", &token(), &body).await.0, 200);
+    }
+    let log = process.finish().await;
+    assert_eq!(log.matches(r#""route":"/checkins""#).count(), 300);
+    let (written, left_out) = access_lines(&log, "127.0.0.1");
+    assert_eq!(written as u64 + left_out, 5300);
+    // On a slow machine the flood takes more than one period.
+    assert!(left_out > 0 && written < 300 + 5000 / 2, "{written} lines, {left_out} left out");
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_reads_holds_up_neither_a_request_nor_the_end() {
+    let mut command = service(&[("RUST_LOG", "debug"), ("PORT", "0")]);
+    let mut child = command.stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let address: SocketAddr = loop {
+        let line = lines.next_line().await.unwrap().unwrap();
+        if let Some((_, rest)) = line.split_once("is ready address=") {
+            break rest.split_once(' ').unwrap().0.parse().unwrap();
+        }
+    };
+    // Many times what a pipe holds, of lines of the access log and of events: a head that is none is one.
+    let check_in = format!("POST /checkins HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer {}\r\n", token());
+    for number in 0..100 {
+        let body = format!(r#"{{"event_id":"e","ticket_id":"{number}"}}"#);
+        let request = format!("{check_in}Content-Length: {}\r\n\r\n{body}", body.len());
+        let requests = request.repeat(19) + &request.replace("Host: t", "Host: t\r\nConnection: close");
+        Raw::open(address, requests).await.rest(SECOND * 30).await;
+        for _ in 0..10 {
+            Raw::open(address, "no head\r\n\r\n").await.rest(SECOND * 30).await;
+        }
+    }
+    assert_eq!(fetch(address, "GET /health", "", "").await.0, 200);
+    let kill = Command::new("kill").args(["-TERM", &child.id().unwrap().to_string()]).status().await.unwrap();
+    assert!(kill.success());
+    let status = timeout(SECOND * 8, child.wait()).await.expect("ended within its grace").unwrap();
+    assert_eq!(status.code(), Some(0));
+    drop(lines);
 }
 
 #[tokio::test]

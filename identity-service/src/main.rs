@@ -15,7 +15,7 @@ use shared_http::{
     metrics::{self, Registry},
     process::{self, Failure},
     running, server,
-    telemetry::Telemetry,
+    telemetry::{self, Telemetry},
 };
 use shared_store::maintenance;
 
@@ -43,8 +43,10 @@ async fn check_health(args: &Args) -> Result<(), Failure> {
 }
 
 async fn serve(config: &Config) -> Result<(), Failure> {
+    // Dropped last: what was said before the end is written before the end.
+    let log = telemetry::start_log(&config.http)?;
     let mut registry = Registry::default();
-    let telemetry = Telemetry::start(&config.http, &mut registry, "identity-service")?;
+    let telemetry = Telemetry::new(&log, &config.http, &mut registry, "identity-service");
     let shutdown = server::shutdown_signal()?;
     let state = AppState::open(config, &mut registry).await.map_err(Failure::Store)?;
     let listener = process::listen(config.http.address).await?;

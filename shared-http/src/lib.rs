@@ -9,6 +9,7 @@ pub mod doctor;
 pub mod error;
 pub mod health;
 pub mod json;
+pub mod log;
 pub mod metrics;
 pub mod middleware;
 pub mod openapi;

@@ -3,6 +3,7 @@
 
 use std::{
     fmt::{self, Display},
+    io,
     sync::Arc,
 };
 
@@ -11,6 +12,7 @@ use tracing_subscriber::{Layer, filter::Targets, layer::SubscriberExt, util::Sub
 use crate::{
     access_log::AccessLog,
     config::HttpConfig,
+    log::{Log, LogBuffer},
     metrics::{self, ConnectionMetrics, HttpMetrics, Registry},
     process::Failure,
 };
@@ -40,23 +42,25 @@ pub struct Telemetry {
     pub(crate) metrics: Option<HttpMetrics>,
 }
 
+/// Starts logging for the process, until the log is dropped.
+///
+/// # Errors
+///
+/// The system has no thread for the log.
+pub fn start_log(config: &HttpConfig) -> Result<Log, Failure> {
+    let log = Log::start(config.log_format, io::stderr())?;
+    init(log.buffer(), config.log_filter.clone());
+    Ok(log)
+}
+
 impl Telemetry {
-    /// Starts logging for the process, and adds to `registry` what is known of every service.
-    ///
-    /// # Errors
-    ///
-    /// The system has no thread for the log.
-    pub fn start(
-        config: &HttpConfig,
-        registry: &mut Registry,
-        service: &'static str,
-    ) -> Result<Self, Failure> {
-        init(config.log_format, config.log_filter.clone());
+    /// Writes to `log`, and adds to `registry` what is known of every service.
+    pub fn new(log: &Log, config: &HttpConfig, registry: &mut Registry, service: &'static str) -> Self {
         metrics::register_process(registry, service);
-        Ok(Self {
-            access_log: AccessLog::start(config.log_format, &config.log_filter)?.map(Arc::new),
+        Self {
+            access_log: AccessLog::new(log.buffer(), &config.log_filter).map(Arc::new),
             metrics: config.metrics_addr.map(|_| HttpMetrics::new(registry)),
-        })
+        }
     }
 
     /// What the server counts.
@@ -66,8 +70,9 @@ impl Telemetry {
 }
 
 /// Starts logging for the process. A second call changes nothing.
-fn init(format: LogFormat, filter: Targets) {
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+fn init(buffer: LogBuffer, filter: Targets) {
+    let format = buffer.format();
+    let lines = tracing_subscriber::fmt::layer().with_writer(buffer);
     let lines = match format {
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
