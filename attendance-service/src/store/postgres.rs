@@ -4,6 +4,8 @@
 //! scans that wait; whoever was not first is looked up after that, and told what stands there. Every scan
 //! has a mark of its own in the table, so that a statement whose outcome was lost can be sent again.
 
+mod list;
+
 use std::{
     collections::HashMap,
     hash::{BuildHasher, RandomState},
@@ -16,24 +18,20 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 use shared_store::{
     CommitMetrics, Migration, Migrations,
-    postgres::{Connections, Database, Lease, PostgresError, Proof, is_our_fault},
+    postgres::{Connections, Database, PostgresError, Proof, is_our_fault},
 };
-use sqlx::{Executor, Row, postgres::PgRow};
+use sqlx::{Row, postgres::PgRow};
 use tokio::{
-    sync::{
-        Semaphore,
-        mpsc::{self, error::SendTimeoutError},
-    },
-    time::{Instant, timeout},
+    sync::{Semaphore, mpsc},
+    time::Instant,
 };
 
 use super::{
-    Attendance, CheckIn, CheckInStore, Part, Records, StoreError,
+    Attendance, CheckIn, CheckInStore, StoreError,
     answer::{Answer, QUEUE, ask, gather},
 };
 use crate::record::{Draft, EventId, Scan, TicketId, Timestamp};
@@ -50,14 +48,8 @@ const WRITERS: usize = 2;
 /// Tickets that are looked up at once.
 const READERS: usize = 4;
 
-/// Lists that are read at once; each keeps a connection as long as its client takes.
-const LISTS: usize = 8;
-
-/// Records read at once, whatever the length of the list. A record may be as long as the body of a request.
-const PAGE: i64 = 128;
-
-/// How long a client may take for a page. Others wait for its connection.
-const STALLED: Duration = Duration::from_secs(15);
+/// Pages of lists that are read at once.
+const PAGES: usize = 8;
 
 /// How long an answer of the database is waited for.
 const PATIENCE: Duration = Duration::from_millis(1600);
@@ -77,19 +69,10 @@ const LOOK_UP: &str =
         ticket, attempt
     FROM attendance.check_ins WHERE ticket = ANY($1) OR attempt = ANY($2)";
 
-const COUNT: &str = "SELECT count(*), max(seq), (extract(epoch FROM max(checked_in_at)) * 1000000)::bigint
-    FROM attendance.check_ins WHERE event = $1";
-
-const LIST: &str =
-    "SELECT event_id, ticket_id, checked_in_by, (extract(epoch FROM checked_in_at) * 1000000)::bigint, seq
-    FROM attendance.check_ins
-    WHERE event = $1 AND (checked_in_at, seq) > (to_timestamp(0) + $2 * interval '1 microsecond', $3)
-    ORDER BY checked_in_at, seq LIMIT $4";
-
 /// The shared store.
 pub struct PostgresCheckInStore {
     reads: Connections,
-    lists: Connections,
+    pages: Arc<Connections>,
     jobs: mpsc::Sender<(Entry, Answer<CheckIn>)>,
     /// Tells the marks of this process from those of others.
     life: u64,
@@ -126,7 +109,7 @@ impl PostgresCheckInStore {
         tokio::spawn(write(queue, Arc::new(database.connections(WRITERS)), commits));
         Ok(Self {
             reads: database.connections(READERS),
-            lists: database.connections(LISTS),
+            pages: Arc::new(database.connections(PAGES)),
             jobs,
             life: RandomState::new().hash_one(0),
             marks: AtomicU64::default(),
@@ -337,15 +320,7 @@ impl CheckInStore for PostgresCheckInStore {
 
     async fn attendance(&self, event: &EventId) -> Result<Attendance, StoreError> {
         let event = digest(&[event.as_ref().as_bytes()]);
-        let begun = self.lists.patiently(PATIENCE, || Pages::begin(&self.lists, event)).await;
-        let (total, version, first, pages) = begun.map_err(storage)?;
-        let length = pages.is_none().then(|| first.iter().map(|page| page.len() as u64).sum());
-        let first = stream::iter(first.map(|page| Ok(page.into())));
-        let parts = match pages {
-            None => first.boxed(),
-            Some(pages) => first.chain(pages.stream().map_ok(Part::from)).boxed(),
-        };
-        Ok(Attendance { total, records: Records { length, parts }, version })
+        list::begin(&self.pages, event).await.map_err(storage)
     }
 
     async fn record(&self, event: &EventId, ticket: &TicketId) -> Result<Option<Bytes>, StoreError> {
@@ -360,99 +335,5 @@ impl CheckInStore for PostgresCheckInStore {
     async fn ready(&self) -> Result<(), StoreError> {
         let prove = async { self.reads.patiently(PATIENCE, || self.prove()).await.map_err(storage) };
         self.proof.or(prove).await
-    }
-}
-
-/// A list in one snapshot of the database, a page at a time.
-struct Pages {
-    connection: Lease,
-    event: Digest,
-    /// How many records are still to come.
-    left: i64,
-    /// The moment and the number of the last record that was read.
-    after: (i64, i64),
-}
-
-impl Pages {
-    /// The length of the list, its version, and its first page; the others if there are any.
-    async fn begin(
-        connections: &Connections,
-        event: Digest,
-    ) -> sqlx::Result<(usize, String, Option<Bytes>, Option<Self>)> {
-        let mut connection = connections.lease().await?;
-        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-        let (total, last, at): (i64, Option<i64>, Option<i64>) =
-            sqlx::query_as(COUNT).bind(event.as_slice()).fetch_one(&mut *connection).await?;
-        // With the moment, for a database that was brought back counts from where it was.
-        let version = format!("{total}-{}-{}", last.unwrap_or_default(), at.unwrap_or_default());
-        let mut pages = Self { connection, event, left: total, after: (0, 0) };
-        let first = if total == 0 { None } else { Some(pages.next().await?) };
-        let pages = if pages.left == 0 {
-            pages.end().await?;
-            None
-        } else {
-            Some(pages)
-        };
-        Ok((total as usize, version, first, pages))
-    }
-
-    async fn next(&mut self) -> sqlx::Result<Bytes> {
-        let rows = sqlx::query(LIST)
-            .bind(self.event.as_slice())
-            .bind(self.after.0)
-            .bind(self.after.1)
-            .bind(PAGE)
-            .fetch_all(&mut *self.connection)
-            .await?;
-        let last = rows.last().ok_or(sqlx::Error::RowNotFound)?;
-        let is_first = self.after == (0, 0);
-        self.after = (last.try_get(3)?, last.try_get(4)?);
-        self.left -= rows.len() as i64;
-        let mut page = Vec::with_capacity(rows.len() * 192);
-        for (number, row) in rows.iter().enumerate() {
-            if !(is_first && number == 0) {
-                page.push(b',');
-            }
-            page.extend_from_slice(&record(row)?);
-        }
-        Ok(page.into())
-    }
-
-    async fn end(mut self) -> sqlx::Result<()> {
-        self.connection.execute("COMMIT").await?;
-        self.connection.keep();
-        Ok(())
-    }
-
-    /// Reads on while the client takes what it gets. Nobody polls a body whose client has stalled, so a task
-    /// of its own gives the connection back.
-    fn stream(mut self) -> impl Stream<Item = Result<Bytes, StoreError>> {
-        let (sender, receiver) = mpsc::channel(1);
-        tokio::spawn(async move {
-            while self.left > 0 {
-                let page = match timeout(PATIENCE, self.next()).await {
-                    Ok(page) => page.map_err(storage),
-                    Err(_) => Err(super::answer::unavailable("the database does not answer")),
-                };
-                let has_failed = page.is_err();
-                match sender.send_timeout(Some(page), STALLED).await {
-                    Ok(()) if !has_failed => {}
-                    // Nobody wants the rest, as after a HEAD or a 304: the connection is as good as before.
-                    Err(SendTimeoutError::Closed(_)) if !has_failed => break,
-                    _ => return,
-                }
-            }
-            // Without this word, the list is not whole.
-            let _ = sender.send_timeout(None, STALLED).await;
-            // The client has everything. A connection that does not end well is closed.
-            let _ = timeout(PATIENCE, self.end()).await;
-        });
-        stream::try_unfold(receiver, |mut pages| async {
-            match pages.recv().await {
-                Some(Some(page)) => Ok(Some((page?, pages))),
-                Some(None) => Ok(None),
-                None => Err(super::answer::unavailable("the client took too long")),
-            }
-        })
     }
 }

@@ -1,0 +1,207 @@
+//! Lists, a page at a time, each of them in one snapshot of the database.
+//!
+//! No connection and no transaction waits for a client between two pages. Rows are never changed or deleted, so
+//! what a snapshot saw can be read later: every row whose transaction it saw committed.
+
+use std::{str::FromStr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use shared_store::postgres::Connections;
+use sqlx::Row;
+
+use super::{Digest, PATIENCE, record, storage};
+use crate::store::{Attendance, Part, Records};
+
+/// Records read at once, as long as they are short.
+const PAGE: i64 = 128;
+
+/// No record is added to a page that holds as many bytes of ids: one may be as long as the body of a request,
+/// and every client that reads slowly holds a page.
+const PAGE_BYTES: i64 = 32 * 1024;
+
+/// How long a client waits for a page after the first, with all others.
+const PAGE_PATIENCE: Duration = Duration::from_secs(5);
+
+const COUNT: &str = "SELECT count(*), max(seq), (extract(epoch FROM max(checked_in_at)) * 1000000)::bigint,
+        pg_current_snapshot()::text, (extract(epoch FROM now()) * 1000000)::bigint
+    FROM attendance.check_ins WHERE event = $1";
+
+const LIST: &str = "SELECT event_id, ticket_id, checked_in_by,
+        (extract(epoch FROM checked_in_at) * 1000000)::bigint, seq, xid
+    FROM (
+        SELECT *, sum(octet_length(event_id) + octet_length(ticket_id) + octet_length(checked_in_by)) OVER (
+            ORDER BY checked_in_at, seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+        ) AS bytes_before
+        FROM (
+            SELECT *, xmin::text::bigint AS xid FROM attendance.check_ins
+            WHERE event = $1 AND (checked_in_at, seq) > (to_timestamp(0) + $2 * interval '1 microsecond', $3)
+            ORDER BY checked_in_at, seq LIMIT $4
+        ) AS page
+    ) AS page
+    WHERE coalesce(bytes_before, 0) < $5
+    ORDER BY checked_in_at, seq";
+
+/// The list of `event` as it is now: its length, its version, and its pages.
+pub(super) async fn begin(connections: &Arc<Connections>, event: Digest) -> sqlx::Result<Attendance> {
+    let begin = || Pages::begin(connections, event);
+    let (version, first, pages) = connections.patiently(PATIENCE, begin).await?;
+    let total = pages.total as usize;
+    let is_whole = pages.left == 0;
+    let length = is_whole.then_some(first.len() as u64);
+    let first = stream::iter([Ok(Part::from(first))]);
+    let rest = stream::try_unfold(pages, async |mut pages| {
+        if pages.left == 0 {
+            return Ok(None);
+        }
+        let connections = Arc::clone(&pages.connections);
+        // From where the last page ended, however often it is tried.
+        let (page, next) = connections.patiently(PAGE_PATIENCE, || pages.next()).await?;
+        pages.advance(next);
+        Ok(Some((Part::from(page), pages)))
+    });
+    let parts = first.chain(rest.map_err(storage)).boxed();
+    Ok(Attendance { total, version, records: Records { length, parts } })
+}
+
+/// The pages of a list that are still to come.
+struct Pages {
+    connections: Arc<Connections>,
+    event: Digest,
+    snapshot: Snapshot,
+    total: i64,
+    left: i64,
+    /// The moment and the number of the last record that was read.
+    after: (i64, i64),
+}
+
+/// How far a page went.
+#[derive(Clone, Copy)]
+struct Next {
+    records: i64,
+    after: (i64, i64),
+}
+
+impl Pages {
+    async fn begin(connections: &Arc<Connections>, event: Digest) -> sqlx::Result<(String, Bytes, Self)> {
+        let mut connection = connections.lease().await?;
+        type Counted = (i64, Option<i64>, Option<i64>, String, i64);
+        let (total, last, at, snapshot, now): Counted =
+            sqlx::query_as(COUNT).bind(event.as_slice()).fetch_one(&mut *connection).await?;
+        connection.keep();
+        // With the moment, for a database that was brought back counts from where it was.
+        let version = format!("{total}-{}-{}", last.unwrap_or_default(), at.unwrap_or_default());
+        let snapshot = Snapshot::new(&snapshot, now)?;
+        let connections = Arc::clone(connections);
+        let mut pages = Self { connections, event, snapshot, total, left: total, after: (0, 0) };
+        let mut first = Bytes::new();
+        if total > 0 {
+            let next;
+            (first, next) = pages.next().await?;
+            pages.advance(next);
+        }
+        Ok((version, first, pages))
+    }
+
+    async fn next(&self) -> sqlx::Result<(Bytes, Next)> {
+        let mut connection = self.connections.lease().await?;
+        let rows = sqlx::query(LIST)
+            .bind(self.event.as_slice())
+            .bind(self.after.0)
+            .bind(self.after.1)
+            .bind(PAGE)
+            .bind(PAGE_BYTES)
+            .fetch_all(&mut *connection)
+            .await?;
+        connection.keep();
+        let last = rows.last().ok_or(sqlx::Error::RowNotFound)?;
+        let after = (last.try_get(3)?, last.try_get(4)?);
+        let mut page = Vec::with_capacity(rows.len() * 192);
+        let mut records = 0;
+        for row in &rows {
+            if !self.snapshot.saw(row.try_get(5)?, row.try_get(3)?) {
+                continue;
+            }
+            if self.left < self.total || records > 0 {
+                page.push(b',');
+            }
+            page.extend_from_slice(&record(row)?);
+            records += 1;
+        }
+        Ok((page.into(), Next { records, after }))
+    }
+
+    fn advance(&mut self, next: Next) {
+        self.left -= next.records;
+        self.after = next.after;
+    }
+}
+
+/// Which transactions were committed at one moment.
+struct Snapshot {
+    /// The first that had not begun.
+    next: u32,
+    /// Those before it that had not ended.
+    open: Vec<u32>,
+    /// The moment, by the clock of the database, in microseconds since 1970.
+    at: i64,
+}
+
+impl Snapshot {
+    /// Of `text` as `pg_current_snapshot` writes it.
+    fn new(text: &str, at: i64) -> sqlx::Result<Self> {
+        let malformed = || sqlx::Error::Decode(format!("{text} is no snapshot").into());
+        // Rows have the lower half of the number of a transaction only.
+        let number = |text: &str| u64::from_str(text).map(|number| number as u32).map_err(|_| malformed());
+        let mut fields = text.split(':').skip(1);
+        let (next, open) = fields.next().zip(fields.next()).ok_or_else(malformed)?;
+        let open = open.split(',').filter(|open| !open.is_empty()).map(number).collect::<Result<_, _>>()?;
+        Ok(Self { next: number(next)?, open, at })
+    }
+
+    /// Whether it saw a row that `transaction` inserted with the moment `checked_in_at`.
+    fn saw(&self, transaction: i64, checked_in_at: i64) -> bool {
+        // Numbers of transactions come round again, and what was inserted an hour ago was committed long since.
+        const LONG_SINCE: i64 = 3_600_000_000;
+        let transaction = transaction as u32;
+        checked_in_at < self.at - LONG_SINCE
+            || (transaction.wrapping_sub(self.next).cast_signed() < 0 && !self.open.contains(&transaction))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_700_000_000_000_000;
+
+    #[test]
+    fn a_snapshot_saw_what_was_committed_before_it() {
+        let snapshot = Snapshot::new("100:110:100,105", NOW).unwrap();
+        for (transaction, was_seen) in
+            [(3, true), (99, true), (100, false), (101, true), (105, false), (109, true), (110, false)]
+        {
+            assert_eq!(snapshot.saw(transaction, NOW), was_seen, "{transaction}");
+        }
+        assert!(Snapshot::new("100:100:", NOW).unwrap().saw(99, NOW));
+    }
+
+    #[test]
+    fn numbers_of_transactions_come_round_again() {
+        // 2^32 + 5 is the 6th of the second round.
+        let snapshot = Snapshot::new("4294967290:4294967301:4294967299", NOW).unwrap();
+        for (transaction, was_seen) in [(4_294_967_290, true), (3, false), (4, true), (5, false), (6, false)]
+        {
+            assert_eq!(snapshot.saw(transaction, NOW), was_seen, "{transaction}");
+        }
+        // Of long ago, and by its number of after the snapshot.
+        assert!(snapshot.saw(1_000_000, NOW - 3_600_000_001));
+    }
+
+    #[test]
+    fn what_is_no_snapshot_is_an_error() {
+        for text in ["", "1", "1:2", "1:x:", "1:2:x", "1:2:3,,x"] {
+            assert!(Snapshot::new(text, NOW).is_err(), "{text}");
+        }
+    }
+}
