@@ -2,7 +2,6 @@
 
 use std::{
     error::Error,
-    fs::{self, File},
     io::{self, Write},
     path::Path,
     time::Duration,
@@ -97,13 +96,11 @@ fn examine_directory(report: &mut Report, path: &Path) {
     }
 }
 
+/// In a file that has no name, or one that nobody can foresee: a link that somebody put there is not followed.
 fn try_writing(directory: &Path) -> io::Result<()> {
-    let path = directory.join(".doctor");
-    let written = File::create(&path).and_then(|mut file| {
-        file.write_all(b"doctor")?;
-        file.sync_all()
-    });
-    written.and(fs::remove_file(path))
+    let mut file = tempfile::tempfile_in(directory)?;
+    file.write_all(b"doctor")?;
+    file.sync_all()
 }
 
 /// The version of the database, if it takes writes.

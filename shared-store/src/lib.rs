@@ -1,7 +1,9 @@
 //! Storage plumbing: where data is kept, and how a SQLite file is opened, guarded and copied. Knows no
 //! users and no tickets.
 
+pub mod content;
 pub mod doctor;
+mod files;
 pub mod location;
 pub mod maintenance;
 pub mod metrics;
@@ -12,8 +14,9 @@ pub mod sqlite;
 #[expect(clippy::expect_used, reason = "a test that cannot go on should say where")]
 pub mod testing;
 
+pub use content::Content;
 pub use location::{Location, StoreArgs};
-pub use maintenance::{Content, Maintenance};
+pub use maintenance::Maintenance;
 pub use metrics::CommitMetrics;
 pub use migrations::{Migration, Migrations};
 

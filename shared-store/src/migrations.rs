@@ -20,6 +20,16 @@ pub struct Migration {
     pub min_reader: i64,
 }
 
+/// How a database stands to a version of the service.
+pub(crate) enum State {
+    /// It is as that version makes it, or as a later one made it that this one can work with.
+    Current,
+    /// That version has migrations for it.
+    Older,
+    /// It needs a newer version.
+    Newer,
+}
+
 /// The migrations of a service, numbered from 1.
 #[derive(Debug)]
 pub struct Migrations {
@@ -59,14 +69,8 @@ impl Migrations {
 
     /// The first migration that a SQLite file misses, if it has others already.
     pub(crate) async fn next_of(&self, database: &mut SqliteConnection) -> sqlx::Result<Option<i64>> {
-        let exists = "SELECT count(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'";
-        let tables: i64 = sqlx::query_scalar(exists).fetch_one(&mut *database).await?;
-        if tables == 0 {
-            return Ok(None);
-        }
-        let newest = "SELECT max(version) FROM _sqlx_migrations";
-        let newest: Option<i64> = sqlx::query_scalar(newest).fetch_one(database).await?;
-        Ok(newest.map(|newest| newest + 1).filter(|next| *next <= self.newest))
+        let newest = newest_in(database, NEWEST, "_sqlx_migrations").await?;
+        Ok((1..self.newest).contains(&newest).then_some(newest + 1))
     }
 
     /// Brings the schema up to date. Belongs in a transaction: what a migration did and who can work with it must
@@ -101,4 +105,29 @@ impl Migrations {
         }
         Ok(())
     }
+
+    /// How a file stands to these migrations. Writes nothing.
+    pub(crate) async fn state(&self, database: &mut SqliteConnection) -> sqlx::Result<State> {
+        let newest = newest_in(database, NEWEST, "_sqlx_migrations").await?;
+        let min_reader = newest_in(database, "SELECT max(version) FROM min_reader", "min_reader").await?;
+        Ok(match min_reader {
+            _ if min_reader > self.newest => State::Newer,
+            _ if newest < self.newest => State::Older,
+            _ => State::Current,
+        })
+    }
+}
+
+/// Asks for the newest migration of a file.
+const NEWEST: &str = "SELECT max(version) FROM _sqlx_migrations";
+
+/// The answer to `ask`, or 0 where there is no such table.
+async fn newest_in(database: &mut SqliteConnection, ask: &'static str, table: &str) -> sqlx::Result<i64> {
+    let exists = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?1";
+    let tables: i64 = sqlx::query_scalar(exists).bind(table).fetch_one(&mut *database).await?;
+    if tables == 0 {
+        return Ok(0);
+    }
+    let newest: Option<i64> = sqlx::query_scalar(ask).fetch_one(database).await?;
+    Ok(newest.unwrap_or_default())
 }

@@ -2,9 +2,8 @@
 
 use std::{
     error::Error,
-    fs::{self, File, TryLockError},
+    fs::{File, TryLockError},
     io,
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     pin::pin,
     sync::Arc,
@@ -19,7 +18,14 @@ use sqlx::{
 };
 use tokio::time::timeout;
 
-use crate::Migrations;
+use crate::{
+    Content, Migrations,
+    content::Unfit,
+    files::{self, beside, log_of},
+};
+
+/// How the name of a copy goes on that takes the place of the file. While it is there nobody serves.
+pub(crate) const RESTORING: &str = "restoring";
 
 /// From here on nobody is kept waiting for the disk.
 const LONG: Duration = Duration::from_millis(1500);
@@ -60,6 +66,8 @@ enum Reason {
         "damaged ({0}); it is left as it is. To go on with a backup and keep the damaged file aside: restore PATH"
     )]
     Damaged(String),
+    #[error("{0}; correct DATABASE_URL")]
+    Unfit(Unfit),
     #[error("{0}")]
     Sqlite(#[from] sqlx::Error),
     #[error(
@@ -88,15 +96,18 @@ impl Claim {
     /// file cannot be made.
     pub fn take(path: &Path, is_expected: bool) -> Result<Self, SqliteError> {
         let claim = Self::lock(path)?;
-        if claim.restoring().exists() {
+        files::make_private(path).map_err(|error| claim.failed(Reason::Io(error)))?;
+        let markers = files::beginning_with(&beside(path, RESTORING));
+        if !markers.map_err(|error| claim.failed(Reason::Io(error)))?.is_empty() {
             return Err(claim.failed(Reason::HalfRestored));
         }
         // SQLite would begin a new file, and delete what may be the only copy of the newest records.
         let log = log_of(path);
-        if !path.exists() && log.metadata().is_ok_and(|log| log.len() > 0) {
+        let is_empty = path.metadata().map_or(true, |file| file.len() == 0);
+        if is_empty && log.metadata().is_ok_and(|log| log.len() > 0) {
             return Err(claim.failed(Reason::LogAlone(log)));
         }
-        if is_expected && !path.exists() {
+        if is_expected && is_empty {
             return Err(claim.failed(Reason::Missing));
         }
         Ok(claim)
@@ -107,11 +118,7 @@ impl Claim {
         // A lock of our own, for SQLite's would keep a backup out too.
         let lock_path = beside(path, "lock");
         let failed = |reason| SqliteError { path: path.to_owned(), reason };
-        let lock = File::options()
-            .create(true)
-            .append(true)
-            .open(&lock_path)
-            .map_err(|error| failed(Reason::Io(error)))?;
+        let lock = files::open_lock(&lock_path).map_err(|error| failed(Reason::Io(error)))?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { path: path.to_owned(), was_open: false, _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(failed(Reason::InUse)),
@@ -119,31 +126,29 @@ impl Claim {
         }
     }
 
-    /// The copy that is about to take the file's place.
-    pub(crate) fn restoring(&self) -> PathBuf {
-        beside(&self.path, "restoring")
-    }
-
     /// Reads every page of the file and writes none, so that a damaged file stays as it is.
     ///
     /// # Errors
     ///
-    /// The file is damaged. Whatever else is wrong with it, [`connect`](Self::connect) says.
-    pub async fn inspect(&self) -> Result<(), SqliteError> {
+    /// The file is damaged, or of another service. Whatever else is wrong with it, [`connect`](Self::connect) says.
+    pub async fn inspect(&self, content: &Content) -> Result<(), SqliteError> {
         // Read-only, for the last connection that may write copies the log into the file when it closes.
         let look = async {
             let mut connection = options(&self.path).read_only(true).connect().await?;
             let found: String =
                 sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&mut connection).await?;
+            let owner = content.recognise(&mut connection).await;
             connection.close().await?;
-            Ok(found)
+            Ok((found, owner))
         };
-        let damage = match look.await.map_err(|error| self.classify(error)) {
-            Ok(found) if found != "ok" => self.failed(Reason::Damaged(found)),
-            Err(error @ SqliteError { reason: Reason::Damaged(_), .. }) => error,
-            _ => return Ok(()),
-        };
-        Err(damage)
+        match look.await.map_err(|error| self.classify(error)) {
+            Ok((found, _)) if found != "ok" => Err(self.failed(Reason::Damaged(found))),
+            Ok((_, Err(unfit @ (Unfit::OfAnother { .. } | Unfit::OfNobody(_))))) => {
+                Err(self.failed(Reason::Unfit(unfit)))
+            }
+            Err(error @ SqliteError { reason: Reason::Damaged(_), .. }) => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Opens the file, brings it up to date, and proves that it takes writes.
@@ -155,10 +160,13 @@ impl Claim {
     ///
     /// The file cannot be opened, read or written, is damaged, or needs a newer version than `migrations` are of.
     pub async fn connect(&mut self, migrations: &Migrations) -> Result<SqliteConnection, SqliteError> {
+        // Once it was there, a file that is missing means that its disk is: one begun anew in the empty place would
+        // hide the real one.
+        if !self.was_open && !self.path.exists() {
+            // Not by SQLite, which would let others read it, and the log that gets its mode from it.
+            files::create_new(&self.path).map_err(|error| self.failed(Reason::Io(error)))?;
+        }
         let options = options(&self.path)
-            // Once it was there, a file that is missing means that its disk is: one begun anew in the empty
-            // place would hide the real one.
-            .create_if_missing(!self.was_open)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(Duration::from_secs(1));
@@ -195,19 +203,18 @@ impl Claim {
     async fn copy_before(&self, version: i64, connection: &mut SqliteConnection) -> Result<(), SqliteError> {
         let copy = beside(&self.path, &format!("before-migration-{version}"));
         let partial = beside(&copy, "partial");
-        let _ = fs::remove_file(&partial);
         let copied = async {
-            // Not by SQLite, which would let others read it.
-            let file = File::options().create_new(true).write(true).mode(0o600).open(&partial)?;
+            // What a start has left behind that was killed here.
+            files::remove_database(&partial)?;
+            files::create_new(&partial)?;
             let path = partial.to_string_lossy();
             sqlx::query("VACUUM INTO ?1").bind(&*path).execute(connection).await?;
-            file.sync_all()?;
-            fs::rename(&partial, &copy)?;
+            files::move_durably(&partial, &copy)?;
             Ok::<_, Box<dyn Error + Send + Sync>>(())
         };
         if let Err(error) = copied.await {
             // What is left of it may be all the room there is.
-            let _ = fs::remove_file(&partial);
+            let _ = files::remove_database(&partial);
             return Err(self.failed(Reason::NotCopied { copy, error }));
         }
         tracing::info!(copy = %copy.display(), "the file is copied, for it is about to be migrated");
@@ -265,18 +272,4 @@ pub async fn watched<T>(disk: impl Future<Output = T>, broken: &RwLock<Option<Ar
     let done = disk.await;
     tracing::info!("the disk answers again");
     done
-}
-
-pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
-    with_suffix(path, &format!(".{suffix}"))
-}
-
-pub(crate) fn log_of(database: &Path) -> PathBuf {
-    with_suffix(database, "-wal")
-}
-
-pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
 }

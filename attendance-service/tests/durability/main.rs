@@ -13,8 +13,10 @@ mod disk;
 mod file;
 mod gate;
 mod maintenance;
+mod privacy;
 mod readonly;
 mod restarts;
+mod restore;
 mod sqlite;
 mod strace;
 

@@ -71,10 +71,21 @@ async fn a_backup_never_takes_the_place_of_another_and_leaves_no_half_of_one() {
     let directory = TempDir::new().unwrap();
     filled(directory.path()).await;
     let copy = directory.path().join("backup.db");
-    // As one left by a power cut.
-    fs::write(directory.path().join("backup.db.partial"), "half").unwrap();
+    // As those left by a power cut, whatever the name of the copy was to be.
+    let leftovers = ["backup.db", "yesterday.db"].map(|name| {
+        let partial = directory.path().join(format!("{name}.tixgo-partial"));
+        let journal = directory.path().join(format!("{name}.tixgo-partial-journal"));
+        fs::write(&partial, "half").unwrap();
+        fs::write(&journal, "half").unwrap();
+        [partial, journal]
+    });
+    // And one that somebody is making.
+    let other = directory.path().join("other.db.tixgo-partial");
+    let maker = fs::File::create(&other).unwrap();
+    maker.lock().unwrap();
     maintain(directory.path(), &["backup", text(&copy)]).await.unwrap();
-    assert!(!directory.path().join("backup.db.partial").exists());
+    assert!(leftovers.iter().flatten().all(|leftover| !leftover.exists()), "{leftovers:?}");
+    assert!(other.exists(), "a copy was removed that somebody is making");
     let before = fs::read(&copy).unwrap();
     let said = maintain(directory.path(), &["backup", text(&copy)]).await.unwrap_err();
     assert!(said.contains("backup.db: exists already; choose another name"), "{said}");
@@ -139,14 +150,19 @@ async fn what_is_no_whole_copy_of_check_ins_is_refused_and_nothing_is_changed() 
     for (copy, reason) in [
         (damaged, "damaged"),
         (text_file, "not a database"),
-        (strange, "no such table"),
+        (strange, "this is no file of attendance-service"),
         (missing, "No such file"),
     ] {
         let said = maintain(directory.path(), &["restore", text(&copy)]).await.unwrap_err();
         assert!(said.contains("nothing was changed") && said.contains(reason), "{said}");
         assert!(said.contains(text(&copy)), "{said}");
         assert!(fs::read(&database).unwrap() == before);
-        assert!(!directory.path().join("attendance.db.restoring").exists());
+        let names = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        let names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
+        assert!(
+            !names.iter().any(|name| name.contains("incoming") || name.contains("restoring")),
+            "{names:?}"
+        );
     }
     let process = start(directory.path()).await;
     assert_eq!(Gate::open(process.address).await.records("evt1").await.len(), 5000);
@@ -159,7 +175,7 @@ async fn nobody_serves_from_a_half_restored_file_until_it_is_brought_back_once_m
     let copy = directory.path().join("backup.db");
     maintain(directory.path(), &["backup", text(&copy)]).await.unwrap();
     // As a power cut leaves it.
-    fs::write(directory.path().join("attendance.db.restoring"), "half").unwrap();
+    fs::write(directory.path().join("attendance.db.restoring-1700000000"), "half").unwrap();
     let (status, said) = crate::refused(service(directory.path())).await;
     assert_eq!(status, Some(1));
     assert!(said.contains("interrupted") && said.contains("restore PATH"), "{said}");
@@ -218,7 +234,7 @@ async fn a_restore_that_is_interrupted_anywhere_keeps_together_what_was_there() 
         drop(gate);
         kill(process).await;
         // As a power cut leaves it, some files moved already.
-        fs::write(path(".restoring"), "half").unwrap();
+        fs::write(path(".restoring-1700000000"), "half").unwrap();
         for piece in moved {
             fs::rename(path(piece), path(&format!(".before-restore-1700000000{piece}"))).unwrap();
         }

@@ -29,8 +29,10 @@ pub const FILE_NAME: &str = "identity.db";
 
 /// What is in the file, for its operator.
 pub const CONTENT: Content = Content {
+    service: "identity-service",
     name: "users",
-    count: "SELECT count(*) FROM users",
+    migrations,
+    read: |database| Box::pin(count(database)),
     newest: "SELECT username, ' (', role, ')' FROM users ORDER BY seq DESC LIMIT 1",
 };
 
@@ -86,7 +88,7 @@ impl SqliteUserStore {
             proven: Instant::now(),
         };
         let is_new = !path.exists();
-        file.claim.inspect().await?;
+        file.claim.inspect(&CONTENT).await?;
         file.connect().await?;
         tracing::info!(path = %path.display(), is_new, users = file.last_seq, "the file is loaded");
         Ok(Self { memory, file: Arc::new(Mutex::new(file)), broken })
@@ -168,15 +170,11 @@ impl UserFile {
     }
 
     async fn load(&mut self, connection: &mut SqliteConnection) -> sqlx::Result<()> {
-        let mut rows = sqlx::query(LOAD).bind(self.last_seq).fetch(connection);
-        while let Some(row) = rows.try_next().await? {
-            let seq = row.try_get(0)?;
-            let role = stored_role(row.try_get(2)?)?;
-            let password = PasswordHash::from_stored(row.try_get::<String, _>(3)?);
-            self.memory.insert(User { username: Username(row.try_get(1)?), role, password });
+        read(connection, self.last_seq, |seq, user| {
+            self.memory.insert(user);
             self.last_seq = seq;
-        }
-        Ok(())
+        })
+        .await
     }
 
     /// Commits `user`, and tells the number of its row.
@@ -191,6 +189,29 @@ impl UserFile {
     fn connection(&mut self) -> sqlx::Result<&mut SqliteConnection> {
         self.connection.as_mut().ok_or(sqlx::Error::WorkerCrashed)
     }
+}
+
+/// Reads the users after `seq` in the order in which they registered.
+async fn read(
+    connection: &mut SqliteConnection,
+    seq: i64,
+    mut take: impl FnMut(i64, User),
+) -> sqlx::Result<()> {
+    let mut rows = sqlx::query(LOAD).bind(seq).fetch(connection);
+    while let Some(row) = rows.try_next().await? {
+        let username = Username(row.try_get(1)?);
+        let role = stored_role(row.try_get(2)?)?;
+        let password = PasswordHash::from_stored(row.try_get::<String, _>(3)?);
+        take(row.try_get(0)?, User { username, role, password });
+    }
+    Ok(())
+}
+
+/// How many users a start would read.
+async fn count(connection: &mut SqliteConnection) -> sqlx::Result<u64> {
+    let mut users = 0;
+    read(connection, 0, |_, _| users += 1).await?;
+    Ok(users)
 }
 
 async fn register(mut file: OwnedMutexGuard<UserFile>, user: User) -> Result<Registration, StoreError> {
@@ -263,6 +284,6 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mut claim = Claim::take(&directory.path().join(FILE_NAME), false).unwrap();
         let mut database = claim.connect(&migrations()).await.unwrap();
-        assert_no_temporary_btree(&mut database, &[LOAD, CONTENT.count, CONTENT.newest]).await;
+        assert_no_temporary_btree(&mut database, &[LOAD, CONTENT.newest]).await;
     }
 }
