@@ -20,7 +20,8 @@ const DEFAULT_PORT: u16 = 18082;
 /// TixGo attendance-service: checks every ticket in exactly once, and tells who came.
 ///
 /// Every setting is an environment variable, a flag, or a line of `.env` in the working directory; a
-/// flag wins over the environment, and the environment over `.env`.
+/// flag wins over the environment, and the environment over `.env`. Where the environment says
+/// APP_ENV=production, `.env` is not read.
 #[derive(Parser)]
 #[command(version)]
 pub struct Args {

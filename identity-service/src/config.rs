@@ -33,7 +33,8 @@ const LEAST_PRODUCTION_COST: u32 = 10;
 /// TixGo identity-service: registers users and issues their tokens.
 ///
 /// Every setting is an environment variable, a flag, or a line of `.env` in the working directory; a
-/// flag wins over the environment, and the environment over `.env`.
+/// flag wins over the environment, and the environment over `.env`. Where the environment says
+/// APP_ENV=production, `.env` is not read.
 #[derive(Parser)]
 #[command(version)]
 pub struct Args {

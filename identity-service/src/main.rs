@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use identity_service::{
     AppState, app,
     config::{self, Args, Command, Config},
@@ -10,7 +10,7 @@ use identity_service::{
     store::sqlite,
 };
 use shared_http::{
-    config::{Command as HttpCommand, load_dotenv},
+    config::{Command as HttpCommand, Unread, load_dotenv},
     health,
     metrics::{self, Registry},
     process::{self, Failure},
@@ -24,7 +24,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Failure> {
-    load_dotenv()?;
+    let unread = Unread::find(&Args::command(), load_dotenv()?);
     let args = Args::parse();
     match &args.command {
         Some(Command::Http(HttpCommand::Healthcheck)) => process::block_on(check_health(&args)),
@@ -34,7 +34,10 @@ fn run() -> Result<(), Failure> {
         Some(Command::Maintenance(maintenance)) => {
             process::block_on(maintenance::run(maintenance, args.location()?, &sqlite::CONTENT))
         }
-        None => process::block_on(serve(&args.check()?)),
+        None => {
+            let config = args.check().map_err(|error| error.beside(&unread))?;
+            process::block_on(serve(&config, &unread))
+        }
     }
 }
 
@@ -42,11 +45,12 @@ async fn check_health(args: &Args) -> Result<(), Failure> {
     health::check(args.address()?).await.map_err(Failure::Unhealthy)
 }
 
-async fn serve(config: &Config) -> Result<(), Failure> {
+async fn serve(config: &Config, unread: &Unread) -> Result<(), Failure> {
     // Dropped last: what was said before the end is written before the end.
     let log = telemetry::start_log(&config.http)?;
     let mut registry = Registry::default();
     let telemetry = Telemetry::new(&log, &config.http, &mut registry, "identity-service");
+    unread.announce();
     let shutdown = server::shutdown_signal()?;
     let state = AppState::open(config, &mut registry).await.map_err(Failure::Store)?;
     let listener = process::listen(config.http.address).await?;

@@ -194,6 +194,57 @@ async fn a_dotenv_file_is_read_and_overrides_neither_the_environment_nor_a_flag(
 }
 
 #[tokio::test]
+async fn production_leaves_a_dotenv_file_alone_and_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let dotenv = format!("DEMO_USERS=true\nLOG_FORMAT=text\nJWT_SECRET={STRONG}\n");
+    std::fs::write(directory.path().join(".env"), dotenv).unwrap();
+    let mut command = service(&[("APP_ENV", "production")]);
+    command.current_dir(directory.path());
+    let (status, said) = refusal(command).await;
+    assert_eq!(status, Some(78), "{said}");
+    assert!(
+        said.contains("JWT_SECRET is not set") && said.contains(".env of the working directory is not read"),
+        "{said}"
+    );
+
+    let mut command = service(&[("APP_ENV", "production"), ("HOST", "127.0.0.1"), ("JWT_SECRET", OTHER)]);
+    command.current_dir(directory.path());
+    let log = Process::start(command).await.finish().await;
+    assert_eq!(log.matches(".env of the working directory is not read").count(), 1, "{log}");
+    assert!(log.contains(r#""demo_users":"off""#), "JSON, and no demo users: {log}");
+
+    // A file that says so itself is read.
+    let dotenv = format!("APP_ENV=production\nHOST=127.0.0.1\nJWT_SECRET={STRONG}\n");
+    std::fs::write(directory.path().join(".env"), dotenv).unwrap();
+    let mut command = service(&[]);
+    command.current_dir(directory.path());
+    let log = Process::start(command).await.finish().await;
+    assert!(log.contains(r#""environment":"production""#) && !log.contains("is not read"), "{log}");
+}
+
+#[tokio::test]
+async fn a_setting_that_nobody_reads_is_named_with_the_one_that_may_be_meant() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join(".env"), "TRUSTED_PROXY=kata-sandi\nIDENTITY_PORT=1\n").unwrap();
+    let mut command =
+        service(&[("DATABSE_URL", "postgres://kata-sandi"), ("PORTS", "1"), ("BCRYPT_COST", "4")]);
+    command.current_dir(directory.path());
+    let log = Process::start(command).await.finish().await;
+    for sentence in [
+        "DATABSE_URL is set, and nothing reads it; is DATABASE_URL meant?",
+        "TRUSTED_PROXY is set, and nothing reads it; is TRUSTED_PROXIES meant?",
+    ] {
+        assert!(log.contains(sentence), "{sentence}\n is missing in\n{log}");
+    }
+    assert_eq!(log.matches("nothing reads it").count(), 2, "{log}");
+    assert!(!log.contains("kata-sandi"), "{log}");
+
+    // It may be why the service does not start.
+    let (_, said) = refusal(service(&[("APP_ENV", "production"), ("JWT_SECRT", STRONG)])).await;
+    assert!(said.contains("JWT_SECRT is set, and nothing reads it; is JWT_SECRET meant?"), "{said}");
+}
+
+#[tokio::test]
 async fn a_broken_dotenv_file_is_named_and_not_quoted() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join(".env"), "JWT_SECRET=it is hidden here\n").unwrap();

@@ -1,10 +1,12 @@
 //! Settings: read once, from flags, the environment and a `.env` in the working directory, in this
 //! order of precedence. Every mistake is named at once.
 
+mod dotenv;
+mod unread;
+
 use std::{
     fmt::{self, Display},
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    path::Path,
     process::ExitCode,
     time::Duration,
 };
@@ -13,6 +15,10 @@ use axum::http::HeaderValue;
 use clap::{Args, Subcommand};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
+pub use self::{
+    dotenv::{Dotenv, load_dotenv},
+    unread::Unread,
+};
 use crate::{
     client::{ClientAddressHeader, TrustedProxies},
     middleware::{Cors, Options},
@@ -363,6 +369,13 @@ pub fn set(given: &Option<String>) -> Option<&str> {
 pub struct ConfigError(Vec<String>);
 
 impl ConfigError {
+    /// With what is set and read by nobody: a mistake may be that a setting was mistyped.
+    #[must_use]
+    pub fn beside(mut self, unread: &Unread) -> Self {
+        self.0.extend(unread.sentences().map(str::to_owned));
+        self
+    }
+
     /// One sentence a mistake.
     pub fn mistakes(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(String::as_str)
@@ -373,26 +386,4 @@ impl From<&ConfigError> for ExitCode {
     fn from(_: &ConfigError) -> Self {
         Self::from(EX_CONFIG)
     }
-}
-
-/// Adds the variables of `.env` in the working directory to the environment. What is set already
-/// stays. Call it before there is a second thread.
-///
-/// # Errors
-///
-/// The file is there and cannot be read or understood. The message does not quote it, for it holds
-/// secrets.
-pub fn load_dotenv() -> Result<(), ConfigError> {
-    let complaint = match dotenvy::from_path(Path::new(".env")) {
-        Ok(()) => return Ok(()),
-        Err(error) if error.not_found() => return Ok(()),
-        Err(dotenvy::Error::Io(error)) => format!(".env cannot be read: {error}"),
-        Err(dotenvy::Error::LineParse(_, column)) => {
-            format!(
-                ".env has a line that is not NAME=value (at its character {column}); quote values with spaces"
-            )
-        }
-        Err(_) => ".env cannot be understood; every line must be NAME=value".to_owned(),
-    };
-    Err(ConfigError(vec![complaint]))
 }

@@ -1,0 +1,202 @@
+//! Settings that nobody reads: a mistyped one, and those of a `.env` that production leaves alone.
+
+use std::env;
+
+use clap::Command;
+
+use super::Dotenv;
+use crate::text::printable;
+
+/// What the other service, Compose and the scripts read, for `.env` is shared. The command knows its own settings.
+const READ_ELSEWHERE: [&str; 22] = [
+    "ADMIN_PASSWORD_FILE",
+    "ADMIN_USERNAME",
+    "ATTENDANCE_PORT",
+    "BCRYPT_COST",
+    "BIND_ADDRESS",
+    "COMPOSE_FILE",
+    "COMPOSE_PROFILES",
+    "COMPOSE_PROJECT_NAME",
+    "DEMO_USERS",
+    "GRAFANA_PORT",
+    "IDENTITY_PORT",
+    "IMAGE_REGISTRY",
+    "IMAGE_TAG",
+    "LOGIN_GUARD",
+    "MAX_STORE_MB",
+    "OBSERVABILITY_ADDRESS",
+    "PROMETHEUS_PORT",
+    "REGISTRATION",
+    "REGISTRATIONS_PER_HOUR",
+    "SMOKE_PASSWORD",
+    "SMOKE_USERNAME",
+    "TOKEN_EXPIRE_MINUTES",
+];
+
+/// No other program's settings begin like this where ours run.
+const FAMILIES: [&str; 4] = ["BCRYPT_", "CORS_", "JWT_", "TRUSTED_"];
+
+/// A shorter name is like too many others: `HOST` is two letters from `HOME`.
+const LEAST_LENGTH: usize = 7;
+
+/// What is set and not read, a sentence each.
+#[derive(Debug, Default)]
+pub struct Unread(Vec<String>);
+
+impl Unread {
+    /// Looks at the names in the environment of the process, those of `.env` among them, for some that look like a setting
+    /// of `command`, and are none.
+    pub fn find(command: &Command, dotenv: Dotenv) -> Self {
+        let own = command.get_arguments().filter_map(|argument| argument.get_env()?.to_str());
+        let known: Vec<&str> = own.chain(READ_ELSEWHERE).collect();
+        let mut found: Vec<String> = env::vars_os()
+            .filter_map(|(name, _)| name.into_string().ok())
+            .filter_map(|name| {
+                let meant = meant_by(&name, &known)?;
+                Some(format!("{} is set, and nothing reads it; is {meant} meant?", printable(&name)))
+            })
+            .collect();
+        found.sort_unstable();
+        if dotenv == Dotenv::LeftAlone {
+            found.push(
+                ".env of the working directory is not read, for the environment says APP_ENV=production; set what it \
+                 holds in the environment, or take APP_ENV out of that"
+                    .to_owned(),
+            );
+        }
+        Self(found)
+    }
+
+    /// One sentence each.
+    pub fn sentences(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+
+    /// Says them in the log.
+    pub fn announce(&self) {
+        self.sentences().for_each(|sentence| tracing::warn!("{sentence}"));
+    }
+}
+
+/// The setting that whoever wrote `name` may have meant, if `name` looks like one and is none.
+fn meant_by<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    if known.contains(&name) {
+        return None;
+    }
+    let upper = name.to_ascii_uppercase();
+    let nearest = |family: &str| {
+        let candidates = known.iter().filter(|known| known.starts_with(family));
+        candidates
+            .map(|known| (strsim::osa_distance(&upper, known), *known))
+            .min_by_key(|(distance, _)| *distance)
+    };
+    if let Some(family) = FAMILIES.iter().find(|family| upper.starts_with(**family)) {
+        return nearest(family).map(|(_, known)| known);
+    }
+    let (distance, known) = nearest("")?;
+    let allowed = if known.len() < 10 { 1 } else { 2 };
+    (known.len() >= LEAST_LENGTH && distance <= allowed).then_some(known)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args, Command};
+
+    use super::*;
+    use crate::config::HttpArgs;
+
+    fn known() -> Vec<String> {
+        let command = HttpArgs::augment_args(Command::new("service"));
+        let own = command.get_arguments().filter_map(|argument| argument.get_env());
+        let own: Vec<String> = own.map(|name| name.to_str().expect("ASCII").to_owned()).collect();
+        // Of the crates above this one.
+        let others = [
+            "DATABASE_URL",
+            "EXPECT_DATA",
+            "JWT_ALG",
+            "JWT_SECRET",
+            "JWT_SECRET_FILE",
+            "JWT_SECRET_PREVIOUS",
+        ];
+        own.into_iter().chain(READ_ELSEWHERE.iter().chain(&others).map(|name| (*name).to_owned())).collect()
+    }
+
+    fn meant(name: &str) -> Option<String> {
+        let known = known();
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        meant_by(name, &known).map(str::to_owned)
+    }
+
+    #[test]
+    fn a_mistyped_setting_is_told_from_those_of_other_programs() {
+        for (name, expected) in [
+            ("DATABSE_URL", "DATABASE_URL"),
+            ("DATABASE_URI", "DATABASE_URL"),
+            ("database_url", "DATABASE_URL"),
+            ("DATABSAE_ULR", "DATABASE_URL"),
+            ("JWT_SECRT", "JWT_SECRET"),
+            ("JWT_SECRET_KEY", "JWT_SECRET"),
+            ("JWT_ALGORITHM", "JWT_ALG"),
+            ("TRUSTED_PROXY", "TRUSTED_PROXIES"),
+            ("CORS_ORIGINS", "CORS_ALLOWED_ORIGINS"),
+            ("BCRYPT_ROUNDS", "BCRYPT_COST"),
+            ("COMPOSE_PROFILE", "COMPOSE_PROFILES"),
+            ("LOG_FROMAT", "LOG_FORMAT"),
+            ("APP_ENVS", "APP_ENV"),
+            ("MAX_CONNECTION", "MAX_CONNECTIONS"),
+            ("TOKEN_EXPIRES_MINUTES", "TOKEN_EXPIRE_MINUTES"),
+        ] {
+            assert_eq!(meant(name).as_deref(), Some(expected), "{name}");
+        }
+        for name in [
+            "PATH",
+            "HOME",
+            "HOSTNAME",
+            "PORTS",
+            "POST",
+            "HOSTS",
+            "LOGNAME",
+            "USER",
+            "TERM",
+            "PWD",
+            "LANG",
+            "SHELL",
+            "RUST_BACKTRACE",
+            "RUST_LOG_STYLE",
+            "RUSTUP_HOME",
+            "APP_KEY",
+            "APP_NAME",
+            "PGPORT",
+            "REDIS_URL",
+            "IDENTITY_PORT_8000_TCP",
+            "IDENTITY_SERVICE_HOST",
+            "COMPOSE_BAKE",
+            "HTTP_PROXY",
+            "NO_PROXY",
+            "XDG_RUNTIME_DIR",
+            "INVOCATION_ID",
+            "JOURNAL_STREAM",
+            "TEST_POSTGRES_URL",
+            "",
+        ] {
+            assert_eq!(meant(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn no_setting_that_documentation_names_is_taken_for_a_mistake() {
+        let example = include_str!("../../../.env.example");
+        let compose = include_str!("../../../docker-compose.prod.yml");
+        let in_example = example.lines().filter_map(|line| line.trim_start_matches('#').split_once('='));
+        let in_example = in_example.map(|(name, _)| name).filter(|name| !name.contains(' '));
+        let in_compose = compose.split("${").skip(1).filter_map(|rest| rest.split([':', '}', '-']).next());
+        let names: Vec<&str> = in_example.chain(in_compose).collect();
+        assert!(
+            names.len() > 30 && names.contains(&"JWT_SECRET") && names.contains(&"IMAGE_TAG"),
+            "{names:?}"
+        );
+        for name in names {
+            assert_eq!(meant(name), None, "{name}");
+        }
+    }
+}
