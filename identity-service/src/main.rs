@@ -1,6 +1,6 @@
 //! The process: settings, log, state, listener, serve.
 
-use std::process::ExitCode;
+use std::{pin::pin, process::ExitCode};
 
 use clap::{CommandFactory, Parser};
 use identity_service::{
@@ -51,8 +51,12 @@ async fn serve(config: &Config, unread: &Unread) -> Result<(), Failure> {
     let mut registry = Registry::default();
     let telemetry = Telemetry::new(&log, &config.http, &mut registry, "identity-service");
     unread.announce();
-    let shutdown = server::shutdown_signal()?;
-    let state = AppState::open(config, &mut registry).await.map_err(Failure::Store)?;
+    let mut shutdown = pin!(server::shutdown_signal()?);
+    let state = tokio::select! {
+        state = AppState::open(config, &mut registry) => state.map_err(Failure::Store)?,
+        // It may be waiting for a backup to end, or for PostgreSQL.
+        () = &mut shutdown => return Ok(()),
+    };
     let listener = process::listen(config.http.address).await?;
     if let Some(address) = config.http.metrics_addr {
         metrics::serve(address, registry).await?;

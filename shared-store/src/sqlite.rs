@@ -16,7 +16,7 @@ use sqlx::{
     migrate::MigrateError,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::{
     Content, Migrations,
@@ -29,6 +29,9 @@ pub(crate) const RESTORING: &str = "restoring";
 
 /// From here on nobody is kept waiting for the disk.
 const LONG: Duration = Duration::from_millis(1500);
+
+/// How long a start waits before it asks again whether the file is read.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Why a SQLite file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -166,21 +169,8 @@ impl Claim {
             // Not by SQLite, which would let others read it, and the log that gets its mode from it.
             files::create_new(&self.path).map_err(|error| self.failed(Reason::Io(error)))?;
         }
-        let options = options(&self.path)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(Duration::from_secs(1));
         let failed = |error| self.classify(error);
-        let mut connection = SqliteConnection::connect_with(&options).await.map_err(failed)?;
-        // Copies every page of the log into the file and syncs that: frames whose own sync failed
-        // may have been lost behind the page cache's back.
-        let (busy, _, _): (bool, i64, i64) = sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)")
-            .fetch_one(&mut connection)
-            .await
-            .map_err(failed)?;
-        if busy {
-            return Err(self.failed(Reason::Busy));
-        }
+        let mut connection = self.settle().await?;
         if let Some(version) = migrations.next_of(&mut connection).await.map_err(failed)? {
             self.copy_before(version, &mut connection).await?;
         }
@@ -197,6 +187,30 @@ impl Claim {
         prove_writable(&mut connection).await.map_err(failed)?;
         self.was_open = true;
         Ok(connection)
+    }
+
+    /// Opens the file, and brings all of its log into it.
+    ///
+    /// At a start this waits for whoever reads the file, such as a backup, however long that takes: a refusal would
+    /// only be a start after another. A service that has served before refuses, for its clients wait.
+    async fn settle(&self) -> Result<SqliteConnection, SqliteError> {
+        let mut warned = false;
+        loop {
+            match open_without_log(&self.path).await {
+                Ok(Some(connection)) => return Ok(connection),
+                Err(error) if !is_busy(&error) => return Err(self.classify(error)),
+                _ if self.was_open => return Err(self.failed(Reason::Busy)),
+                _ => {}
+            }
+            if !warned {
+                tracing::warn!(
+                    path = %self.path.display(),
+                    "another process reads the file, such as a backup; the start waits until that is done"
+                );
+                warned = true;
+            }
+            sleep(PAUSE).await;
+        }
     }
 
     /// Copies the file to beside itself, for the migration to `version` is about to change it.
@@ -232,6 +246,24 @@ impl Claim {
     }
 }
 
+/// None while somebody reads what is in the log.
+async fn open_without_log(path: &Path) -> sqlx::Result<Option<SqliteConnection>> {
+    let options = options(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(Duration::from_secs(1));
+    let mut connection = SqliteConnection::connect_with(&options).await?;
+    // Copies every page of the log into the file and syncs that: frames whose own sync failed may have been lost
+    // behind the page cache's back. That is certain only once nobody needs the log any more.
+    let (busy, _, _): (bool, i64, i64) =
+        sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut connection).await?;
+    if busy {
+        connection.close().await?;
+        return Ok(None);
+    }
+    Ok(Some(connection))
+}
+
 /// For every connection to a file.
 pub(crate) fn options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
@@ -243,9 +275,19 @@ pub(crate) fn options(path: &Path) -> SqliteConnectOptions {
 }
 
 pub(crate) fn is_damage(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code()).unwrap_or_default();
-    // SQLITE_CORRUPT and SQLITE_NOTADB: the lowest byte of an extended code is the code.
-    matches!(code.parse().map(|code: u32| code & 0xff), Ok(11 | 26))
+    // SQLITE_CORRUPT and SQLITE_NOTADB.
+    matches!(code_of(error), Some(11 | 26))
+}
+
+fn is_busy(error: &sqlx::Error) -> bool {
+    // SQLITE_BUSY and SQLITE_LOCKED.
+    matches!(code_of(error), Some(5 | 6))
+}
+
+/// SQLite's: the lowest byte of an extended one.
+fn code_of(error: &sqlx::Error) -> Option<u32> {
+    let code: u32 = error.as_database_error()?.code()?.parse().ok()?;
+    Some(code & 0xff)
 }
 
 /// Writes a byte, to the disk and back over itself.

@@ -19,6 +19,7 @@ mod restarts;
 mod restore;
 mod sqlite;
 mod strace;
+mod waiting;
 
 use std::{path::Path, process::Output, time::Duration};
 

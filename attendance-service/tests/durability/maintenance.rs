@@ -2,7 +2,6 @@
 
 use std::{fs, path::Path};
 
-use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{process::Command, task::JoinSet};
 
@@ -311,23 +310,4 @@ async fn without_a_file_there_is_nothing_to_maintain() {
         }
     }
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
-}
-
-#[tokio::test]
-async fn a_service_that_starts_while_somebody_reads_the_file_waits_for_its_turn() {
-    let directory = TempDir::new().unwrap();
-    let process = start(directory.path()).await;
-    let green = Gate::open(process.address).await.check_in("evt1", "T1", None).await.record();
-    kill(process).await;
-    let mut reader = crate::file::open(directory.path()).await;
-    sqlx::raw_sql("BEGIN; SELECT count(*) FROM check_ins").execute(&mut reader).await.unwrap();
-    // What is in the log alone cannot be proven to be on the disk.
-    let (status, said) = crate::refused(service(directory.path())).await;
-    assert_eq!(status, Some(1));
-    assert!(said.contains("being read by another process"), "{said}");
-    sqlx::raw_sql("COMMIT").execute(&mut reader).await.unwrap();
-    let process = start(directory.path()).await;
-    let list: Value =
-        serde_json::from_str(&Gate::open(process.address).await.list("evt1").await.body).unwrap();
-    assert_eq!(list["records"][0].to_string(), green);
 }
