@@ -17,9 +17,11 @@ use shared_http::{
 use shared_store::{Location, Maintenance, StoreArgs};
 
 use crate::{
-    first_admin::FirstAdmin,
-    password::{Cost, Password},
+    first_admin::{FirstAdmin, is_length_of_username},
+    operator_password::chosen,
+    password::Cost,
     store::{Username, sqlite},
+    users::Users,
 };
 
 /// The name of the service.
@@ -72,11 +74,12 @@ pub struct Args {
     #[arg(long, env, value_name = "COUNT")]
     registrations_per_hour: Option<String>,
 
-    /// Admin to register at the start, unless somebody has the name [default: none]
+    /// Admin to register at the start; refused where somebody else has the name [default: none]
     #[arg(long, env, value_name = "NAME")]
     admin_username: Option<String>,
 
-    /// File that holds the password of that admin [default: none, one is drawn and told once on stderr]
+    /// File that holds the password of that admin [default: none; one is drawn, and written to the file
+    /// first-admin-password beside the SQLite file]
     #[arg(long, env, value_name = "PATH")]
     admin_password_file: Option<String>,
 
@@ -94,6 +97,12 @@ pub enum Command {
     /// What can be done to its file.
     #[command(flatten)]
     Maintenance(Maintenance),
+    /// See and change who is registered
+    Users {
+        /// What to do.
+        #[command(subcommand)]
+        users: Users,
+    },
 }
 
 /// Who may register.
@@ -169,6 +178,18 @@ impl Args {
         settings.finish(location)
     }
 
+    /// The work of a password hash.
+    ///
+    /// # Errors
+    ///
+    /// The settings that tell are wrong.
+    pub fn bcrypt_cost(&self) -> Result<Cost, ConfigError> {
+        let mut settings = Settings::default();
+        let environment = self.http.environment(&mut settings);
+        let cost = self.read_bcrypt_cost(&mut settings, environment);
+        settings.finish(cost)
+    }
+
     /// Checks every setting.
     ///
     /// # Errors
@@ -179,15 +200,11 @@ impl Args {
         let http = self.http.check(&mut settings, DEFAULT_PORT);
         let secrets = self.token.check(&mut settings, http.environment);
         let minutes = settings.number("TOKEN_EXPIRE_MINUTES", &self.token_expire_minutes, 120, 1, 525_600);
-        let (least_cost, demo_users, registration) = match http.environment {
-            Environment::Development => (Cost::LEAST, true, RegistrationPolicy::Open),
-            Environment::Production => (LEAST_PRODUCTION_COST, false, RegistrationPolicy::Committee),
+        let (demo_users, registration) = match http.environment {
+            Environment::Development => (true, RegistrationPolicy::Open),
+            Environment::Production => (false, RegistrationPolicy::Committee),
         };
-        let allowed = format!("a whole number from {least_cost} to {}", Cost::MOST);
-        let bcrypt_cost =
-            settings.read("BCRYPT_COST", &self.bcrypt_cost, Cost::default(), &allowed, |text| {
-                Cost::new(text.parse().ok().filter(|cost| *cost >= least_cost)?)
-            });
+        let bcrypt_cost = self.read_bcrypt_cost(&mut settings, http.environment);
         let login_guard =
             settings.read("LOGIN_GUARD", &self.login_guard, true, "on or off", |text| match text {
                 "on" => Some(true),
@@ -233,27 +250,32 @@ impl Args {
 }
 
 impl Args {
+    fn read_bcrypt_cost(&self, settings: &mut Settings, environment: Environment) -> Cost {
+        let least = match environment {
+            Environment::Development => Cost::LEAST,
+            Environment::Production => LEAST_PRODUCTION_COST,
+        };
+        let allowed = format!("a whole number from {least} to {}", Cost::MOST);
+        settings.read("BCRYPT_COST", &self.bcrypt_cost, Cost::default(), &allowed, |text| {
+            Cost::new(text.parse().ok().filter(|cost| *cost >= least)?)
+        })
+    }
+
     fn first_admin(&self, settings: &mut Settings) -> Option<FirstAdmin> {
         let username = settings.read(
             "ADMIN_USERNAME",
             &self.admin_username,
             None,
             "a name of 3 to 50 characters",
-            |text| (3..=50).contains(&text.chars().count()).then(|| Some(Username(text.to_owned()))),
+            |text| is_length_of_username(text).then(|| Some(Username(text.to_owned()))),
         );
         let password = set(&self.admin_password_file).and_then(|path| {
-            let mistake = match fs::read_to_string(path).as_deref().map(str::trim_end) {
-                Ok(text) if text.chars().count() >= 4 && !text.contains('\0') => {
-                    match Password::new(text.to_owned()) {
-                        Ok(password) => return Some(password),
-                        Err(_) => "which holds more than 72 bytes".to_owned(),
-                    }
-                }
-                Ok(_) => "which holds no password of at least 4 characters".to_owned(),
-                Err(error) => format!("which cannot be read: {error}"),
-            };
-            settings.mistake(format!("ADMIN_PASSWORD_FILE is {path:?}, {mistake}"));
-            None
+            let read = fs::read_to_string(path).map_err(|error| format!("which cannot be read: {error}"));
+            let password =
+                read.and_then(|text| chosen(text.trim_end()).map_err(|what| format!("which holds {what}")));
+            password
+                .map_err(|mistake| settings.mistake(format!("ADMIN_PASSWORD_FILE is {path:?}, {mistake}")))
+                .ok()
         });
         if set(&self.admin_username).is_none() && set(&self.admin_password_file).is_some() {
             settings.mistake("ADMIN_PASSWORD_FILE is set and ADMIN_USERNAME is not; set both".to_owned());

@@ -5,10 +5,12 @@ pub mod doctor;
 pub mod first_admin;
 pub mod guard;
 pub mod metrics;
+pub mod operator_password;
 pub mod password;
 pub mod quota;
 pub mod routes;
 pub mod store;
+pub mod users;
 
 use std::{error::Error, sync::Arc};
 
@@ -60,19 +62,22 @@ impl AppState {
         registry: &mut Registry,
     ) -> Result<Self, Box<dyn Error + Send + Sync>> {
         let demo_users = if config.demo_users { store::demo_users(config.bcrypt_cost) } else { vec![] };
+        let passwords = Passwords::new(config.bcrypt_cost, BcryptMetrics::new(registry));
+        let first_admin = match &config.first_admin {
+            Some(admin) => first_admin::register(admin, &config.location, &passwords).await?,
+            None => None,
+        };
         let commits = CommitMetrics::new(registry);
         let users: Arc<dyn UserStore> = match &config.location {
-            Location::Memory => Arc::new(MemoryUserStore::new(demo_users)),
+            Location::Memory => {
+                Arc::new(MemoryUserStore::new(demo_users.into_iter().chain(first_admin).collect()))
+            }
             Location::Sqlite { path, is_expected } => {
                 Arc::new(SqliteUserStore::open(path, *is_expected, demo_users, commits).await?)
             }
             Location::Postgres(url) => Arc::new(PostgresUserStore::open(url, demo_users, commits).await?),
         };
         register_held(registry, &users);
-        let passwords = Passwords::new(config.bcrypt_cost, BcryptMetrics::new(registry));
-        if let Some(admin) = &config.first_admin {
-            first_admin::register(admin, &*users, &passwords).await?;
-        }
         Ok(Self {
             users,
             passwords: Arc::new(passwords),

@@ -7,7 +7,10 @@ use identity_service::{
     AppState, app,
     config::{self, Args, Command, Config},
     doctor,
+    metrics::BcryptMetrics,
+    password::Passwords,
     store::sqlite,
+    users::{self, Users},
 };
 use shared_http::{
     config::{Command as HttpCommand, Unread, load_dotenv},
@@ -34,6 +37,7 @@ fn run() -> Result<(), Failure> {
         Some(Command::Maintenance(maintenance)) => {
             process::block_on(maintenance::run(maintenance, args.location()?, &sqlite::CONTENT))
         }
+        Some(Command::Users { users }) => process::block_on(change_users(&args, users)),
         None => {
             let config = args.check().map_err(|error| error.beside(&unread))?;
             process::block_on(serve(&config, &unread))
@@ -43,6 +47,11 @@ fn run() -> Result<(), Failure> {
 
 async fn check_health(args: &Args) -> Result<(), Failure> {
     health::check(args.address()?).await.map_err(Failure::Unhealthy)
+}
+
+async fn change_users(args: &Args, users: &Users) -> Result<(), Failure> {
+    let passwords = Passwords::new(args.bcrypt_cost()?, BcryptMetrics::new(&mut Registry::default()));
+    users::run(users, &args.location()?, &passwords).await
 }
 
 async fn serve(config: &Config, unread: &Unread) -> Result<(), Failure> {

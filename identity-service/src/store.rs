@@ -1,6 +1,7 @@
 //! Where users are kept. No HTTP in here: what an outcome means to a client stands in `routes`.
 
 pub mod memory;
+pub mod operator;
 pub mod postgres;
 pub mod sqlite;
 

@@ -7,6 +7,7 @@
     reason = "clippy knows test functions, not what they call"
 )]
 
+mod operator;
 mod restarts;
 
 use std::{
@@ -174,6 +175,38 @@ async fn a_database_of_a_newer_version_is_refused() {
     execute(&url, newer).await;
     let said = refusal(&url, 1).await;
     assert!(said.contains("the database was written by a newer version of this service"), "{said}");
+}
+
+#[tokio::test]
+async fn an_operator_sees_and_changes_who_is_registered() {
+    let _turn = undisturbed().await;
+    let url = new_database().await;
+    operator::an_operator_sees_and_changes_who_is_registered(&url, true).await;
+}
+
+#[tokio::test]
+async fn what_an_operator_gets_wrong_changes_nothing() {
+    let _turn = undisturbed().await;
+    let url = new_database().await;
+    operator::what_an_operator_gets_wrong_changes_nothing(&url).await;
+}
+
+#[tokio::test]
+async fn a_name_that_a_stranger_has_is_not_the_first_admins() {
+    let _turn = undisturbed().await;
+    let url = new_database().await;
+    operator::a_name_that_a_stranger_has_is_not_the_first_admins(&url).await;
+}
+
+#[tokio::test]
+async fn without_a_file_to_write_it_beside_no_password_is_drawn() {
+    let _turn = undisturbed().await;
+    let url = new_database().await;
+    let output = service(&url).env("ADMIN_USERNAME", "kepala").env("PORT", "0").output().await.unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("ADMIN_PASSWORD_FILE") && said.contains("users add NAME admin"), "{said}");
+    assert!(names(&url).await.is_empty());
 }
 
 #[tokio::test]

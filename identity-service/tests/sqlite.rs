@@ -6,6 +6,7 @@
     reason = "clippy knows test functions, not what they call"
 )]
 
+mod operator;
 mod restarts;
 
 use std::{
@@ -195,6 +196,51 @@ async fn a_file_of_a_newer_version_is_refused() {
     .unwrap();
     let said = refusal(directory.path()).await;
     assert!(said.contains(FILE_NAME) && said.contains("newer version of this service"), "{said}");
+}
+
+fn url(directory: &Path) -> String {
+    format!("sqlite://{}/", directory.display())
+}
+
+#[tokio::test]
+async fn an_operator_sees_and_changes_who_is_registered() {
+    let directory = tempfile::tempdir().unwrap();
+    operator::an_operator_sees_and_changes_who_is_registered(&url(directory.path()), false).await;
+}
+
+#[tokio::test]
+async fn what_an_operator_gets_wrong_changes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let said = operator::refused(&url(directory.path()), &["list"], "").await;
+    assert!(said.contains("nobody has registered yet"), "{said}");
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    let said = operator::refused("memory:", &["list"], "").await;
+    assert!(said.contains("DATABASE_URL names no database"), "{said}");
+    operator::what_an_operator_gets_wrong_changes_nothing(&url(directory.path())).await;
+}
+
+#[tokio::test]
+async fn a_name_that_a_stranger_has_is_not_the_first_admins() {
+    let directory = tempfile::tempdir().unwrap();
+    operator::a_name_that_a_stranger_has_is_not_the_first_admins(&url(directory.path())).await;
+}
+
+#[tokio::test]
+async fn users_of_a_file_that_no_version_with_operators_has_opened_are_listed_and_the_file_is_left_as_it_is()
+{
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join(FILE_NAME);
+    let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+    let mut connection = options.connect().await.unwrap();
+    sqlx::raw_sql(include_str!("../migrations/sqlite/1_users.sql")).execute(&mut connection).await.unwrap();
+    let insert = "INSERT INTO users (username, role, password_hash) VALUES ('siti', 'admin', '-')";
+    query(insert).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    let before = fs::read(&path).unwrap();
+    let (status, list, complaint) = operator::users(&url(directory.path()), &["list"], "").await;
+    assert_eq!(status, Some(0), "{complaint}");
+    assert!(list.ends_with("admin      no           siti\n"), "{list}");
+    assert_eq!(fs::read(&path).unwrap(), before);
 }
 
 #[tokio::test]

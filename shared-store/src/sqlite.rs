@@ -41,6 +41,13 @@ pub struct SqliteError {
     reason: Reason,
 }
 
+impl SqliteError {
+    /// Whether another process serves from the file.
+    pub fn is_in_use(&self) -> bool {
+        matches!(self.reason, Reason::InUse)
+    }
+}
+
 /// What is wrong with a SQLite file.
 #[derive(Debug, thiserror::Error)]
 enum Reason {
@@ -272,6 +279,15 @@ pub(crate) fn options(path: &Path) -> SqliteConnectOptions {
         // to sort, and to undo a part of themselves.
         .pragma("temp_store", "MEMORY")
         .disable_statement_logging()
+}
+
+/// A connection to the file at `path` that changes nothing. A process may serve from it meanwhile.
+///
+/// # Errors
+///
+/// There is no such file, or it cannot be read.
+pub async fn open_read_only(path: &Path) -> sqlx::Result<SqliteConnection> {
+    options(path).read_only(true).create_if_missing(false).connect().await
 }
 
 pub(crate) fn is_damage(error: &sqlx::Error) -> bool {

@@ -19,7 +19,7 @@ use super::{
 use crate::password::PasswordHash;
 
 /// The schema that this service has to itself.
-const SCHEMA: &str = "identity";
+pub(super) const SCHEMA: &str = "identity";
 
 /// Statements under way at once.
 const CONNECTIONS: usize = 8;
@@ -37,9 +37,13 @@ pub struct PostgresUserStore {
 }
 
 /// The migrations of this service, oldest first.
-fn migrations() -> Migrations {
-    let sql = include_str!("../../migrations/postgres/1_users.sql");
-    Migrations::new(&[Migration { name: "users", sql, min_reader: 1 }])
+pub(super) fn migrations() -> Migrations {
+    let users = include_str!("../../migrations/postgres/1_users.sql");
+    let by_operator = include_str!("../../migrations/postgres/2_by_operator.sql");
+    Migrations::new(&[
+        Migration { name: "users", sql: users, min_reader: 1 },
+        Migration { name: "by operator", sql: by_operator, min_reader: 1 },
+    ])
 }
 
 impl PostgresUserStore {
@@ -72,7 +76,7 @@ impl PostgresUserStore {
 
     async fn insert(&self, user: &User) -> sqlx::Result<Registration> {
         let mut connection = self.connections.lease().await?;
-        let inserted = sqlx::query("INSERT INTO identity.users VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
+        let inserted = sqlx::query("INSERT INTO identity.users (username, role, password_hash) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
             .bind(&user.username.0)
             .bind(role_to_store(user.role))
             .bind::<&str>(user.password.as_ref())

@@ -1,0 +1,305 @@
+//! Users as their operator sees and changes them, past the service that serves them. The same SQL for both databases.
+
+use std::path::{Path, PathBuf};
+
+use shared_auth::Role;
+use shared_store::{
+    Location,
+    postgres::{Database, Lease, PostgresError},
+    sqlite::{Claim, SqliteError, open_read_only},
+};
+use sqlx::{Connection, SqliteConnection};
+
+use super::{User, Username, postgres, role_to_store, sqlite, stored_role};
+use crate::password::PasswordHash;
+
+/// Why an operator did not get what was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum OperatorError {
+    /// There is no database.
+    #[error(
+        "DATABASE_URL names no database: users in memory are known to the process that serves alone, and go with it"
+    )]
+    Memory,
+    /// There is no file yet.
+    #[error("{}: nobody has registered yet, for there is no file", .0.display())]
+    Missing(PathBuf),
+    /// The service has it.
+    #[error(
+        "{0}. Stop the service, do this, and start it again; while it runs there is `users list` alone, for what it \
+         serves is in its memory"
+    )]
+    InUse(SqliteError),
+    /// The file cannot be used.
+    #[error(transparent)]
+    Sqlite(#[from] SqliteError),
+    /// The database cannot be used.
+    #[error(transparent)]
+    Postgres(#[from] PostgresError),
+    /// Something went wrong on the way.
+    #[error("the database: {0}")]
+    Database(#[from] sqlx::Error),
+    /// Nobody has the name.
+    #[error("nobody is registered as {:?}; `users list` shows who is", .0.0)]
+    Unknown(Username),
+    /// Somebody has it.
+    #[error("somebody is registered as {:?} already", .0.0)]
+    Taken(Username),
+    /// Nobody would be left to register the others.
+    #[error("{:?} is the last admin: without one nobody can register admins; --force does it all the same", .0.0)]
+    LastAdmin(Username),
+}
+
+/// A user, and who made it.
+#[derive(Debug)]
+pub struct OperatedUser {
+    /// As the service knows it.
+    pub user: User,
+    /// Whether the operator made it, or gave it its password or role.
+    pub by_operator: bool,
+}
+
+/// The table of users, which no service that keeps it in memory serves from meanwhile.
+pub enum OperatorStore {
+    /// The file is ours.
+    Sqlite {
+        /// Open to it.
+        connection: SqliteConnection,
+        /// Keeps the service out.
+        _claim: Claim,
+    },
+    /// Replicas that serve see changes at once.
+    Postgres(Lease),
+}
+
+/// A row, as it is selected.
+type UserRow = (String, String, String, bool);
+
+impl OperatorStore {
+    /// Takes the table that is at `location`, and brings it up to date.
+    ///
+    /// # Errors
+    ///
+    /// A service serves from the file, or the database cannot be used.
+    pub async fn open(location: &Location) -> Result<Self, OperatorError> {
+        match location {
+            Location::Memory => Err(OperatorError::Memory),
+            Location::Sqlite { path, is_expected } => {
+                let mut claim = Claim::take(path, *is_expected).map_err(|error| {
+                    if error.is_in_use() { OperatorError::InUse(error) } else { error.into() }
+                })?;
+                claim.inspect(&sqlite::CONTENT).await?;
+                let connection = claim.connect(&sqlite::migrations()).await?;
+                Ok(Self::Sqlite { connection, _claim: claim })
+            }
+            Location::Postgres(url) => {
+                let database = Database::open(url, postgres::SCHEMA, postgres::migrations()).await?;
+                let mut lease = database.connections(1).lease().await?;
+                sqlx::raw_sql("SET search_path = identity").execute(&mut *lease).await?;
+                Ok(Self::Postgres(lease))
+            }
+        }
+    }
+
+    /// [`open`](Self::open), where there must be users already.
+    ///
+    /// # Errors
+    ///
+    /// Those of `open`, and that there is no file.
+    pub async fn open_existing(location: &Location) -> Result<Self, OperatorError> {
+        match location {
+            Location::Sqlite { path, .. } if !path.exists() => Err(OperatorError::Missing(path.clone())),
+            _ => Self::open(location).await,
+        }
+    }
+
+    /// The user with that name.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be asked.
+    pub async fn find(&mut self, username: &Username) -> Result<Option<OperatedUser>, OperatorError> {
+        let select = "SELECT username, role, password_hash, by_operator FROM users WHERE username = $1";
+        let rows = self.select(select, &[&username.0]).await?;
+        Ok(rows.into_iter().next().map(operated).transpose()?)
+    }
+
+    /// Adds a user of the operator's. False, if somebody has the name.
+    ///
+    /// # Errors
+    ///
+    /// The database takes no writes.
+    pub async fn add(&mut self, user: &User) -> Result<bool, OperatorError> {
+        let insert =
+            "INSERT INTO users (username, role, password_hash, by_operator) VALUES ($1, $2, $3, TRUE)
+                      ON CONFLICT DO NOTHING";
+        let (role, password) = (role_to_store(user.role), user.password.as_ref());
+        Ok(self.execute(insert, &[&user.username.0, role, password]).await? == 1)
+    }
+
+    /// Says of a user that it is the operator's.
+    ///
+    /// # Errors
+    ///
+    /// The database takes no writes.
+    pub async fn confirm(&mut self, username: &Username) -> Result<(), OperatorError> {
+        self.execute("UPDATE users SET by_operator = TRUE WHERE username = $1", &[&username.0]).await?;
+        Ok(())
+    }
+
+    /// Gives a user a new password, and makes it the operator's.
+    ///
+    /// # Errors
+    ///
+    /// Nobody has the name, or the database takes no writes.
+    pub async fn set_password(
+        &mut self,
+        username: &Username,
+        password: &PasswordHash,
+    ) -> Result<(), OperatorError> {
+        let update = "UPDATE users SET password_hash = $2, by_operator = TRUE WHERE username = $1";
+        match self.execute(update, &[&username.0, password.as_ref()]).await? {
+            0 => Err(OperatorError::Unknown(username.clone())),
+            _ => Ok(()),
+        }
+    }
+
+    /// Gives a user a role, and makes it the operator's. The last admin keeps its own, unless `forced`.
+    ///
+    /// # Errors
+    ///
+    /// Nobody has the name, it is the last admin's, or the database takes no writes.
+    pub async fn set_role(
+        mut self,
+        username: &Username,
+        role: Role,
+        forced: bool,
+    ) -> Result<(), OperatorError> {
+        let forced = forced || role == Role::Admin;
+        self.begin_without_last_admin(username, forced).await?;
+        let update = "UPDATE users SET role = $2, by_operator = TRUE WHERE username = $1";
+        self.execute(update, &[&username.0, role_to_store(role)]).await?;
+        self.raw("COMMIT").await
+    }
+
+    /// Removes a user. The last admin stays, unless `forced`.
+    ///
+    /// # Errors
+    ///
+    /// Nobody has the name, it is the last admin's, or the database takes no writes.
+    pub async fn remove(mut self, username: &Username, forced: bool) -> Result<(), OperatorError> {
+        self.begin_without_last_admin(username, forced).await?;
+        self.execute("DELETE FROM users WHERE username = $1", &[&username.0]).await?;
+        self.raw("COMMIT").await
+    }
+
+    /// Lets whoever waits for the table have it.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be closed.
+    pub async fn close(self) -> Result<(), OperatorError> {
+        match self {
+            Self::Sqlite { connection, .. } => Ok(connection.close().await?),
+            Self::Postgres(_) => Ok(()),
+        }
+    }
+
+    /// Begins a transaction in which nobody else changes users, if `username` may cease to be an admin in it. An
+    /// error leaves it to be rolled back with the connection.
+    async fn begin_without_last_admin(
+        &mut self,
+        username: &Username,
+        forced: bool,
+    ) -> Result<(), OperatorError> {
+        self.raw(match self {
+            Self::Sqlite { .. } => "BEGIN IMMEDIATE",
+            Self::Postgres(_) => "BEGIN; LOCK TABLE users IN SHARE ROW EXCLUSIVE MODE",
+        })
+        .await?;
+        let found = self.find(username).await?.ok_or_else(|| OperatorError::Unknown(username.clone()))?;
+        let others = "SELECT username, role, password_hash, by_operator FROM users
+                      WHERE role = 'admin' AND username <> $1 LIMIT 1";
+        let is_admin = found.user.role == Role::Admin;
+        if is_admin && !forced && self.select(others, &[&username.0]).await?.is_empty() {
+            return Err(OperatorError::LastAdmin(username.clone()));
+        }
+        Ok(())
+    }
+
+    async fn select(&mut self, sql: &'static str, arguments: &[&str]) -> sqlx::Result<Vec<UserRow>> {
+        match self {
+            Self::Sqlite { connection, .. } => {
+                let query =
+                    arguments.iter().fold(sqlx::query_as(sql), |query, argument| query.bind(*argument));
+                query.fetch_all(connection).await
+            }
+            Self::Postgres(lease) => {
+                let query =
+                    arguments.iter().fold(sqlx::query_as(sql), |query, argument| query.bind(*argument));
+                query.fetch_all(&mut **lease).await
+            }
+        }
+    }
+
+    /// How many rows it changed.
+    async fn execute(&mut self, sql: &'static str, arguments: &[&str]) -> sqlx::Result<u64> {
+        match self {
+            Self::Sqlite { connection, .. } => {
+                let query = arguments.iter().fold(sqlx::query(sql), |query, argument| query.bind(*argument));
+                Ok(query.execute(connection).await?.rows_affected())
+            }
+            Self::Postgres(lease) => {
+                let query = arguments.iter().fold(sqlx::query(sql), |query, argument| query.bind(*argument));
+                Ok(query.execute(&mut **lease).await?.rows_affected())
+            }
+        }
+    }
+
+    async fn raw(&mut self, sql: &'static str) -> Result<(), OperatorError> {
+        match self {
+            Self::Sqlite { connection, .. } => sqlx::raw_sql(sql).execute(connection).await.map(drop),
+            Self::Postgres(lease) => sqlx::raw_sql(sql).execute(&mut **lease).await.map(drop),
+        }?;
+        Ok(())
+    }
+}
+
+/// Everybody who is at `location`, in the order of registration where the database knows one, else by name. A
+/// service may serve from there meanwhile.
+///
+/// # Errors
+///
+/// There is no database, or it cannot be read.
+pub async fn list(location: &Location) -> Result<Vec<OperatedUser>, OperatorError> {
+    let rows = match location {
+        Location::Memory => return Err(OperatorError::Memory),
+        Location::Sqlite { path, .. } if !path.exists() => return Err(OperatorError::Missing(path.clone())),
+        Location::Sqlite { path, .. } => list_file(path).await?,
+        Location::Postgres(_) => {
+            let select = "SELECT username, role, password_hash, by_operator FROM users ORDER BY username";
+            OperatorStore::open(location).await?.select(select, &[]).await?
+        }
+    };
+    Ok(rows.into_iter().map(operated).collect::<sqlx::Result<_>>()?)
+}
+
+async fn list_file(path: &Path) -> sqlx::Result<Vec<UserRow>> {
+    let mut connection = open_read_only(path).await?;
+    // Whoever lists changes nothing, and so the file may be of a version that did not know of operators.
+    let knows = "SELECT count(*) > 0 FROM pragma_table_info('users') WHERE name = 'by_operator'";
+    let select = if sqlx::query_scalar(knows).fetch_one(&mut connection).await? {
+        "SELECT username, role, password_hash, by_operator FROM users ORDER BY seq"
+    } else {
+        "SELECT username, role, password_hash, FALSE FROM users ORDER BY seq"
+    };
+    let rows = sqlx::query_as(select).fetch_all(&mut connection).await?;
+    connection.close().await?;
+    Ok(rows)
+}
+
+fn operated((username, role, password, by_operator): UserRow) -> sqlx::Result<OperatedUser> {
+    let (username, role) = (Username(username), stored_role(&role)?);
+    let user = User { username, role, password: PasswordHash::from_stored(password) };
+    Ok(OperatedUser { user, by_operator })
+}

@@ -1,0 +1,165 @@
+//! `users`: what an operator does to users from a shell.
+
+use std::{
+    error::Error,
+    fmt::Write as _,
+    io::{self, Write as _},
+};
+
+use clap::Subcommand;
+use shared_auth::Role;
+use shared_http::{process::Failure, text::printable};
+use shared_store::Location;
+
+use crate::{
+    first_admin::is_length_of_username,
+    operator_password::{ask, draw},
+    password::{Password, Passwords},
+    store::{
+        User, Username,
+        operator::{self, OperatedUser, OperatorError, OperatorStore},
+    },
+};
+
+/// What an operator may ask for.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Users {
+    /// Show who is registered, while the service runs or not
+    List,
+    /// Add a user; as all below in a SQLite file only while the service does not run
+    Add {
+        /// The name, 3 to 50 characters
+        name: String,
+        /// `committee` or `admin`
+        #[arg(value_parser = parse_role)]
+        role: Role,
+        /// Draw the password and show it, instead of reading one from stdin
+        #[arg(long)]
+        draw: bool,
+    },
+    /// Remove a user
+    Remove {
+        /// The name
+        name: String,
+        /// Remove the last admin too
+        #[arg(long)]
+        force: bool,
+    },
+    /// Give a user a new password, read from stdin
+    Password {
+        /// The name
+        name: String,
+        /// Draw the password and show it, instead of reading one from stdin
+        #[arg(long)]
+        draw: bool,
+    },
+    /// Give a user another role
+    Role {
+        /// The name
+        name: String,
+        /// `committee` or `admin`
+        #[arg(value_parser = parse_role)]
+        role: Role,
+        /// Take its role from the last admin too
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+fn parse_role(text: &str) -> Result<Role, &'static str> {
+    match text {
+        "committee" => Ok(Role::Committee),
+        "admin" => Ok(Role::Admin),
+        _ => Err("it may be committee or admin"),
+    }
+}
+
+/// Does what an operator asks for, and says on stdout what was done.
+///
+/// # Errors
+///
+/// It cannot be done, and nothing was changed.
+pub async fn run(users: &Users, location: &Location, passwords: &Passwords) -> Result<(), Failure> {
+    let report = carry_out(users, location, passwords).await.map_err(Failure::Maintenance)?;
+    match io::stdout().write_all(report.as_bytes()) {
+        // Such as `users list | head`.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+async fn carry_out(
+    users: &Users,
+    location: &Location,
+    passwords: &Passwords,
+) -> Result<String, Box<dyn Error + Send + Sync>> {
+    match users {
+        Users::List => Ok(table(&operator::list(location).await?)),
+        Users::Add { name, role, draw } => {
+            if !is_length_of_username(name) || name.contains('\0') {
+                return Err("a name has 3 to 50 characters".into());
+            }
+            let username = Username(name.clone());
+            let mut store = OperatorStore::open(location).await?;
+            let (password, shown) = new_password(&username, *draw)?;
+            let password = passwords.hash(password).await?;
+            let user = User { username: username.clone(), role: *role, password };
+            if !store.add(&user).await? {
+                return Err(OperatorError::Taken(username).into());
+            }
+            store.close().await?;
+            Ok(format!("{}: registered{shown}\n", printable(name)))
+        }
+        Users::Remove { name, force } => {
+            let store = OperatorStore::open_existing(location).await?;
+            store.remove(&Username(name.clone()), *force).await?;
+            Ok(format!("{}: removed. Tokens stay good until they expire.\n", printable(name)))
+        }
+        Users::Password { name, draw } => {
+            let username = Username(name.clone());
+            let mut store = OperatorStore::open_existing(location).await?;
+            // Nobody is asked for a password in vain.
+            if store.find(&username).await?.is_none() {
+                return Err(OperatorError::Unknown(username).into());
+            }
+            let (password, shown) = new_password(&username, *draw)?;
+            store.set_password(&username, &passwords.hash(password).await?).await?;
+            store.close().await?;
+            Ok(format!("{}: has a new password{shown}\n", printable(name)))
+        }
+        Users::Role { name, role, force } => {
+            let store = OperatorStore::open_existing(location).await?;
+            store.set_role(&Username(name.clone()), *role, *force).await?;
+            let (name, role) = (printable(name), role_name(*role));
+            Ok(format!("{name}: is {role}. Tokens keep their role until they expire.\n"))
+        }
+    }
+}
+
+/// The password, and how it is shown, if nobody else knows it.
+fn new_password(username: &Username, is_drawn: bool) -> io::Result<(Password, String)> {
+    if !is_drawn {
+        return Ok((ask(&printable(&username.0).to_string())?, String::new()));
+    }
+    let (password, text) = draw()?;
+    Ok((password, format!(", which is shown this once: {text}")))
+}
+
+/// Names come last: they are as wide as they like.
+fn table(users: &[OperatedUser]) -> String {
+    let mut table = "ROLE       BY OPERATOR  USERNAME\n".to_owned();
+    for OperatedUser { user, by_operator } in users {
+        let by_operator = if *by_operator { "yes" } else { "no" };
+        let (role, name) = (role_name(user.role), printable(&user.username.0));
+        // Writing to memory does not fail.
+        let _ = writeln!(table, "{role:<9}  {by_operator:<11}  {name}");
+    }
+    table
+}
+
+fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Committee => "committee",
+        Role::Admin => "admin",
+    }
+}
