@@ -3,13 +3,15 @@
 #![expect(clippy::unwrap_used, reason = "clippy knows test functions, not what they call")]
 
 use std::{
-    process::Output,
+    io::{Read, Write},
+    os::{fd::OwnedFd, unix::net::UnixStream},
+    process::{Output, Stdio},
     time::{Duration, Instant},
 };
 
 use serde_json::Value;
 use shared_http::testing::{Process, Raw, command, fetch};
-use tokio::process::Command;
+use tokio::{process::Command, time::timeout};
 
 const SECOND: Duration = Duration::from_secs(1);
 const STRONG: &str = "3mFq0b6Jw1Zc8Yt5Rk2Nv7Xs4Lp9Hd0G";
@@ -574,6 +576,25 @@ async fn another_user_of_the_machine_is_told_no_settings() {
         said.contains("WRONG running: the process ") && said.contains("ask as that user, or as root"),
         "{said}"
     );
+}
+
+#[tokio::test]
+async fn a_service_that_cannot_start_ends_though_nobody_reads_why() {
+    let (mut ours, theirs) = UnixStream::pair().unwrap();
+    let mut filler = theirs.try_clone().unwrap();
+    filler.set_nonblocking(true).unwrap();
+    while filler.write(&[b'x'; 1024]).is_ok() {}
+    filler.set_nonblocking(false).unwrap();
+    drop(filler);
+
+    let mut command = service(&[("PORT", "http")]);
+    let mut child = command.stderr(Stdio::from(OwnedFd::from(theirs))).kill_on_drop(true).spawn().unwrap();
+    let status = timeout(SECOND * 20, child.wait()).await.expect("an end").unwrap();
+    assert_eq!(status.code(), Some(78));
+    ours.set_nonblocking(true).unwrap();
+    let mut first = [0; 1];
+    ours.read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"x", "it was full");
 }
 
 #[tokio::test]

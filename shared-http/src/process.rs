@@ -5,11 +5,17 @@ use std::{
     io::{self, Write},
     net::SocketAddr,
     process::ExitCode,
+    sync::mpsc,
+    thread,
+    time::Duration,
 };
 
 use tokio::{net::TcpListener, runtime::Runtime};
 
 use crate::config::ConfigError;
+
+/// How long the end of the process waits for somebody to read why.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Why a process ends before its time.
 #[derive(Debug, thiserror::Error)]
@@ -56,11 +62,24 @@ pub enum Failure {
 /// Tells on stderr why `service` failed, if it did, and what its exit status is.
 pub fn exit_code(service: &str, outcome: Result<(), Failure>) -> ExitCode {
     let Err(failure) = outcome else { return ExitCode::SUCCESS };
-    // With stderr gone there is nobody left to tell.
-    let _ = writeln!(io::stderr(), "{service}: {failure}");
+    say(format!("{service}: {failure}\n"));
     match failure {
         Failure::Config(error) => ExitCode::from(&error),
         _ => ExitCode::FAILURE,
+    }
+}
+
+/// Writes the last words to stderr. Where nobody reads it, the process must end all the same.
+fn say(words: String) {
+    let (say, said) = mpsc::channel();
+    let writer = thread::Builder::new().spawn(move || {
+        // With stderr gone there is nobody left to tell.
+        let _ = io::stderr().write_all(words.as_bytes());
+        let _ = say.send(());
+    });
+    if writer.is_ok() {
+        // An error means that nobody took it in time.
+        let _ = said.recv_timeout(LAST_WORDS);
     }
 }
 
