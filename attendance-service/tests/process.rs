@@ -352,6 +352,37 @@ async fn the_access_log_can_be_switched_off_and_the_health_checks_on() {
 }
 
 #[tokio::test]
+async fn what_is_no_request_leaves_a_line_and_is_counted() {
+    let process = Process::start(service(&[("LOG_FORMAT", "json"), ("METRICS_ADDR", "127.0.0.1:0")])).await;
+    let log = process.log();
+    let metrics = log.split_once("metrics=http://").or(log.split_once(r#""metrics":"http://"#)).unwrap().1;
+    let metrics: SocketAddr = metrics.split_once("/metrics").unwrap().0.parse().unwrap();
+    let long = format!("GET / HTTP/1.1\r\nX-Long: {}\r\n\r\n", "a".repeat(20_000));
+    let mut sent = Vec::new();
+    for head in ["\u{16}\u{3}\u{1}\r\n\r\n", &long] {
+        let answer = Raw::open(process.address, head).await.rest(SECOND * 5).await;
+        sent.push(answer.split_once("\r\n\r\n").unwrap().1.len());
+    }
+    let (_, shown) = fetch(metrics, "GET /metrics", "", "").await;
+    for status in [400, 431] {
+        let sample = format!(
+            r#"http_request_duration_seconds_count{{method="other",route="none",status="{status}"}} 1"#
+        );
+        assert!(shown.contains(&sample), "{sample}\n is missing in\n{shown}");
+    }
+
+    let log = process.finish().await;
+    let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let lines: Vec<_> = lines.filter(|line| line["target"] == "access").collect();
+    assert_eq!(lines.len(), 2, "{log}");
+    for (line, (status, bytes)) in lines.iter().zip([400, 431].into_iter().zip(sent)) {
+        assert_eq!((&line["method"], &line["route"]), (&json!("other"), &json!("none")));
+        assert_eq!((&line["status"], &line["bytes"]), (&json!(status), &json!(bytes)));
+        assert_eq!(line["client"], "127.0.0.1");
+    }
+}
+
+#[tokio::test]
 async fn metrics_are_shown_on_a_listener_of_their_own_only() {
     let process = Process::start(service(&[("METRICS_ADDR", "127.0.0.1:0")])).await;
     let log = process.log();

@@ -246,6 +246,7 @@ impl HttpArgs {
                     0,
                     3600,
                 )),
+                ..Limits::default()
             },
         }
     }

@@ -39,6 +39,8 @@ pub enum ApiError {
     RequestTimeout,
     /// 413: the body is over [`crate::json::BODY_LIMIT`].
     BodyTooLarge,
+    /// 431: the head does not fit into what is buffered of a connection.
+    HeadTooLarge,
     /// 422: the body breaks the schema, in these places.
     Invalid(Vec<FieldError>),
     /// 422: well-formed, and in conflict with what was asked before.
@@ -139,6 +141,10 @@ impl IntoResponse for ApiError {
             Self::BodyTooLarge => {
                 answer(StatusCode::PAYLOAD_TOO_LARGE, "The request body is too large (at most 64 KiB).")
             }
+            Self::HeadTooLarge => answer(
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "The request's path and headers are too large (at most 16 KiB).",
+            ),
             Self::Invalid(detail) => {
                 (StatusCode::UNPROCESSABLE_ENTITY, Json(InvalidBody { detail })).into_response()
             }

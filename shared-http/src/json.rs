@@ -11,13 +11,16 @@ use axum::{
 };
 use bytes::Bytes;
 use http_body::Body as _;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use validator::{Validate, ValidationError, ValidationErrors, ValidationErrorsKind};
 
 use self::cpython::{Document, Element, Fault};
-use crate::error::{ApiError, FieldError, Input, Location};
+use crate::{
+    error::{ApiError, FieldError, Input, Location},
+    server::OverBudget,
+};
 
 /// The longest body that is read, in bytes.
 pub const BODY_LIMIT: usize = 64 * 1024;
@@ -120,16 +123,28 @@ fn is_json(headers: &HeaderMap) -> bool {
     }
 }
 
-async fn read(body: Body) -> Result<Bytes, ApiError> {
+async fn read(mut body: Body) -> Result<Bytes, ApiError> {
     // An announced length is refused at once, so that a client that waits for `100 Continue` sends nothing.
     if body.size_hint().lower() > BODY_LIMIT as u64 {
         return Err(ApiError::BodyTooLarge);
     }
-    match Limited::new(body, BODY_LIMIT).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(ApiError::BodyTooLarge),
-        Err(_) => Err(unreadable()),
+    let mut read = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(interrupted)?.into_data() else { continue };
+        if read.len() + data.len() > BODY_LIMIT {
+            return Err(ApiError::BodyTooLarge);
+        }
+        if read.is_empty() && body.is_end_stream() {
+            return Ok(data);
+        }
+        // Copied, for to keep one byte of the server's buffer is to keep all 8 KiB of it.
+        read.extend_from_slice(&data);
     }
+    Ok(read.into())
+}
+
+fn interrupted(error: axum::Error) -> ApiError {
+    if error.into_inner().is::<OverBudget>() { ApiError::Busy } else { unreadable() }
 }
 
 fn unreadable() -> ApiError {

@@ -46,6 +46,7 @@ pub struct HttpMetrics {
 pub struct ConnectionMetrics {
     pub(crate) open: Gauge,
     pub(crate) refused: Counter,
+    pub(crate) buffered: Gauge,
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
@@ -75,7 +76,7 @@ impl HttpMetrics {
             in_flight: Gauge::default(),
             connections: ConnectionMetrics::default(),
         };
-        let ConnectionMetrics { open, refused } = &metrics.connections;
+        let ConnectionMetrics { open, refused, buffered } = &metrics.connections;
         registry.register(
             "http_request_duration_seconds",
             "Time from the head of a request to the head of its answer",
@@ -87,6 +88,11 @@ impl HttpMetrics {
             "http_connections_refused",
             "Connections that were closed, or not accepted, because there were too many",
             refused.clone(),
+        );
+        registry.register(
+            "http_buffered_bytes",
+            "Held of requests and of answers that are not taken, beyond what every connection may hold",
+            buffered.clone(),
         );
         metrics
     }

@@ -44,7 +44,7 @@ use crate::{
     client::{Caller, TrustedProxies},
     error::{ApiError, Cause},
     metrics::method_label,
-    server::Seat,
+    server::{Rejected, Seat},
     telemetry::Telemetry,
 };
 
@@ -79,7 +79,7 @@ pub fn stack(router: Router, options: Options) -> Router {
     let Options { cors, deadline, trusted_proxies, telemetry } = options;
     let known_paths = router.clone();
     let router = router
-        .fallback(move |request: Request| without_slashes(known_paths, request))
+        .fallback(move |request: Request| unrouted(known_paths, request))
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed);
     let scope = RequestScopeLayer(Arc::new(Scope {
         ids: RequestIds::new(),
@@ -91,6 +91,14 @@ pub fn stack(router: Router, options: Options) -> Router {
     match CorsScopeLayer::new(cors, scope.clone()) {
         None => router.layer(scope),
         Some(cors) => router.layer(cors),
+    }
+}
+
+/// The answer to what no route takes.
+async fn unrouted(known_paths: Router, request: Request) -> Response {
+    match request.extensions().get::<Rejected>() {
+        Some(rejected) => ApiError::from(*rejected).into_response(),
+        None => without_slashes(known_paths, request).await,
     }
 }
 

@@ -1,7 +1,12 @@
 //! A client for tests: it speaks HTTP to a router in process, through the whole middleware, or to a
 //! server on a port of its own.
 
-use std::{net::SocketAddr, process::Stdio, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    process::Stdio,
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -12,12 +17,13 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use parking_lot::Mutex;
 use serde_json::Value;
+use socket2::SockRef;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     process::{Child, Command},
     sync::oneshot,
-    task::JoinHandle,
+    task::{JoinHandle, JoinSet},
     time::timeout,
 };
 use tower::ServiceExt;
@@ -154,6 +160,24 @@ impl Raw {
         raw
     }
 
+    /// Connects from `source` as over a network and not over loopback: segments are short, and the kernel takes
+    /// little that is not read. Sends `bytes`.
+    pub async fn open_from(source: IpAddr, address: SocketAddr, bytes: impl AsRef<[u8]>) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        let options = SockRef::from(&socket);
+        options.set_tcp_mss(1448).expect("a segment size");
+        options.set_recv_buffer_size(4096).expect("a buffer size");
+        socket.bind((source, 0).into()).expect("an address of ours");
+        let mut raw = Self(socket.connect(address).await.expect("a connection"));
+        raw.send(bytes).await;
+        raw
+    }
+
+    /// Whether the server has closed the connection within `at_most`, whatever it said before.
+    pub async fn is_closed(&mut self, at_most: Duration) -> bool {
+        timeout(at_most, tokio::io::copy(&mut self.0, &mut tokio::io::sink())).await.is_ok()
+    }
+
     /// Sends more. That the server has hung up shows when it is read from.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         drop(self.0.write_all(bytes.as_ref()).await);
@@ -180,6 +204,16 @@ impl Raw {
         assert!(found.is_ok(), "no {end:?} within {at_most:?}: {said:.500}");
         said
     }
+}
+
+/// So many clients at once that send `bytes` and read nothing.
+pub async fn flood(address: SocketAddr, count: usize, bytes: impl Into<Bytes>) -> Vec<Raw> {
+    let bytes = bytes.into();
+    let mut clients = JoinSet::new();
+    for _ in 0..count {
+        clients.spawn(Raw::open_from(Ipv4Addr::LOCALHOST.into(), address, bytes.clone()));
+    }
+    timeout(Duration::from_secs(60), clients.join_all()).await.expect("all connected")
 }
 
 /// One request over a connection of its own: `head` is the method and the path, `bearer` may be empty.

@@ -65,7 +65,7 @@ fn options(cors: Cors, deadline: Duration) -> Options {
 }
 
 fn limits() -> Limits {
-    Limits { max_connections: 1024, request_timeout: SECOND * 2, shutdown_grace: SECOND * 8 }
+    Limits { request_timeout: SECOND * 2, ..Limits::default() }
 }
 
 async fn start(limits: Limits) -> Server {
@@ -182,7 +182,8 @@ async fn a_flood_of_bodies_that_drip_makes_room_for_others_too() {
 
 #[tokio::test]
 async fn a_client_that_pauses_in_the_middle_of_an_answer_gets_the_whole_of_it() {
-    let mut server = start(limits()).await;
+    // As much as they hold together is not too much here.
+    let mut server = start(Limits { buffered: 256 << 20, ..limits() }).await;
     let mut pausing = Vec::new();
     for length in (0..20).map(|step| 5_000_000 + step * 7_000) {
         let request = format!("GET /long/{length} HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n");
@@ -316,11 +317,48 @@ async fn many_requests_share_one_connection() {
 }
 
 #[tokio::test]
-async fn a_head_over_the_buffer_is_refused() {
+async fn what_is_no_request_is_answered_like_any_other_error() {
     let server = start(limits()).await;
-    let head = format!("GET /quick HTTP/1.1\r\nHost: t\r\nX-Long: {}\r\n\r\n", "a".repeat(20_000));
-    let answer = Raw::open(server.address, head).await.rest(SECOND * 3).await;
-    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    let not_http = r#"{"detail":"The request is not valid HTTP/1.1."}"#;
+    let too_large = r#"{"detail":"The request's path and headers are too large (at most 16 KiB)."}"#;
+    let long = format!("GET /quick HTTP/1.1\r\nHost: t\r\nX-Long: {}\r\n\r\n", "a".repeat(2_000_000));
+    for (head, status, body) in [
+        ("GARBAGE\r\n\r\n", "400 Bad Request", not_http),
+        ("GET /quick HTTP/9.9\r\nHost: t\r\n\r\n", "400 Bad Request", not_http),
+        ("GET /quick HTTP/1.1\r\nHo st: t\r\n\r\n", "400 Bad Request", not_http),
+        ("GET / quick HTTP/1.1\r\nHost: t\r\n\r\n", "400 Bad Request", not_http),
+        (
+            "POST /echo HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+            "400 Bad Request",
+            not_http,
+        ),
+        (&long, "431 Request Header Fields Too Large", too_large),
+    ] {
+        for before in ["", GET] {
+            let mut client = Raw::open(server.address, before).await;
+            if !before.is_empty() {
+                client.until("quick", SECOND).await;
+            }
+            client.send(head).await;
+            let answer = client.rest(SECOND * 5).await;
+            let (said, content) = answer.split_once("\r\n\r\n").expect("a whole head");
+            assert!(said.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{head:.50}: {answer}");
+            assert_eq!(content, body, "{head:.50}");
+            for header in [
+                "content-type: application/json",
+                &format!("content-length: {}", body.len()),
+                "connection: close",
+                "x-content-type-options: nosniff",
+            ] {
+                assert!(said.contains(&format!("\r\n{header}")), "{header} is missing in {answer}");
+            }
+            assert!(said.contains("\r\nx-request-id: ") && said.contains(" GMT"), "{answer}");
+        }
+    }
+    // Behind a request in one piece, it does not spoil the answer to that.
+    let answer = Raw::open(server.address, format!("{GET}GARBAGE\r\n\r\n")).await.rest(SECOND * 5).await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert_eq!(answer.matches("HTTP/1.1 400 Bad Request\r\n").count(), 1, "{answer}");
     is_served(&server).await;
 }
 

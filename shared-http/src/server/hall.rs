@@ -1,0 +1,156 @@
+//! All open connections, and who has to go when there are too many.
+
+use std::{
+    cmp::Reverse,
+    collections::{HashMap, hash_map::Entry},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+};
+
+use parking_lot::Mutex;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::{
+    PATIENCE,
+    budget::Budget,
+    seat::{Seat, Turn},
+};
+use crate::metrics::ConnectionMetrics;
+
+/// Of so many connections an address may have one without having too many: a committee can be behind one
+/// address, and an attacker behind a few dozen.
+const FAIR_SHARE: usize = 64;
+
+/// All open connections.
+pub(super) struct Hall {
+    pub(super) draining: AtomicBool,
+    pub(super) budget: Arc<Budget>,
+    pub(super) metrics: ConnectionMetrics,
+    capacity: usize,
+    entered: AtomicU64,
+    taken: Mutex<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    connections: HashMap<u64, Arc<Seat>>,
+    /// How many each address has.
+    addresses: HashMap<IpAddr, Arc<AtomicUsize>>,
+}
+
+impl Hall {
+    pub(super) fn new(capacity: usize, budget: Budget, metrics: ConnectionMetrics) -> Self {
+        Self {
+            draining: AtomicBool::new(false),
+            budget: Arc::new(budget),
+            metrics,
+            capacity,
+            entered: AtomicU64::new(0),
+            taken: Mutex::default(),
+        }
+    }
+
+    /// Spawns the conversation of a new connection; its permit goes back when it ends.
+    pub(super) fn enter<F>(
+        self: &Arc<Self>,
+        peer: SocketAddr,
+        permit: OwnedSemaphorePermit,
+        talk: impl FnOnce(Arc<Seat>) -> F,
+    ) where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let number = self.entered.fetch_add(1, Ordering::Relaxed);
+        let seat = {
+            let mut taken = self.taken.lock();
+            let neighbours = taken.addresses.entry(owner(peer.ip())).or_default().clone();
+            neighbours.fetch_add(1, Ordering::Relaxed);
+            let seat = Arc::new(Seat::new(peer, neighbours, self.clone()));
+            taken.connections.insert(number, seat.clone());
+            self.metrics.open.set(taken.connections.len() as i64);
+            seat
+        };
+        let conversation = talk(seat.clone());
+        let leave = Leave { seat: seat.clone(), number, _permit: permit };
+        // The table is not locked here: a runtime that ends drops the task at once, and that leaves.
+        let task = tokio::spawn(async move {
+            let _leave = leave;
+            conversation.await;
+        });
+        seat.set_task(task.abort_handle());
+    }
+
+    /// Closes one connection to make room, if any client has tried our patience: of those whose address has
+    /// the most connections, beyond a fair share, the one that has kept us waiting longest.
+    pub(super) fn evict_for_another(&self) {
+        let fair = self.capacity / FAIR_SHARE;
+        let taken = self.taken.lock();
+        let first = taken
+            .connections
+            .values()
+            .filter(|seat| seat.turn() != Turn::Service && !seat.is_closing())
+            .map(|seat| (seat.neighbours().saturating_sub(fair), seat.since(), seat))
+            .filter(|(_, since, _)| since.elapsed() >= PATIENCE)
+            .min_by_key(|(excess, since, _)| (Reverse(*excess), *since));
+        if let Some((_, _, seat)) = first {
+            seat.close();
+            self.metrics.refused.inc();
+        }
+    }
+
+    pub(super) fn evict_if(&self, condition: impl Fn(&Seat) -> bool) {
+        for seat in self.taken.lock().connections.values() {
+            if condition(seat) {
+                seat.close();
+            }
+        }
+    }
+
+    fn leave(&self, number: u64, peer: IpAddr) {
+        let mut taken = self.taken.lock();
+        taken.connections.remove(&number);
+        if let Entry::Occupied(address) = taken.addresses.entry(owner(peer))
+            && address.get().fetch_sub(1, Ordering::Relaxed) == 1
+        {
+            address.remove();
+        }
+        self.metrics.open.set(taken.connections.len() as i64);
+    }
+}
+
+/// Whose address it is: who has one of IPv6 has the other 2^64 of its network as well.
+fn owner(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
+/// Gives a seat back, however its conversation ends.
+struct Leave {
+    seat: Arc<Seat>,
+    number: u64,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        self.seat.hall.leave(self.number, self.seat.peer());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_of_ipv6_counts_as_one_address() {
+        let owner = |address: &str| owner(address.parse().unwrap()).to_string();
+        assert_eq!(owner("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+        assert_eq!(owner("2001:db8:1:3::1"), "2001:db8:1:3::");
+        assert_eq!(owner("::ffff:192.0.2.1"), "192.0.2.1");
+        assert_eq!(owner("192.0.2.2"), "192.0.2.2");
+    }
+}

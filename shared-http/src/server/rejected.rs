@@ -1,0 +1,67 @@
+//! What is no request. hyper answers it with a bare status before there is anything that could pass the
+//! middleware, so its answer is dropped, and the middleware is asked for one that is like all others.
+
+use std::{io::Write, sync::Arc};
+
+use axum::{
+    Router,
+    body::Body,
+    http::{
+        HeaderValue, Method, Request, Uri,
+        header::{CONNECTION, CONTENT_LENGTH, DATE},
+    },
+};
+use chrono::Utc;
+use http_body_util::BodyExt;
+use tower::Service;
+
+use super::seat::Seat;
+use crate::error::ApiError;
+
+/// Why there is no request. In the extensions of one it is answered, whatever else it says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Rejected {
+    Malformed,
+    HeadTooLarge,
+}
+
+impl From<Rejected> for ApiError {
+    fn from(rejected: Rejected) -> Self {
+        match rejected {
+            Rejected::Malformed => Self::BadRequest("The request is not valid HTTP/1.1.".into()),
+            Rejected::HeadTooLarge => Self::HeadTooLarge,
+        }
+    }
+}
+
+/// The whole answer, as it is sent.
+pub(super) async fn answer(app: &mut Router, seat: &Arc<Seat>, error: &hyper::Error) -> Vec<u8> {
+    let rejected = if error.is_parse_too_large() { Rejected::HeadTooLarge } else { Rejected::Malformed };
+    let mut request = Request::new(Body::empty());
+    // Counted as neither a method nor a route that we know.
+    *request.method_mut() = Method::CONNECT;
+    *request.uri_mut() = Uri::from_static("*");
+    request.extensions_mut().insert(seat.clone());
+    request.extensions_mut().insert(rejected);
+    let Ok(response) = app.call(request).await;
+
+    let (mut head, body) = response.into_parts();
+    // Errors are JSON in memory: there is nothing to fail.
+    let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    head.headers.insert(CONTENT_LENGTH, body.len().into());
+    head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    if let Ok(now) = Utc::now().format("%a, %d %b %Y %H:%M:%S GMT").to_string().parse() {
+        head.headers.insert(DATE, now);
+    }
+    let mut answer = Vec::new();
+    // Writing to memory does not fail.
+    let _ = write!(answer, "HTTP/1.1 {}\r\n", head.status);
+    for (name, value) in &head.headers {
+        let _ = write!(answer, "{name}: ");
+        answer.extend_from_slice(value.as_bytes());
+        answer.extend_from_slice(b"\r\n");
+    }
+    answer.extend_from_slice(b"\r\n");
+    answer.extend_from_slice(&body);
+    answer
+}

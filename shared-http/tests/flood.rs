@@ -1,0 +1,186 @@
+//! The server against more than it has room for: memory, and connections.
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    Json, Router,
+    extract::Path,
+    routing::{get, post},
+};
+use serde::{Deserialize, Serialize};
+use shared_http::{
+    ValidJson,
+    json::{Field, Schema},
+    middleware::{Options, stack},
+    server::Limits,
+    testing::{Raw, Server, fetch},
+};
+use tokio::{
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use validator::Validate;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// An attacker, and somebody else.
+const MANY: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const ONE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+
+#[derive(Deserialize, Serialize, Validate)]
+struct Echo {
+    text: String,
+}
+
+impl Schema for Echo {
+    const FIELDS: &'static [Field] = &[Field::required("text")];
+}
+
+async fn start(limits: Limits) -> Server {
+    let router = Router::new()
+        .route("/quick", get(async || "quick"))
+        .route("/long/{length}", get(async |Path(length): Path<usize>| "x".repeat(length)))
+        .route(
+            "/work",
+            get(async || {
+                sleep(SECOND * 3).await;
+                "done"
+            }),
+        )
+        .route("/echo", post(async |ValidJson(echo): ValidJson<Echo>| Json(echo)));
+    Server::start(stack(router, Options::default()), limits).await
+}
+
+fn get_request(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: t\r\n\r\n")
+}
+
+#[tokio::test]
+async fn while_memory_is_short_clients_that_take_no_answer_are_closed_and_the_others_served() {
+    let server = start(Limits { buffered: 4 << 20, ..Limits::default() }).await;
+    let mut hostile = Vec::new();
+    for _ in 0..20 {
+        hostile.push(Raw::open_from(MANY, server.address, get_request("/long/400000")).await);
+    }
+    for _ in 0..10 {
+        assert_eq!(fetch(server.address, "GET /quick", "", "").await, (200, "quick".to_owned()));
+    }
+    // All of it is free again long before the ten minutes that they have otherwise.
+    let request = "GET /long/3900000 HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n";
+    let answered =
+        async { while Raw::open(server.address, request).await.rest(SECOND * 20).await.len() < 3_900_000 {} };
+    timeout(SECOND * 20, answered).await.expect("room for an answer");
+    for client in &mut hostile {
+        assert!(client.is_closed(SECOND * 5).await);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_takes_no_answer_is_left_alone_while_memory_is_not_short() {
+    let server = start(Limits { buffered: 4 << 20, ..Limits::default() }).await;
+    let mut slow = Raw::open_from(MANY, server.address, get_request("/long/400000")).await;
+    slow.until("\r\n\r\n", SECOND).await;
+    sleep(SECOND * 4).await;
+    assert_eq!(slow.until("x", SECOND).await, "x");
+}
+
+#[tokio::test]
+async fn bodies_for_which_there_is_no_room_are_refused_and_small_ones_never() {
+    let server = start(Limits { buffered: 1 << 20, ..Limits::default() }).await;
+    let large = format!(r#"{{"text":"{}"}}"#, "x".repeat(60_000));
+    let head = format!("POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n\r\n", large.len());
+    let mut hostile = Vec::new();
+    for _ in 0..20 {
+        hostile.push(Raw::open(server.address, format!("{head}{}", &large[..59_000])).await);
+    }
+    let refused = async {
+        loop {
+            let (status, body) = fetch(server.address, "POST /echo", "", &large).await;
+            if status == 503 {
+                break body;
+            }
+        }
+    };
+    let body = timeout(SECOND * 5, refused).await.expect("a refusal");
+    assert_eq!(body, r#"{"detail":"The service is busy. Please try again."}"#);
+    let small = format!(r#"{{"text":"{}"}}"#, "x".repeat(4000));
+    assert_eq!(fetch(server.address, "POST /echo", "", &small).await, (200, small));
+
+    let mut refused = 0;
+    for mut client in hostile {
+        // There is room for half of them: the rest of the body is what they owe.
+        client.send(&large[59_000..]).await;
+        let head = client.until("\r\n\r\n", SECOND * 5).await;
+        refused += usize::from(head.starts_with("HTTP/1.1 503 ") && head.contains("retry-after: 1\r\n"));
+    }
+    assert!((8..20).contains(&refused), "{refused} refused");
+    assert_eq!(fetch(server.address, "POST /echo", "", &large).await, (200, large));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_that_takes_all_connections_locks_out_no_other() {
+    // As many as there are, and those that wait to be accepted. Both ends are in this process.
+    const DRIPPING: usize = 1100;
+    rlimit::increase_nofile_limit(4096).expect("a limit");
+    let server = start(Limits { request_timeout: SECOND * 60, ..Limits::default() }).await;
+    let address = server.address;
+    let opened = Arc::new(AtomicUsize::new(0));
+    let mut attack = JoinSet::new();
+    for _ in 0..DRIPPING {
+        let opened = opened.clone();
+        attack.spawn(async move {
+            loop {
+                let mut client = Raw::open_from(MANY, address, "GET /quick HTTP/1.1\r\nX: ").await;
+                opened.fetch_add(1, Ordering::Relaxed);
+                while !client.is_closed(SECOND / 2).await {
+                    client.send("a").await;
+                }
+            }
+        });
+    }
+    let opened_more = async |count: usize| {
+        let wanted = opened.load(Ordering::Relaxed) + count;
+        let opened = async {
+            while opened.load(Ordering::Relaxed) < wanted {
+                sleep(SECOND / 20).await;
+            }
+        };
+        timeout(SECOND * 30, opened).await.expect("an attack");
+    };
+    opened_more(DRIPPING).await;
+
+    // A gate keeps its connection, and is idle until it has waited longer than any other.
+    let mut gate = Raw::open_from(ONE, address, "").await;
+    for _ in 0..4 {
+        gate.send(get_request("/quick")).await;
+        gate.until("quick", SECOND).await;
+        opened_more(DRIPPING).await;
+    }
+    // And one that comes anew is let in.
+    for _ in 0..10 {
+        Raw::open_from(ONE, address, get_request("/quick")).await.until("quick", SECOND).await;
+    }
+}
+
+#[tokio::test]
+async fn what_an_address_with_many_connections_has_at_work_is_not_closed() {
+    // A proxy in front is one address, and has most of the connections.
+    let server = start(Limits { max_connections: 16, ..Limits::default() }).await;
+    let mut working = Vec::new();
+    for _ in 0..12 {
+        working.push(Raw::open_from(MANY, server.address, get_request("/work")).await);
+    }
+    for _ in 0..20 {
+        Raw::open_from(ONE, server.address, get_request("/quick")).await.until("quick", SECOND * 2).await;
+    }
+    for client in &mut working {
+        client.until("done", SECOND * 8).await;
+    }
+}
