@@ -69,9 +69,23 @@ holder() {
     printf 'process %s (%s)' "$pid" "$({ tr '\0' ' ' <"/proc/$pid/cmdline" || ps -o args= -p "$pid"; } 2>/dev/null | cut -c 1-100 | sed 's/ *$//')"
 }
 
+# Bash itself connects here: this needs no tool.
+answers() { (exec 3<>"/dev/tcp/$1/$2") 2>/dev/null; }
+
+# Prints the landing page of the service on port $2 of $1.
+page() { (exec 3<>"/dev/tcp/$1/$2" && printf 'GET / HTTP/1.0\r\nHost: %s\r\n\r\n' "$1" >&3 && cat <&3) 2>/dev/null || true; }
+
+# Prints the addresses of this machine that others may reach, without those of networks inside it.
+network_addresses() {
+    if command -v ip >/dev/null; then
+        ip -4 -oneline address show scope global up | awk '$2 !~ /^(docker|br-|veth|virbr|cni|podman)/ { sub("/.*", "", $4); print $4 }'
+    else
+        ifconfig 2>/dev/null | awk '$1 == "inet" && $2 !~ /^127\./ { print $2 }'
+    fi
+}
+
 must_be_free() {
-    # Bash itself connects here: this needs no tool.
-    if ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; then return; fi
+    if ! answers 127.0.0.1 "$1"; then return; fi
     process=$(holder "$1")
     die "port $1 is taken by ${process:-a process of another user (sudo ss -ltnp shows which)}.
 Stop that process, or choose other ports: IDENTITY_PORT=28081 ATTENDANCE_PORT=28082 ./run.sh"
@@ -109,19 +123,35 @@ SECONDS=0
 await_health identity-service "$identity_port" "$identity"
 await_health attendance-service "$attendance_port" "$attendance"
 
+# localhost, unless HOST is an address of the network alone.
+here=localhost
+answers 127.0.0.1 "$identity_port" || here=
+elsewhere=
+for address in $(network_addresses); do
+    answers "$address" "$identity_port" || continue
+    here=${here:-$address}
+    elsewhere="$elsewhere  http://$address:$identity_port  http://$address:$attendance_port
+"
+done
+here=${here:-${HOST:-localhost}}
+
 cat <<EOF
 
-identity-service    http://localhost:$identity_port    http://localhost:$identity_port/docs
-attendance-service  http://localhost:$attendance_port    http://localhost:$attendance_port/docs
+identity-service    http://$here:$identity_port    http://$here:$identity_port/docs
+attendance-service  http://$here:$attendance_port    http://$here:$attendance_port/docs
 
 EOF
-cat <<EOF
-Log in, where the line above says demo_users="on" (panitia1 and admin1, password secret; for development only):
-  curl http://localhost:$identity_port/auth/login -H 'Content-Type: application/json' -d '{"username":"panitia1","password":"secret"}'
+[ -z "$elsewhere" ] || printf 'Others in your network reach both at:\n%s\n' "$elsewhere"
+# Their names stand on the landing page where they can log in.
+if page "$here" "$identity_port" | grep -q panitia1; then
+    cat <<EOF
+Log in (panitia1 and admin1, password secret; for development only):
+  curl http://$here:$identity_port/auth/login -H 'Content-Type: application/json' -d '{"username":"panitia1","password":"secret"}'
 EOF
+fi
 cat <<EOF
 Try everything once:
-  ./smoke-test.sh http://localhost:$identity_port http://localhost:$attendance_port
+  ./smoke-test.sh http://$here:$identity_port http://$here:$attendance_port
 
 TixGo is ready. Press Ctrl-C to stop.
 EOF

@@ -328,7 +328,8 @@ impl Config {
             }
             _ => {}
         }
-        if self.demo_users && environment == Environment::Production {
+        let is_reachable = environment == Environment::Production || !address.ip().is_loopback();
+        if self.demo_users && is_reachable {
             tracing::warn!("anybody can log in as panitia1 or admin1; set DEMO_USERS=false in public");
         }
     }

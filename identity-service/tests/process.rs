@@ -509,6 +509,9 @@ async fn the_doctor_looks_at_the_service_that_runs_whatever_its_own_environment_
 
     // The other way round: good settings here are no comfort.
     let running = Process::start(service(&[("HOST", "0.0.0.0")])).await;
+    let loopback = ([127, 0, 0, 1], running.address.port()).into();
+    fetch(loopback, "GET /health", "", "").await;
+    assert!(running.log().contains("anybody can log in as panitia1"), "{}", running.log());
     let (status, said) = doctor(running.address.port(), &production).await;
     assert_eq!(status, Some(1), "{said}");
     for line in [
