@@ -158,7 +158,7 @@ impl Gate {
     /// Waits until the service takes writes.
     pub(crate) async fn ready(&mut self) {
         let ready = async { while self.get("/ready").await.status != 200 {} };
-        timeout(SECOND * 10, ready).await.expect("ready again with no restart");
+        timeout(SECOND * 30, ready).await.expect("ready again with no restart");
     }
 
     /// Waits until the service knows that it takes none, and says why.
@@ -167,13 +167,14 @@ impl Gate {
             loop {
                 let begin = Instant::now();
                 let answer = self.get("/ready").await;
-                assert!(begin.elapsed() < SECOND * 2, "{:?}", begin.elapsed());
+                // Two seconds, on a machine with nothing else to do.
+                assert!(begin.elapsed() < SECOND * 10, "{:?}", begin.elapsed());
                 if answer.status != 200 {
                     return answer;
                 }
             }
         };
-        let answer = timeout(SECOND * 10, not_ready).await.expect("not ready");
+        let answer = timeout(SECOND * 30, not_ready).await.expect("not ready");
         assert_eq!(answer.status, 503, "{answer:?}");
         assert!(answer.head.contains("\r\nretry-after: "), "{answer:?}");
         let body: Value = serde_json::from_str(&answer.body).unwrap();
