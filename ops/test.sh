@@ -219,9 +219,11 @@ attendance tixgo_check_ins_total{outcome="replayed"} 1
 attendance tixgo_check_ins_total{outcome="duplicate"} 1
 attendance tixgo_check_ins_total{outcome="key_reused"} 1
 attendance tixgo_check_ins_total{outcome="unavailable"} 0
+attendance tixgo_check_ins_total{outcome="full"} 0
 attendance tixgo_check_ins_total{outcome="failed"} 0
 attendance tixgo_store_commit_records_sum 14
 attendance tixgo_records 14
+attendance tixgo_store_limit_bytes 268435456
 END
 }
 expected >"$work/expected"

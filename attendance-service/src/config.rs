@@ -34,6 +34,11 @@ pub struct Args {
     #[command(flatten)]
     store: StoreArgs,
 
+    /// Memory that the check-ins may take, in MB, 1 to 1048576; past it new ones are refused and everything else goes
+    /// on. In a container at most half of its limit. Not with PostgreSQL, which holds its own [default: 256]
+    #[arg(long, env, value_name = "MB")]
+    max_store_mb: Option<String>,
+
     /// What to do instead of serving
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -59,6 +64,8 @@ pub struct Config {
     pub secrets: Secrets,
     /// Keeps the check-ins.
     pub location: Location,
+    /// The memory that they may take.
+    pub max_store_bytes: u64,
 }
 
 impl Args {
@@ -95,7 +102,8 @@ impl Args {
         let http = self.http.check(&mut settings, DEFAULT_PORT);
         let secrets = self.token.check(&mut settings, http.environment);
         let location = self.store.check(&mut settings, sqlite::FILE_NAME);
-        settings.finish(Config { http, secrets, location })
+        let megabytes = settings.number("MAX_STORE_MB", &self.max_store_mb, 256, 1, 1 << 20);
+        settings.finish(Config { http, secrets, location, max_store_bytes: megabytes << 20 })
     }
 }
 
@@ -106,6 +114,7 @@ impl Config {
         self.http.show(&mut shown);
         self.secrets.show(&mut shown);
         self.location.show(&mut shown);
+        shown.show("MAX_STORE_MB", self.max_store_bytes >> 20);
         shown
     }
 

@@ -3,68 +3,22 @@
 //! All of a list is one gzip stream. Every part of it is compressed by itself and ends at a whole byte, so that
 //! one that was compressed for one reader can be sent to every other.
 
-use std::{
-    io::{self, Write},
-    sync::{Arc, OnceLock},
-    thread,
-};
+use std::{io, sync::Arc, thread};
 
 use bytes::Bytes;
-use flate2::{Compression, Crc, write::DeflateEncoder};
 use futures_util::{StreamExt, TryStreamExt, stream, stream::BoxStream};
 use tokio::{sync::Semaphore, task::spawn_blocking};
 
-use crate::store::{Part, StoreError};
+use crate::{
+    deflate::Deflated,
+    store::{Part, StoreError},
+};
 
 /// Deflate, no flags, no moment, compressed fast, on a system that does not matter (RFC 1952).
 const HEADER: &[u8] = &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 255];
 
 /// A last block with nothing in it.
 const LAST_BLOCK: &[u8] = &[3, 0];
-
-/// As many bytes as a block can hold that is not compressed.
-const STORED: usize = u16::MAX as usize;
-
-/// Raw deflate that refers to nothing before it and ends at a whole byte, and is not the end of a stream.
-pub struct Deflated {
-    bytes: Bytes,
-    crc: Crc,
-}
-
-/// Where the compressed form of a part is kept for the next reader.
-#[derive(Default)]
-pub struct Slot(OnceLock<Arc<Deflated>>);
-
-impl Deflated {
-    fn new(json: &[u8]) -> io::Result<Self> {
-        // The box has slow cores, and the list compresses well whatever the level.
-        let mut encoder = DeflateEncoder::new(Vec::with_capacity(json.len() / 4), Compression::fast());
-        encoder.write_all(json)?;
-        encoder.flush()?;
-        let mut bytes = std::mem::take(encoder.get_mut());
-        bytes.shrink_to_fit();
-        Ok(Self { bytes: bytes.into(), crc: crc(json) })
-    }
-
-    /// Not compressed: not worth the trouble.
-    fn stored(json: &[u8]) -> Self {
-        let mut bytes = Vec::with_capacity(json.len() + 5 * json.len().div_ceil(STORED));
-        for block in json.chunks(STORED) {
-            let length = block.len() as u16;
-            bytes.push(0);
-            bytes.extend_from_slice(&length.to_le_bytes());
-            bytes.extend_from_slice(&(!length).to_le_bytes());
-            bytes.extend_from_slice(block);
-        }
-        Self { bytes: bytes.into(), crc: crc(json) }
-    }
-}
-
-fn crc(json: &[u8]) -> Crc {
-    let mut crc = Crc::new();
-    crc.update(json);
-    crc
-}
 
 /// Compresses as many parts at once as leave a core to those who check in. Everybody else waits, in order.
 pub struct Compressor {
@@ -106,7 +60,7 @@ impl Compressor {
     }
 
     async fn deflate(&self, part: Part) -> Result<Arc<Deflated>, StoreError> {
-        let kept = |part: &Part| part.slot.as_ref().and_then(|slot| slot.0.get().cloned());
+        let kept = |part: &Part| part.slot.as_ref().and_then(|slot| slot.get());
         if let Some(deflated) = kept(&part) {
             return Ok(deflated);
         }
@@ -119,7 +73,7 @@ impl Compressor {
             }
             let deflated = Arc::new(Deflated::new(&part.json)?);
             if let Some(slot) = part.slot {
-                let _ = slot.0.set(Arc::clone(&deflated));
+                slot.keep(&deflated);
             }
             Ok::<_, io::Error>(deflated)
         };
@@ -138,6 +92,7 @@ mod tests {
     use flate2::read::GzDecoder;
 
     use super::*;
+    use crate::store::{Budget, Slot};
 
     async fn compressed(compressor: &Arc<Compressor>, parts: &[Part]) -> Vec<Bytes> {
         let parts = stream::iter(parts.to_vec()).map(Ok).boxed();
@@ -176,25 +131,27 @@ mod tests {
         }
     }
 
-    #[test]
-    fn what_is_stored_may_be_longer_than_a_block() {
-        for length in [0, 1, STORED - 1, STORED, STORED + 1, 3 * STORED] {
-            let (text, sums) = (noise(length), crc(&noise(length)));
-            let sums = [sums.sum().to_le_bytes(), sums.amount().to_le_bytes()].concat();
-            let stream = [HEADER, &Deflated::stored(&text).bytes, LAST_BLOCK, &sums].concat();
-            assert_eq!(plain(&[stream.into()]), text, "{length}");
-        }
-    }
-
     #[tokio::test]
     async fn a_part_with_a_slot_is_compressed_once() {
         let compressor = Arc::default();
-        let slot = Some(Arc::default());
+        let slot = Some(Arc::new(Slot::new(Arc::new(Budget::new(1 << 20)))));
         let parts = [Part { slot, ..part(b"a part, a part".repeat(5000)) }];
         let (first, second) = (compressed(&compressor, &parts).await, compressed(&compressor, &parts).await);
         assert_eq!(plain(&first), plain(&second));
         assert_eq!(first[2].as_ptr(), second[2].as_ptr(), "the same bytes, not equal ones");
         assert!(first[2].len() < 5000);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_kept_of_the_last_quarter_of_the_budget() {
+        let budget = Arc::new(Budget::new(100));
+        let slot = Some(Arc::new(Slot::new(Arc::clone(&budget))));
+        let parts = [Part { slot, ..part(noise(100)) }];
+        let compressor = Arc::default();
+        let (first, second) = (compressed(&compressor, &parts).await, compressed(&compressor, &parts).await);
+        assert_eq!(plain(&first), plain(&second));
+        assert_ne!(first[2].as_ptr(), second[2].as_ptr());
+        assert_eq!(budget.taken(), 0);
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

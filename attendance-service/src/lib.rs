@@ -1,6 +1,7 @@
 //! Who came: checks every ticket in exactly once, and tells who was there.
 
 pub mod config;
+pub mod deflate;
 pub mod doctor;
 pub mod gzip;
 pub mod metrics;
@@ -46,9 +47,10 @@ impl AppState {
     pub async fn open(config: &Config, registry: &mut Registry) -> Result<Self, OpenError> {
         let commits = CommitMetrics::new(registry);
         let check_ins: Arc<dyn CheckInStore> = match &config.location {
-            Location::Memory => Arc::new(MemoryCheckInStore::default()),
+            Location::Memory => Arc::new(MemoryCheckInStore::new(config.max_store_bytes)),
             Location::Sqlite { path, is_expected } => {
-                Arc::new(SqliteCheckInStore::open(path, *is_expected, commits).await?)
+                let limit = config.max_store_bytes;
+                Arc::new(SqliteCheckInStore::open(path, *is_expected, limit, commits).await?)
             }
             Location::Postgres(url) => Arc::new(PostgresCheckInStore::open(url, commits).await?),
         };

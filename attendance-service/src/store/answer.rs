@@ -37,7 +37,7 @@ pub(super) async fn ask<Job, T>(
     job: impl FnOnce(Answer<T>) -> Job,
 ) -> Result<T, StoreError> {
     let (answer, answered) = oneshot::channel();
-    jobs.try_send(job(Answer(answer))).map_err(|_| unavailable("the storage is too slow for so many"))?;
+    jobs.try_send(job(Answer(answer))).map_err(|_| too_many())?;
     match timeout(PATIENCE, answered).await {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(_)) => Err(unavailable("the service is stopping")),
@@ -55,6 +55,11 @@ pub(super) async fn gather<Job>(queue: &mut mpsc::Receiver<Job>, jobs: &mut Vec<
     {
         jobs.push(job);
     }
+}
+
+/// More wait than may.
+pub(super) fn too_many() -> StoreError {
+    unavailable("the storage is too slow for so many")
 }
 
 pub(super) fn unavailable(reason: &str) -> StoreError {

@@ -9,7 +9,10 @@
 use std::{
     collections::HashMap,
     hash::{BuildHasher, RandomState},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -22,11 +25,29 @@ use parking_lot::{Mutex, RwLock};
 use serde::de::IgnoredAny;
 use sha2::{Digest, Sha256};
 
-use super::{Attendance, CheckIn, CheckInStore, Part, Records, StoreError};
+use super::{
+    Attendance, CheckIn, CheckInStore, Held, Part, Records, Slot, StoreError,
+    budget::{Budget, Reservation},
+    moments::Moments,
+};
 use crate::record::{Draft, EventId, IdempotencyKey, Scan, TicketId, Timestamp};
 
 /// A chunk is full once it holds this many bytes.
 const CHUNK: usize = 256 * 1024;
+
+/// What a ticket takes in the index of its event, at most: that is 7/16 full at least, with a byte of control
+/// an entry.
+const TICKET: u64 = (size_of::<Ticket>() as u64 + 1) * 16 / 7 + 1;
+
+/// What a key takes, at most.
+const KEY: u64 = (size_of::<(Fingerprint, KeyUse)>() as u64 + 1) * 16 / 7 + 1;
+
+/// What an event takes besides its id and its records: its place among the events, its first chunk, its first
+/// tickets.
+const EVENT: u64 = 640;
+
+/// What a check-in takes, at most: two ids as long as the body of a request.
+const LONGEST: u64 = 192 * 1024;
 
 /// As much of the last chunk as a reader copies at once.
 const COPY: usize = 16 * 1024;
@@ -39,8 +60,20 @@ pub struct MemoryCheckInStore {
     keys: Mutex<HashMap<Fingerprint, KeyUse, FastState>>,
     /// Seeded anew in every process, so that nobody can choose ids that collide.
     hasher: FastState,
+    moments: Moments,
+    /// What all this may take.
+    budget: Arc<Budget>,
+    has_said_full: AtomicBool,
     /// Tells this life of the store from every other.
     life: u64,
+}
+
+/// What is known of a scan without writing.
+pub(super) enum Known {
+    /// How it ends.
+    Outcome(CheckIn),
+    /// Its ticket can be checked in, and would take so many bytes.
+    New(u64),
 }
 
 /// A user and an idempotency key, too long to collide.
@@ -53,69 +86,140 @@ struct KeyUse {
     place: Place,
 }
 
-impl Default for MemoryCheckInStore {
-    fn default() -> Self {
+impl MemoryCheckInStore {
+    /// One that accepts check-ins as long as they take `limit` bytes at most.
+    pub fn new(limit: u64) -> Self {
         Self {
             events: RwLock::default(),
             keys: Mutex::default(),
             hasher: FastState::default(),
+            moments: Moments::default(),
+            budget: Arc::new(Budget::new(limit)),
+            has_said_full: AtomicBool::default(),
             life: RandomState::new().hash_one(0),
         }
     }
-}
 
-impl MemoryCheckInStore {
-    /// An event and its number.
-    fn event(&self, id: &EventId) -> (u32, Arc<Mutex<Event>>) {
-        if let Some((number, _, event)) = self.events.read().get_full(id) {
-            return (number as u32, event.clone());
+    /// An event and its number, if it was heard of before.
+    fn event(&self, id: &EventId) -> Option<(u32, Arc<Mutex<Event>>)> {
+        self.events.read().get_full(id).map(|(number, _, event)| (number as u32, event.clone()))
+    }
+
+    /// An event and its number, for which room is `taken` if it is new.
+    fn event_or_new(
+        &self,
+        id: &EventId,
+        taken: impl FnOnce(u64) -> Result<(), StoreError>,
+    ) -> Result<(u32, Arc<Mutex<Event>>), StoreError> {
+        if let Some(event) = self.event(id) {
+            return Ok(event);
         }
         let mut events = self.events.write();
+        if !events.contains_key(id) {
+            taken(event_bytes(id))?;
+        }
         let entry = events.entry(id.clone());
-        (entry.index() as u32, entry.or_default().clone())
+        Ok((entry.index() as u32, entry.or_default().clone()))
+    }
+
+    /// Takes room, if there is any.
+    fn take(&self, bytes: u64) -> Result<(), StoreError> {
+        if self.budget.try_take(bytes, 0) { Ok(()) } else { Err(self.full()) }
+    }
+
+    /// Takes room for a scan that is on its way to where it is stored.
+    pub(super) fn reserve(&self, bytes: u64) -> Result<Reservation, StoreError> {
+        self.budget.reserve(bytes).ok_or_else(|| self.full())
+    }
+
+    fn full(&self) -> StoreError {
+        if !self.has_said_full.swap(true, Ordering::Relaxed) {
+            let megabytes = self.budget.limit() >> 20;
+            tracing::error!(
+                megabytes,
+                "the check-ins take all of MAX_STORE_MB, and new ones are refused: raise it, and start again; what \
+                 is kept in memory only is forgotten then, so save the lists first"
+            );
+        }
+        StoreError::Full
+    }
+
+    /// Whether everything that can be scanned can be checked in.
+    pub(super) fn has_room(&self) -> Result<(), StoreError> {
+        let is_full = self.budget.taken().saturating_add(LONGEST) > self.budget.limit();
+        if is_full { Err(StoreError::Full) } else { Ok(()) }
+    }
+
+    /// Says so in the log if more was loaded than may be held.
+    pub(super) fn say_if_too_much_is_held(&self) {
+        if self.budget.taken() > self.budget.limit() {
+            drop(self.full());
+        }
     }
 
     fn hash(&self, ticket: &TicketId) -> u32 {
         self.hasher.hash_one(ticket) as u32
     }
 
-    /// What is known of a scan without writing: nothing, if its ticket can be checked in.
-    pub(super) fn known(&self, scan: &Scan) -> Result<Option<CheckIn>, StoreError> {
+    pub(super) fn known(&self, scan: &Scan) -> Result<Known, StoreError> {
         let hash = self.hash(&scan.ticket_id);
         let draft = draft(scan)?;
         let fingerprint = scan.idempotency_key.as_ref().map(|key| fingerprint(&scan.checked_in_by, key));
         // Held until the ticket is looked for, or its record could come between.
         let keys = fingerprint.as_ref().map(|fingerprint| (self.keys.lock(), fingerprint));
         if let Some(used) = keys.as_ref().and_then(|(keys, fingerprint)| keys.get(*fingerprint)) {
-            return Ok(Some(self.judge(used, &draft)));
+            return Ok(Known::Outcome(self.judge(used, &draft)));
         }
-        let event = self.events.read().get(&scan.event_id).cloned();
-        let found = event.and_then(|event| event.lock().find(hash, draft.identity()));
-        Ok(found.map(|_| CheckIn::Duplicate))
+        let bytes = record_bytes(&draft) + if keys.is_some() { KEY } else { 0 };
+        Ok(match self.event(&scan.event_id) {
+            None => Known::New(bytes + event_bytes(&scan.event_id)),
+            Some((_, event)) if event.lock().find(hash, draft.identity()).is_none() => Known::New(bytes),
+            Some(_) => Known::Outcome(CheckIn::Duplicate),
+        })
     }
 
-    /// The moment of whatever is accepted to `event` next: now, but never before the last one.
-    pub(super) fn moment(&self, event: &EventId, now: Timestamp) -> Timestamp {
-        self.events
-            .read()
-            .get(event)
-            .and_then(|event| event.lock().latest)
-            .map_or(now, |latest| latest.max(now))
+    /// The moment of whatever is accepted to `event` at `now`, after what was `queued` for it last.
+    pub(super) fn moment(&self, event: &EventId, queued: Option<Timestamp>, now: Timestamp) -> Timestamp {
+        let latest = self.event(event).and_then(|(_, event)| event.lock().latest);
+        self.moments.next(latest.max(queued), now)
     }
 
-    /// Takes over a record that is stored elsewhere, whose ticket is not here yet.
+    /// Takes over a record that is stored elsewhere, whose ticket is not here yet, whether there is room or not.
     pub(super) fn insert(&self, scan: &Scan, at: Timestamp) -> Result<Bytes, StoreError> {
         let hash = self.hash(&scan.ticket_id);
         let draft = draft(scan)?;
-        let (number, event) = self.event(&scan.event_id);
+        let (number, event) = self.event_or_new(&scan.event_id, |bytes| {
+            self.budget.take(bytes);
+            Ok(())
+        })?;
+        let bytes = record_bytes(&draft);
         let Some(key) = &scan.idempotency_key else {
-            return Ok(event.lock().accept(hash, draft, at).0);
+            self.budget.take(bytes);
+            return Ok(event.lock().accept(hash, draft, at, &self.budget).0);
         };
         let fingerprint = fingerprint(&scan.checked_in_by, key);
         let mut keys = self.keys.lock();
-        let (record, place) = event.lock().accept(hash, draft, at);
+        self.budget.take(bytes + KEY);
+        let (record, place) = event.lock().accept(hash, draft, at, &self.budget);
         keys.insert(fingerprint, KeyUse { event: number, place });
         Ok(record)
+    }
+
+    /// Checks a ticket in to `event`, for which the key takes `key` bytes.
+    fn accept(
+        &self,
+        event: &Mutex<Event>,
+        hash: u32,
+        draft: Draft,
+        key: u64,
+    ) -> Result<Option<(Bytes, Place)>, StoreError> {
+        let mut event = event.lock();
+        if event.find(hash, draft.identity()).is_some() {
+            return Ok(None);
+        }
+        self.take(record_bytes(&draft) + key)?;
+        let at = self.moments.next(event.latest, Timestamp::now());
+        Ok(Some(event.accept(hash, draft, at, &self.budget)))
     }
 
     /// What a scan is that would make the record `draft`, with a key that was used before.
@@ -128,6 +232,16 @@ impl MemoryCheckInStore {
             CheckIn::KeyReused
         }
     }
+}
+
+/// What a new event takes, with both copies of its id.
+fn event_bytes(id: &EventId) -> u64 {
+    EVENT + id.0.len() as u64
+}
+
+/// What a record takes, with its comma and its ticket.
+fn record_bytes(draft: &Draft) -> u64 {
+    draft.length() as u64 + 1 + TICKET
 }
 
 fn draft(scan: &Scan) -> Result<Draft, StoreError> {
@@ -145,9 +259,9 @@ impl CheckInStore for MemoryCheckInStore {
     async fn check_in(&self, scan: Scan) -> Result<CheckIn, StoreError> {
         let hash = self.hash(&scan.ticket_id);
         let draft = draft(&scan)?;
-        let (number, event) = self.event(&scan.event_id);
         let Some(key) = &scan.idempotency_key else {
-            return Ok(match event.lock().check_in(hash, draft) {
+            let (_, event) = self.event_or_new(&scan.event_id, |bytes| self.take(bytes))?;
+            return Ok(match self.accept(&event, hash, draft, 0)? {
                 Some((record, _)) => CheckIn::Accepted(record),
                 None => CheckIn::Duplicate,
             });
@@ -158,7 +272,9 @@ impl CheckInStore for MemoryCheckInStore {
         if let Some(used) = keys.get(&fingerprint) {
             return Ok(self.judge(used, &draft));
         }
-        let Some((record, place)) = event.lock().check_in(hash, draft) else {
+        // Not before: a key that was used makes no event.
+        let (number, event) = self.event_or_new(&scan.event_id, |bytes| self.take(bytes))?;
+        let Some((record, place)) = self.accept(&event, hash, draft, KEY)? else {
             return Ok(CheckIn::Duplicate);
         };
         keys.insert(fingerprint, KeyUse { event: number, place });
@@ -166,7 +282,7 @@ impl CheckInStore for MemoryCheckInStore {
     }
 
     async fn attendance(&self, event: &EventId) -> Result<Attendance, StoreError> {
-        let event = self.events.read().get(event).cloned().unwrap_or_default();
+        let event = self.event(event).map_or_else(Arc::default, |(_, event)| event);
         let (total, left) = {
             let event = event.lock();
             (event.tickets.len(), event.length)
@@ -192,12 +308,13 @@ impl CheckInStore for MemoryCheckInStore {
         Ok(event.find(self.hash(ticket), draft.identity()).map(|place| event.record(place)))
     }
 
-    fn held(&self) -> Option<u64> {
-        Some(self.events.read().values().map(|event| event.lock().tickets.len() as u64).sum())
+    fn held(&self) -> Option<Held> {
+        let check_ins = self.events.read().values().map(|event| event.lock().tickets.len() as u64).sum();
+        Some(Held { check_ins, bytes: self.budget.taken(), limit: self.budget.limit() })
     }
 
     async fn ready(&self) -> Result<(), StoreError> {
-        Ok(())
+        self.has_room()
     }
 }
 
@@ -249,20 +366,10 @@ impl Iterator for LogReader {
 }
 
 impl Event {
-    /// Accepts a ticket, if it is not in yet.
-    fn check_in(&mut self, hash: u32, draft: Draft) -> Option<(Bytes, Place)> {
-        if self.find(hash, draft.identity()).is_some() {
-            return None;
-        }
-        let now = Timestamp::now();
-        let now = self.latest.map_or(now, |latest| latest.max(now));
-        Some(self.accept(hash, draft, now))
-    }
-
-    fn accept(&mut self, hash: u32, draft: Draft, at: Timestamp) -> (Bytes, Place) {
+    fn accept(&mut self, hash: u32, draft: Draft, at: Timestamp, budget: &Arc<Budget>) -> (Bytes, Place) {
         self.latest = Some(at);
         let record = draft.accepted(at);
-        let place = self.append(&record);
+        let place = self.append(&record, budget);
         self.tickets.insert_unique(spread(hash), Ticket { hash, place }, |ticket| spread(ticket.hash));
         (record, place)
     }
@@ -286,10 +393,12 @@ impl Event {
         Bytes::copy_from_slice(&log[..values.byte_offset()])
     }
 
-    fn append(&mut self, json: &[u8]) -> Place {
+    fn append(&mut self, json: &[u8], budget: &Arc<Budget>) -> Place {
         if !self.last.is_empty() && self.last.len() + 1 + json.len() > CHUNK {
-            let full = std::mem::replace(&mut self.last, Vec::with_capacity(CHUNK));
-            self.full.push(Part { json: full.into(), slot: Some(Arc::default()) });
+            let mut full = std::mem::replace(&mut self.last, Vec::with_capacity(CHUNK));
+            full.shrink_to_fit();
+            let slot = Some(Arc::new(Slot::new(Arc::clone(budget))));
+            self.full.push(Part { json: full.into(), slot });
         }
         let comma = usize::from(!self.tickets.is_empty());
         self.last.extend_from_slice(&b","[..comma]);
@@ -343,6 +452,10 @@ mod tests {
         }
     }
 
+    fn unlimited() -> MemoryCheckInStore {
+        MemoryCheckInStore::new(u64::MAX)
+    }
+
     async fn attendance(store: &MemoryCheckInStore, event: &str) -> Attendance {
         store.attendance(&EventId(event.to_owned())).await.unwrap()
     }
@@ -368,7 +481,7 @@ mod tests {
 
     #[tokio::test]
     async fn records_keep_their_order_and_tickets_stay_used_over_many_chunks() {
-        let store = MemoryCheckInStore::default();
+        let store = unlimited();
         let ticket = |number: usize| format!("{number}-{}", "\"é\n".repeat(number % 300));
         for number in 0..3000 {
             assert!(accepts(&store, "e", &ticket(number)).await);
@@ -388,7 +501,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_ticket_that_begins_or_ends_like_another_is_another() {
-        let store = MemoryCheckInStore::default();
+        let store = unlimited();
         for ticket in ["a", "ab", "", "a\"", "a\\", "a\",\"checked_in_by", "A", "e\u{301}", "é", " a", "a "]
         {
             assert!(accepts(&store, "e", ticket).await, "{ticket:?}");
@@ -399,7 +512,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_record_longer_than_a_chunk_has_one_of_its_own() {
-        let store = MemoryCheckInStore::default();
+        let store = unlimited();
         let long = "x".repeat(2 * CHUNK);
         for ticket in ["a", &long, "b"] {
             assert!(accepts(&store, "e", ticket).await);
@@ -412,7 +525,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_a_reader_reads_ends_where_the_log_ended_when_it_began() {
-        let store = MemoryCheckInStore::default();
+        let store = unlimited();
         let mut readers = Vec::new();
         // Over more than one chunk, so that readers find chunks full that were not when they began.
         for number in 0..3000 {
@@ -434,7 +547,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_reader_that_reads_slowly_while_others_check_in_gets_every_byte_once() {
-        let store = MemoryCheckInStore::default();
+        let store = unlimited();
         for number in 0..1500 {
             assert!(accepts(&store, "e", &number.to_string()).await);
         }
@@ -454,7 +567,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_thousand_readers_that_came_between_check_ins_hold_little_of_their_own() {
-        let store = MemoryCheckInStore::default();
+        let store = unlimited();
         for number in 0..3000 {
             assert!(accepts(&store, "e", &number.to_string()).await);
         }
@@ -473,7 +586,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
     async fn of_all_who_scan_a_ticket_at_once_one_is_accepted() {
-        let store = Arc::new(MemoryCheckInStore::default());
+        let store = Arc::new(unlimited());
         let mut scans = JoinSet::new();
         for number in 0..4000 {
             let store = store.clone();
@@ -486,7 +599,7 @@ mod tests {
 
     #[test]
     fn a_record_and_its_key_are_known_at_the_same_moment() {
-        let store = MemoryCheckInStore::default();
+        let store = unlimited();
         let scans: Vec<_> = (0..20_000)
             .map(|number: usize| Scan {
                 idempotency_key: IdempotencyKey::new(number.to_string().as_bytes()),
@@ -497,7 +610,11 @@ mod tests {
             threads
                 .spawn(|| scans.iter().for_each(|scan| drop(store.insert(scan, Timestamp::now()).unwrap())));
             for scan in &scans {
-                let known = std::iter::repeat_with(|| store.known(scan).unwrap()).find_map(|known| known);
+                let known =
+                    std::iter::repeat_with(|| store.known(scan).unwrap()).find_map(|known| match known {
+                        Known::Outcome(outcome) => Some(outcome),
+                        Known::New(_) => None,
+                    });
                 assert!(matches!(known, Some(CheckIn::Replayed(_))), "{scan:?}: {known:?}");
             }
         });

@@ -18,6 +18,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use chrono::TimeDelta;
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 use shared_store::{
@@ -31,8 +32,10 @@ use tokio::{
 };
 
 use super::{
-    Attendance, CheckIn, CheckInStore, StoreError,
-    answer::{Answer, QUEUE, ask, gather},
+    Attendance, CheckIn, CheckInStore, Held, StoreError,
+    answer::{Answer, QUEUE, ask, gather, too_many},
+    budget::{Budget, Reservation},
+    moments::Moments,
 };
 use crate::record::{Draft, EventId, Scan, TicketId, Timestamp};
 
@@ -41,6 +44,9 @@ const SCHEMA: &str = "attendance";
 
 /// As many scans as one statement may hold.
 const BATCH: usize = 256;
+
+/// Memory that those may take who wait, for there may be some who have hung up.
+const QUEUE_BYTES: u64 = 32 << 20;
 
 /// Statements under way at once: while one is on its way to the disk, the next is filled.
 const WRITERS: usize = 2;
@@ -54,15 +60,20 @@ const PAGES: usize = 8;
 /// How long an answer of the database is waited for.
 const PATIENCE: Duration = Duration::from_millis(1600);
 
+// A microsecond apart, in the order in which they are inserted, so that no two of an event have the same.
 const INSERT: &str = "INSERT INTO attendance.check_ins
         (ticket, attempt, event, event_id, ticket_id, checked_in_by, idempotency_key, checked_in_at)
-    SELECT *, greatest(now(), (
-        SELECT max(checked_in_at) FROM attendance.check_ins AS earlier WHERE earlier.event = scans.event
-    ))
+    SELECT ticket, attempt, event, event_id, ticket_id, checked_in_by, idempotency_key,
+        greatest(now(), (
+            SELECT max(checked_in_at) + interval '1 microsecond'
+            FROM attendance.check_ins AS earlier WHERE earlier.event = scans.event
+        )) + (number - 1) * interval '1 microsecond'
     FROM unnest($1::bytea[], $2::bytea[], $3::bytea[], $4::text[], $5::text[], $6::text[], $7::text[])
-        AS scans (ticket, attempt, event)
+        WITH ORDINALITY
+        AS scans (ticket, attempt, event, event_id, ticket_id, checked_in_by, idempotency_key, number)
     ON CONFLICT DO NOTHING
-    RETURNING ticket, attempt, (extract(epoch FROM checked_in_at) * 1000000)::bigint";
+    RETURNING ticket, attempt, (extract(epoch FROM checked_in_at) * 1000000)::bigint,
+        (extract(epoch FROM checked_in_at - now()) * 1000000)::bigint";
 
 const LOOK_UP: &str =
     "SELECT event_id, ticket_id, checked_in_by, (extract(epoch FROM checked_in_at) * 1000000)::bigint,
@@ -74,6 +85,7 @@ pub struct PostgresCheckInStore {
     reads: Connections,
     pages: Arc<Connections>,
     jobs: mpsc::Sender<(Entry, Answer<CheckIn>)>,
+    queued: Arc<Budget>,
     /// Tells the marks of this process from those of others.
     life: u64,
     marks: AtomicU64,
@@ -89,6 +101,7 @@ struct Entry {
     ticket: Digest,
     attempt: Digest,
     event: Digest,
+    _room: Reservation,
 }
 
 /// The migrations of this service, oldest first.
@@ -111,6 +124,7 @@ impl PostgresCheckInStore {
             reads: database.connections(READERS),
             pages: Arc::new(database.connections(PAGES)),
             jobs,
+            queued: Arc::new(Budget::new(QUEUE_BYTES)),
             life: RandomState::new().hash_one(0),
             marks: AtomicU64::default(),
             proof: Proof::default(),
@@ -128,7 +142,9 @@ impl PostgresCheckInStore {
         };
         let (event, ticket) = (scan.event_id.as_ref().as_bytes(), scan.ticket_id.as_ref().as_bytes());
         let (event, ticket) = (digest(&[event]), digest(&[event, ticket]));
-        Ok(Entry { scan, draft, ticket, attempt, event })
+        // The draft has the ids once more.
+        let room = self.queued.reserve(2 * draft.length() as u64).ok_or_else(too_many)?;
+        Ok(Entry { scan, draft, ticket, attempt, event, _room: room })
     }
 
     async fn look_up(&self, ticket: Digest) -> sqlx::Result<Option<Bytes>> {
@@ -174,6 +190,7 @@ async fn write(
 ) {
     let writers = Arc::new(Semaphore::new(WRITERS));
     let outage = Arc::new(Mutex::new(false));
+    let moments = Arc::new(Moments::default());
     while let Ok(writer) = Arc::clone(&writers).acquire_owned().await {
         let mut jobs = Vec::with_capacity(BATCH);
         gather(&mut queue, &mut jobs, BATCH).await;
@@ -186,12 +203,13 @@ async fn write(
             continue;
         }
         let (connections, outage) = (Arc::clone(&connections), Arc::clone(&outage));
-        let commits = commits.clone();
+        let (commits, moments) = (commits.clone(), Arc::clone(&moments));
         tokio::spawn(async move {
             let (entries, answers): (Vec<_>, Vec<_>) = jobs.into_iter().unzip();
             let begin = Instant::now();
             // Asked again after a lost connection: what was written stands, and is recognised by its mark.
-            let outcomes = connections.patiently(PATIENCE, || check_in(&connections, &entries)).await;
+            let outcomes =
+                connections.patiently(PATIENCE, || check_in(&connections, &moments, &entries)).await;
             let outcomes = outcomes.map_err(storage);
             report(&mut outage.lock(), outcomes.as_ref().err());
             match outcomes {
@@ -220,6 +238,7 @@ fn report(outage: &mut bool, error: Option<&StoreError>) {
 
 async fn check_in(
     connections: &Connections,
+    moments: &Moments,
     entries: &[Entry],
 ) -> sqlx::Result<Vec<Result<CheckIn, StoreError>>> {
     let mut connection = connections.lease().await?;
@@ -244,6 +263,7 @@ async fn check_in(
     for row in rows {
         let key: (Vec<u8>, Vec<u8>) = (row.try_get(0)?, row.try_get(1)?);
         accepted.insert(key, moment(&row, 2)?);
+        moments.warn(TimeDelta::microseconds(row.try_get(3)?));
     }
 
     let mut outcomes: Vec<Option<CheckIn>> = entries
@@ -328,7 +348,7 @@ impl CheckInStore for PostgresCheckInStore {
         self.reads.patiently(PATIENCE, || self.look_up(ticket)).await.map_err(storage)
     }
 
-    fn held(&self) -> Option<u64> {
+    fn held(&self) -> Option<Held> {
         None
     }
 

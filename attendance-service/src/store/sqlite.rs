@@ -22,9 +22,10 @@ use tokio::{
 };
 
 use super::{
-    Attendance, CheckIn, CheckInStore, StoreError,
+    Attendance, CheckIn, CheckInStore, Held, StoreError,
     answer::{Answer, QUEUE, ask, gather, unavailable},
-    memory::MemoryCheckInStore,
+    budget::Reservation,
+    memory::{Known, MemoryCheckInStore},
 };
 use crate::record::{EventId, IdempotencyKey, Scan, TicketId, Timestamp};
 
@@ -72,15 +73,22 @@ pub struct SqliteCheckInStore {
 }
 
 enum Job {
-    CheckIn(Scan, Answer<CheckIn>),
+    CheckIn(Queued),
     Prove(Answer<()>),
+}
+
+/// A scan that waits, and the room that was taken for it.
+struct Queued {
+    scan: Scan,
+    answer: Answer<CheckIn>,
+    _room: Reservation,
 }
 
 impl Job {
     fn refuse(self, reason: &Arc<str>) {
         let error = StoreError::Unavailable(Arc::clone(reason));
         match self {
-            Self::CheckIn(_, answer) => answer.tell(Err(error)),
+            Self::CheckIn(queued) => queued.answer.tell(Err(error)),
             Self::Prove(answer) => answer.tell(Err(error)),
         }
     }
@@ -93,13 +101,18 @@ pub fn migrations() -> Migrations {
 }
 
 impl SqliteCheckInStore {
-    /// Takes the file at `path` and reads what it holds.
+    /// Takes the file at `path` and reads what it holds, be it more than the `limit` of memory for check-ins.
     ///
     /// # Errors
     ///
     /// The file is in use, damaged, newer than this service, missing though it `is_expected`, or takes no writes.
-    pub async fn open(path: &Path, is_expected: bool, commits: CommitMetrics) -> Result<Self, SqliteError> {
-        let memory = Arc::new(MemoryCheckInStore::default());
+    pub async fn open(
+        path: &Path,
+        is_expected: bool,
+        limit: u64,
+        commits: CommitMetrics,
+    ) -> Result<Self, SqliteError> {
+        let memory = Arc::new(MemoryCheckInStore::new(limit));
         let broken = Arc::default();
         let (jobs, queue) = mpsc::channel(QUEUE);
         let mut writer = Writer {
@@ -115,7 +128,9 @@ impl SqliteCheckInStore {
         let is_new = !path.exists();
         writer.claim.inspect(&CONTENT).await?;
         writer.connect().await?;
-        tracing::info!(path = %path.display(), is_new, check_ins = memory.held(), "the file is loaded");
+        let check_ins = memory.held().map(|held| held.check_ins);
+        tracing::info!(path = %path.display(), is_new, check_ins, "the file is loaded");
+        memory.say_if_too_much_is_held();
         let writer = tokio::spawn(writer.run(queue));
         tokio::spawn(async {
             // Nobody knows then what is on the disk and what is not: a new process finds out.
@@ -134,11 +149,14 @@ impl SqliteCheckInStore {
 #[async_trait]
 impl CheckInStore for SqliteCheckInStore {
     async fn check_in(&self, scan: Scan) -> Result<CheckIn, StoreError> {
-        if let Some(outcome) = self.memory.known(&scan)? {
-            return Ok(outcome);
-        }
+        let bytes = match self.memory.known(&scan)? {
+            Known::Outcome(outcome) => return Ok(outcome),
+            Known::New(bytes) => bytes,
+        };
         self.is_open()?;
-        ask(&self.jobs, |answer| Job::CheckIn(scan, answer)).await
+        // Before it waits: what is queued is held too, and what is on the disk must be held.
+        let room = self.memory.reserve(bytes)?;
+        ask(&self.jobs, |answer| Job::CheckIn(Queued { scan, answer, _room: room })).await
     }
 
     async fn attendance(&self, event: &EventId) -> Result<Attendance, StoreError> {
@@ -155,12 +173,13 @@ impl CheckInStore for SqliteCheckInStore {
         }
     }
 
-    fn held(&self) -> Option<u64> {
+    fn held(&self) -> Option<Held> {
         self.memory.held()
     }
 
     async fn ready(&self) -> Result<(), StoreError> {
         self.is_open()?;
+        self.memory.has_room()?;
         ask(&self.jobs, Job::Prove).await
     }
 }
@@ -234,22 +253,25 @@ impl Writer {
     async fn step(&mut self, jobs: &mut Vec<Job>) {
         let Some(connection) = &mut self.connection else { return };
         let now = Timestamp::now();
-        let mut batch: Vec<Draft> = Vec::with_capacity(jobs.len());
+        let mut batch: Vec<(Queued, Timestamp)> = Vec::with_capacity(jobs.len());
         let mut later = vec![];
         let mut proofs = vec![];
         for job in jobs.drain(..) {
             match job {
                 Job::Prove(answer) => proofs.push(answer),
                 // Told to come again, or gone: whoever finds the ticket used later must not wonder by whom.
-                Job::CheckIn(_, answer) if answer.is_unheard() => {}
-                Job::CheckIn(scan, answer) => match self.memory.known(&scan).transpose() {
-                    Some(known) => answer.tell(known),
-                    None if batch.iter().any(|other| other.scan.competes(&scan)) => {
-                        later.push((scan, answer));
+                Job::CheckIn(queued) if queued.answer.is_unheard() => {}
+                Job::CheckIn(queued) => match self.memory.known(&queued.scan) {
+                    Ok(Known::Outcome(known)) => queued.answer.tell(Ok(known)),
+                    Err(error) => queued.answer.tell(Err(error)),
+                    Ok(Known::New(_)) if batch.iter().any(|(other, _)| other.scan.competes(&queued.scan)) => {
+                        later.push(queued);
                     }
-                    None => {
-                        let at = self.memory.moment(&scan.event_id, now);
-                        batch.push(Draft { scan, at, answer });
+                    Ok(Known::New(_)) => {
+                        let event = &queued.scan.event_id;
+                        let last = batch.iter().rev().find(|(other, _)| other.scan.event_id == *event);
+                        let at = self.memory.moment(event, last.map(|(_, at)| *at), now);
+                        batch.push((queued, at));
                     }
                 },
             }
@@ -274,15 +296,15 @@ impl Writer {
             }
             Err(error) => Err(self.give_up(&error)),
         };
-        for Draft { scan, at, answer } in batch {
+        for (Queued { scan, answer, .. }, at) in batch {
             answer.tell(outcome.clone().and_then(|()| self.memory.insert(&scan, at).map(CheckIn::Accepted)));
         }
         // Whoever lost against somebody in the same commit is told so once that is on the disk.
-        for (scan, answer) in later {
-            let known = outcome.clone().and_then(|()| self.memory.known(&scan));
-            answer.tell(
-                known.and_then(|known| known.ok_or_else(|| unavailable("the scan has to be sent again"))),
-            );
+        for Queued { scan, answer, .. } in later {
+            answer.tell(outcome.clone().and_then(|()| match self.memory.known(&scan)? {
+                Known::Outcome(known) => Ok(known),
+                Known::New(_) => Err(unavailable("the scan has to be sent again")),
+            }));
         }
         proofs.into_iter().for_each(|answer| answer.tell(outcome.clone()));
         if outcome.is_ok() {
@@ -333,23 +355,16 @@ async fn count(connection: &mut SqliteConnection) -> sqlx::Result<u64> {
     Ok(rows)
 }
 
-/// A scan on its way to the disk.
-struct Draft {
-    scan: Scan,
-    at: Timestamp,
-    answer: Answer<CheckIn>,
-}
-
 fn decode(error: impl Into<Box<dyn Error + Send + Sync>>) -> sqlx::Error {
     sqlx::Error::Decode(error.into())
 }
 
 /// Writes `batch` in one commit, and tells the number of its last row.
-async fn insert(connection: &mut SqliteConnection, batch: &[Draft]) -> sqlx::Result<i64> {
+async fn insert(connection: &mut SqliteConnection, batch: &[(Queued, Timestamp)]) -> sqlx::Result<i64> {
     let mut query = QueryBuilder::<Sqlite>::new(
         "INSERT INTO check_ins (event_id, ticket_id, checked_in_by, checked_in_at, idempotency_key) ",
     );
-    query.push_values(batch, |mut row, Draft { scan, at, .. }| {
+    query.push_values(batch, |mut row, (Queued { scan, .. }, at)| {
         row.push_bind(&scan.event_id.0)
             .push_bind(&scan.ticket_id.0)
             .push_bind(&scan.checked_in_by)

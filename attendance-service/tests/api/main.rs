@@ -8,6 +8,7 @@ mod attendance;
 mod check_in;
 mod errors;
 pub(crate) mod forge;
+mod full;
 mod health;
 pub(crate) mod idempotency;
 mod model;
@@ -65,6 +66,7 @@ pub(crate) async fn app_with(settings: &[(&str, &str)]) -> Router {
         ("jwt-secret-previous-file", ""),
         ("log-format", ""),
         ("max-connections", ""),
+        ("max-store-mb", ""),
         ("metrics-addr", ""),
         ("port", ""),
         // Far beyond what a test takes on the slowest machine.

@@ -1,6 +1,7 @@
 //! The SQLite file that is somebody else's, too new, or damaged.
 
 use std::{
+    collections::BTreeSet,
     fs,
     os::unix::fs::{FileExt, symlink},
     path::Path,
@@ -9,6 +10,7 @@ use std::{
 use shared_http::testing::Process;
 use sqlx::{Connection, SqliteConnection};
 use tempfile::TempDir;
+use tokio::task::JoinSet;
 
 use crate::{
     SECOND,
@@ -63,7 +65,7 @@ pub(crate) async fn filled(directory: &Path) {
 }
 
 #[tokio::test]
-async fn moments_never_go_back_within_an_event_though_the_clock_starts_in_the_past() {
+async fn moments_differ_and_never_go_back_within_an_event_though_the_clock_starts_in_the_past() {
     let directory = TempDir::new().unwrap();
     filled(directory.path()).await;
     let mut database = open(directory.path()).await;
@@ -73,19 +75,47 @@ async fn moments_never_go_back_within_an_event_though_the_clock_starts_in_the_pa
         .await
         .unwrap();
     database.close().await.unwrap();
-    for ticket in ["T1", "T2"] {
+    for start_number in 0..2 {
         let process = start(directory.path()).await;
         let mut gate = Gate::open(process.address).await;
-        let record = gate.check_in("evt1", ticket, None).await.record();
-        assert!(record.ends_with(r#""checked_in_at":"2100-01-01T00:00:00.000000+00:00"}"#), "{record}");
-        assert!(gate.list("evt1").await.body.ends_with(&format!("{record}]}}")), "the newest comes last");
-        assert!(
-            !gate.check_in("evt2", ticket, None).await.record().contains("2100-"),
-            "another event, another order"
-        );
+        for number in [2 * start_number + 1, 2 * start_number + 2] {
+            let record = gate.check_in("evt1", &format!("T{number}"), None).await.record();
+            let moment = format!(r#""checked_in_at":"2100-01-01T00:00:00.{number:06}+00:00"}}"#);
+            assert!(record.ends_with(&moment), "{record}");
+            assert!(gate.list("evt1").await.body.ends_with(&format!("{record}]}}")), "the newest comes last");
+            assert!(
+                !gate.check_in("evt2", &format!("T{number}"), None).await.record().contains("2100-"),
+                "another event, another order"
+            );
+        }
         gate.records("evt1").await;
+        let log = process.log();
+        assert_eq!(log.matches("of a moment that is still to come").count(), 1, "{log}");
         drop(gate);
         kill(process).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn moments_of_one_commit_differ() {
+    let directory = TempDir::new().unwrap();
+    let process = start(directory.path()).await;
+    let mut gates = JoinSet::new();
+    for number in 0..32 {
+        let mut gate = Gate::open(process.address).await;
+        gates.spawn(async move {
+            for scan in 0..8 {
+                gate.check_in(&format!("evt{}", scan % 2), &format!("{number}-{scan}"), None).await.record();
+            }
+        });
+    }
+    gates.join_all().await;
+    let mut gate = Gate::open(process.address).await;
+    for event in ["evt0", "evt1"] {
+        let records = gate.records(event).await;
+        let moments: BTreeSet<_> =
+            records.values().map(|record| record.split_once("_at").unwrap().1).collect();
+        assert_eq!(moments.len(), 128);
     }
 }
 

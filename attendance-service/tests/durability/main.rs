@@ -11,6 +11,7 @@
 
 mod disk;
 mod file;
+mod full;
 mod gate;
 mod maintenance;
 mod privacy;

@@ -1,0 +1,98 @@
+//! How many bytes may be taken, and how many are.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+/// Bytes that may be taken.
+pub struct Budget {
+    taken: AtomicU64,
+    limit: u64,
+}
+
+/// Bytes that were taken until this is dropped.
+pub(super) struct Reservation {
+    budget: Arc<Budget>,
+    bytes: u64,
+}
+
+impl Budget {
+    /// As many as `limit`.
+    pub fn new(limit: u64) -> Self {
+        Self { taken: AtomicU64::default(), limit }
+    }
+
+    /// How many there are in all.
+    pub fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    /// How many are taken.
+    pub fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    /// Takes `bytes`, if that leaves `spare` at least.
+    pub(super) fn try_take(&self, bytes: u64, spare: u64) -> bool {
+        let taken = self.taken.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let fits = taken.saturating_add(spare) <= self.limit;
+        if !fits {
+            self.give_back(bytes);
+        }
+        fits
+    }
+
+    /// Takes `bytes`, whether there are as many or not.
+    pub(super) fn take(&self, bytes: u64) {
+        self.taken.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Takes `bytes` for a while.
+    pub(super) fn reserve(self: &Arc<Self>, bytes: u64) -> Option<Reservation> {
+        self.try_take(bytes, 0).then(|| Reservation { budget: Arc::clone(self), bytes })
+    }
+
+    fn give_back(&self, bytes: u64) {
+        self.taken.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.budget.give_back(self.bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_is_taken_than_there_is() {
+        let budget = Arc::new(Budget::new(100));
+        assert!(budget.try_take(60, 0));
+        assert!(!budget.try_take(41, 0));
+        assert!(!budget.try_take(30, 11));
+        assert!(budget.try_take(30, 10));
+        assert_eq!(budget.taken(), 90);
+
+        let reservation = budget.reserve(10).unwrap();
+        assert!(budget.reserve(1).is_none());
+        drop(reservation);
+        assert_eq!(budget.taken(), 90);
+        budget.take(20);
+        assert!(budget.reserve(0).is_none());
+    }
+
+    #[test]
+    fn those_who_come_at_once_do_not_take_more_either() {
+        let budget = Budget::new(1000);
+        let taken: usize = std::thread::scope(|threads| {
+            let take = || (0..1000).filter(|_| budget.try_take(3, 0)).count();
+            let threads: Vec<_> = (0..4).map(|_| threads.spawn(take)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert!(taken <= 333 && budget.taken() == 3 * taken as u64, "{taken}");
+    }
+}
