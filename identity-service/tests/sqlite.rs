@@ -259,6 +259,31 @@ async fn an_unknown_role_in_the_file_is_an_error_and_no_guess() {
 }
 
 #[tokio::test]
+async fn the_file_of_attendance_service_is_named_as_that() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join(FILE_NAME);
+    let mut other =
+        SqliteConnectOptions::new().filename(&path).create_if_missing(true).connect().await.unwrap();
+    query("CREATE TABLE check_ins (seq INTEGER PRIMARY KEY)").execute(&mut other).await.unwrap();
+    other.close().await.unwrap();
+    let said = refusal(directory.path()).await;
+    let reason = "this is a file of attendance-service, and not of identity-service";
+    assert!(said.contains(FILE_NAME) && said.contains(reason), "{said}");
+}
+
+#[tokio::test]
+async fn the_name_of_a_user_cannot_draw_on_the_terminal_of_an_operator() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = open(directory.path()).await;
+    state.users.register(user("\u{1b}[2J\u{9b}31m\u{202e}nimda")).await.unwrap();
+    drop(state);
+    let output = service(directory.path()).arg("check").output().await.unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let shown = r"the newest \u{1b}[2J\u{9b}31m\u{202e}nimda (committee)";
+    assert!(said.trim_end().ends_with(shown), "{said:?}");
+}
+
+#[tokio::test]
 async fn a_damaged_file_is_named_and_left_as_it_is() {
     let directory = tempfile::tempdir().unwrap();
     let state = open(directory.path()).await;
