@@ -110,8 +110,8 @@ scan_together() {
     same "$(curl -q --no-progress-meter --max-time 10 --parallel --parallel-max 4 -K "$work/scans" | sort | uniq -c | xargs)" '12 200'
 }
 
-# More passwords at once than identity-service takes: the workers, one core fewer than there are, and a queue of 8.
-flood=$(($(nproc) + 8 + 16))
+# More passwords at once than identity-service takes: the workers, one core fewer than there are, and a queue of 16.
+flood=$(($(nproc) + 16 + 16))
 flood_passwords() {
     for ((i = 0; i < flood; i++)); do
         printf 'next\nurl = %s/auth/login\nheader = "CF-Connecting-IP: 10.%d.0.1"\n' "${url[identity]}" "$i"

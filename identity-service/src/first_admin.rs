@@ -137,7 +137,7 @@ async fn judge(
     if !by_operator {
         let password = admin.password.clone().filter(|_| user.role == Role::Admin);
         let is_known = match password {
-            Some(password) => passwords.verify(password, Some(user.password.clone())).await?,
+            Some(password) => passwords.matches(password, user.password.clone()).await?,
             None => false,
         };
         if !is_known {

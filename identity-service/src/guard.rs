@@ -3,8 +3,11 @@
 //! Failures are counted per account, whether there is such a user or not, and per client address. A device
 //! that has logged in to an account before, which is an address and an account together, has a counter of its
 //! own instead of both: whoever attacks an account from elsewhere does not lock its owner out. An attempt is
-//! counted before its password is looked at, and taken back unless the password turns out to be wrong, so that
-//! many at once get no further than one after another.
+//! counted before its password is looked at, so that many at once get no further than one after another, and it
+//! counts as a failure unless the password turns out to be right: hanging up takes nothing back.
+//!
+//! Logins that succeed are counted too, in the same places but by themselves: a right password is no licence to
+//! keep bcrypt busy. Their limits are such that a committee behind one address never meets them.
 //!
 //! An owner who comes from a new address while somebody keeps attacking the account competes with the attacker
 //! for one attempt a minute. That is the price of giving the attacker no more than that.
@@ -12,19 +15,17 @@
 use std::{
     hash::{BuildHasher, RandomState},
     net::{IpAddr, Ipv6Addr},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
 use quick_cache::unsync::Cache;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 
 /// How many accounts, addresses and devices are remembered, of each. bcrypt lets no more in before the first
 /// of them are forgotten anyway.
 const REMEMBERED: usize = 1 << 15;
-
-/// How many may wait for what others are up to. More of them would hold what connections there are.
-const WAITING: usize = 64;
 
 /// The delay after the first failure that is not free. Every other one doubles it.
 const SHORTEST: Duration = Duration::from_secs(1);
@@ -35,11 +36,18 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// How many times the delay doubles until it is the longest.
 const DOUBLINGS: u32 = 6;
 
-/// Five mistypes are forgiven, and all is forgotten after 22 minutes at the latest.
-const ACCOUNT: Rule = Rule { free: 5, forget: Duration::from_secs(120) };
+/// Five mistypes are forgiven, and all is forgotten after 22 minutes at the latest. A client that logs in before
+/// every check-in is wasteful, and gets through.
+const ACCOUNT: Rule =
+    Rule { free: 5, forget: Duration::from_secs(120), free_logins: 60, forget_login: Duration::from_secs(2) };
 
 /// Behind one address there may be a whole committee.
-const ADDRESS: Rule = Rule { free: 100, forget: Duration::from_secs(10) };
+const ADDRESS: Rule = Rule {
+    free: 100,
+    forget: Duration::from_secs(10),
+    free_logins: 600,
+    forget_login: Duration::from_millis(200),
+};
 
 /// Decides which logins may try their password.
 pub struct LoginGuard {
@@ -48,8 +56,6 @@ pub struct LoginGuard {
     tables: Mutex<Tables>,
     /// An attempt has ended.
     ended: Notify,
-    /// Places for those who wait for that.
-    places: Semaphore,
 }
 
 /// Why an attempt may not begin.
@@ -57,16 +63,15 @@ pub struct LoginGuard {
 pub enum Refusal {
     /// As many are under way as may fail: how they end decides.
     Undecided,
-    /// There were too many failures, and this is how long to wait.
+    /// There were too many failures, or logins, and this is how long to wait.
     Wait(Duration),
 }
 
-/// A password that is being looked at. Dropped without a verdict it counts for nothing.
+/// A password that is being looked at. Dropped without a verdict it counts as a wrong one.
 #[must_use]
-pub struct Attempt<'a> {
-    guard: &'a LoginGuard,
-    /// Where it is counted.
-    counted: [Option<(Kind, u64)>; 2],
+pub struct Attempt {
+    guard: Arc<LoginGuard>,
+    counted: Counted,
     device: Option<u64>,
 }
 
@@ -82,27 +87,39 @@ impl LoginGuard {
                 devices: table(ACCOUNT),
             }),
             ended: Notify::new(),
-            places: Semaphore::new(WAITING),
         }
     }
 
-    /// Counts an attempt to log in as `username` from `client`, once it is decided whether it may begin.
+    /// Looks whether an attempt could begin, and counts nothing.
     ///
     /// # Errors
     ///
-    /// How long to wait, or [`Refusal::Undecided`] where too many wait already.
-    pub async fn enter(&self, username: &str, client: Option<IpAddr>) -> Result<Attempt<'_>, Refusal> {
-        let mut place = None;
+    /// How long to wait.
+    pub fn look(&self, username: &str, client: Option<IpAddr>) -> Result<(), Duration> {
+        let (counted, _) = self.places(username, client);
+        match self.tables.lock().refusal(&counted, Instant::now()) {
+            Some(Refusal::Wait(wait)) => Err(wait),
+            Some(Refusal::Undecided) | None => Ok(()),
+        }
+    }
+
+    /// Counts an attempt to log in as `username` from `client`, once it is decided whether it may begin. Whoever
+    /// asks has a worker of bcrypt already. So have those it waits for, and they wait for nobody.
+    ///
+    /// # Errors
+    ///
+    /// How long to wait.
+    pub async fn enter(
+        self: &Arc<Self>,
+        username: &str,
+        client: Option<IpAddr>,
+    ) -> Result<Attempt, Duration> {
         loop {
             let ended = self.ended.notified();
             match self.admit(username, client, Instant::now()) {
-                Err(Refusal::Undecided) => {
-                    if place.is_none() {
-                        place = Some(self.places.try_acquire().map_err(|_| Refusal::Undecided)?);
-                    }
-                    ended.await;
-                }
-                decided => return decided,
+                Ok(attempt) => return Ok(attempt),
+                Err(Refusal::Wait(wait)) => return Err(wait),
+                Err(Refusal::Undecided) => ended.await,
             }
         }
     }
@@ -113,26 +130,32 @@ impl LoginGuard {
     ///
     /// [`Refusal`]
     pub fn admit(
-        &self,
+        self: &Arc<Self>,
         username: &str,
         client: Option<IpAddr>,
         now: Instant,
-    ) -> Result<Attempt<'_>, Refusal> {
+    ) -> Result<Attempt, Refusal> {
+        let (counted, device) = self.places(username, client);
+        let mut tables = self.tables.lock();
+        if let Some(refusal) = tables.refusal(&counted, now) {
+            return Err(refusal);
+        }
+        counted.iter().flatten().for_each(|(kind, key)| tables.of(*kind).begin(*key, now));
+        Ok(Attempt { guard: Arc::clone(self), counted, device })
+    }
+
+    /// Where an attempt is counted, and which device it comes from.
+    fn places(&self, username: &str, client: Option<IpAddr>) -> (Counted, Option<u64>) {
         let account = self.keys.hash_one(username);
         let address = client.map(|client| self.keys.hash_one(network(client)));
         let device = address.map(|address| self.keys.hash_one((account, address)));
 
-        let mut tables = self.tables.lock();
-        let counted = match device.filter(|device| tables.devices.counters.contains_key(device)) {
+        let known = |device: &u64| self.tables.lock().devices.counters.contains_key(device);
+        let counted = match device.filter(known) {
             Some(device) => [Some((Kind::Device, device)), None],
             None => [Some((Kind::Account, account)), address.map(|address| (Kind::Address, address))],
         };
-        let places = counted.iter().flatten();
-        match places.clone().filter_map(|(kind, key)| tables.of(*kind).refusal(*key, now)).max() {
-            Some(refusal) => return Err(refusal),
-            None => places.for_each(|(kind, key)| tables.of(*kind).begin(*key, now)),
-        }
-        Ok(Attempt { guard: self, counted, device })
+        (counted, device)
     }
 }
 
@@ -142,31 +165,35 @@ impl Default for LoginGuard {
     }
 }
 
-impl Attempt<'_> {
+impl Attempt {
     /// The password was wrong at `now`.
     pub fn failed(mut self, now: Instant) {
+        self.fail(now);
+    }
+
+    /// The password was right: from `now` on the device is known.
+    pub fn succeeded(mut self, now: Instant) {
+        let mut tables = self.guard.tables.lock();
+        for (kind, key) in self.counted.iter_mut().filter_map(Option::take) {
+            tables.of(kind).succeed(key, now);
+        }
+        if let Some(device) = self.device {
+            // Whoever knows the password has nothing to guess: what a neighbour mistyped is forgiven.
+            tables.devices.change(device, now, |counter| counter.forgive(now));
+        }
+    }
+
+    fn fail(&mut self, now: Instant) {
         let mut tables = self.guard.tables.lock();
         for (kind, key) in self.counted.iter_mut().filter_map(Option::take) {
             tables.of(kind).fail(key, now);
         }
     }
-
-    /// The password was right: from `now` on the device is known.
-    pub fn succeeded(self, now: Instant) {
-        if let Some(device) = self.device {
-            // Whoever knows the password has nothing to guess: what a neighbour mistyped is forgiven.
-            self.guard.tables.lock().devices.change(device, now, |counter| counter.forgive(now));
-        }
-    }
 }
 
-impl Drop for Attempt<'_> {
+impl Drop for Attempt {
     fn drop(&mut self) {
-        let mut tables = self.guard.tables.lock();
-        for (kind, key) in self.counted.iter().flatten() {
-            tables.of(*kind).take_back(*key, *kind);
-        }
-        drop(tables);
+        self.fail(Instant::now());
         self.guard.ended.notify_waiters();
     }
 }
@@ -179,13 +206,17 @@ pub(crate) fn network(client: IpAddr) -> IpAddr {
     }
 }
 
-/// How failures become a delay.
+/// How failures and logins become a delay.
 #[derive(Clone, Copy)]
 struct Rule {
     /// How many failures cost nothing.
     free: u32,
     /// How long it takes to forget one.
     forget: Duration,
+    /// How many logins cost nothing.
+    free_logins: u32,
+    /// How long it takes to forget one.
+    forget_login: Duration,
 }
 
 impl Rule {
@@ -202,7 +233,10 @@ impl Rule {
     }
 }
 
-#[derive(Clone, Copy, PartialEq)]
+/// The counters of one attempt.
+type Counted = [Option<(Kind, u64)>; 2];
+
+#[derive(Clone, Copy)]
 enum Kind {
     Account,
     Address,
@@ -216,6 +250,10 @@ struct Tables {
 }
 
 impl Tables {
+    fn refusal(&mut self, counted: &Counted, now: Instant) -> Option<Refusal> {
+        counted.iter().flatten().filter_map(|(kind, key)| self.of(*kind).refusal(*key, now)).max()
+    }
+
     fn of(&mut self, kind: Kind) -> &mut Table {
         match kind {
             Kind::Account => &mut self.accounts,
@@ -245,15 +283,9 @@ impl Table {
         self.change(key, now, |counter| counter.fail(rule, now));
     }
 
-    fn take_back(&mut self, key: u64, kind: Kind) {
-        let Some(mut counter) = self.counters.get_mut(&key) else { return };
-        counter.pending = counter.pending.saturating_sub(1);
-        let is_blank = counter.is_blank();
-        drop(counter);
-        // A device is remembered for its success, the others for their failures only.
-        if is_blank && kind != Kind::Device {
-            self.counters.remove(&key);
-        }
+    fn succeed(&mut self, key: u64, now: Instant) {
+        let rule = self.rule;
+        self.change(key, now, |counter| counter.succeed(rule, now));
     }
 
     fn change(&mut self, key: u64, now: Instant, change: impl FnOnce(&mut Counter)) {
@@ -263,22 +295,19 @@ impl Table {
     }
 }
 
-/// The failures of one account, address or device. They drain away one by one.
+/// The failures and logins of one account, address or device. They drain away one by one.
 #[derive(Clone, Copy)]
 struct Counter {
     /// Attempts without a verdict yet.
     pending: u32,
     failed_at: Instant,
     forgotten_at: Instant,
+    logins_forgotten_at: Instant,
 }
 
 impl Counter {
     fn new(now: Instant) -> Self {
-        Self { pending: 0, failed_at: now, forgotten_at: now }
-    }
-
-    fn is_blank(&self) -> bool {
-        self.pending == 0 && self.forgotten_at == self.failed_at
+        Self { pending: 0, failed_at: now, forgotten_at: now, logins_forgotten_at: now }
     }
 
     /// How many are not forgotten yet.
@@ -288,6 +317,16 @@ impl Counter {
     }
 
     fn refusal(&self, rule: Rule, now: Instant) -> Option<Refusal> {
+        self.too_many_failures(rule, now).max(self.too_many_logins(rule, now))
+    }
+
+    fn too_many_logins(&self, rule: Rule, now: Instant) -> Option<Refusal> {
+        let remembered = self.logins_forgotten_at.saturating_duration_since(now);
+        let wait = remembered.saturating_sub(rule.forget_login * (rule.free_logins - 1));
+        (!wait.is_zero()).then_some(Refusal::Wait(wait))
+    }
+
+    fn too_many_failures(&self, rule: Rule, now: Instant) -> Option<Refusal> {
         let failures = self.failures(rule, now);
         if failures + self.pending < rule.free {
             return None;
@@ -300,6 +339,11 @@ impl Counter {
             }
         }
         (self.pending > 0).then_some(Refusal::Undecided)
+    }
+
+    fn succeed(&mut self, rule: Rule, now: Instant) {
+        self.pending = self.pending.saturating_sub(1);
+        self.logins_forgotten_at = self.logins_forgotten_at.max(now) + rule.forget_login;
     }
 
     fn forgive(&mut self, now: Instant) {

@@ -1,5 +1,6 @@
 //! Who is at the gate: registers users, logs them in, tells who a token belongs to.
 
+pub mod bcrypt_queue;
 pub mod config;
 pub mod doctor;
 pub mod first_admin;
@@ -78,6 +79,9 @@ impl AppState {
             Location::Postgres(url) => Arc::new(PostgresUserStore::open(url, demo_users, commits).await?),
         };
         register_held(registry, &users);
+        if let Some(stored) = users.greatest_cost().await? {
+            passwords.expect(stored);
+        }
         Ok(Self {
             users,
             passwords: Arc::new(passwords),

@@ -68,6 +68,7 @@ pub struct BcryptMetrics {
     pub(crate) queue: Gauge,
     pub(crate) wait: Histogram,
     pub(crate) refusals: Counter,
+    pub(crate) rounds: Counter,
 }
 
 impl BcryptMetrics {
@@ -78,22 +79,20 @@ impl BcryptMetrics {
             // 1 ms to 16 s.
             wait: Histogram::new(exponential_buckets(1e-3, 2.0, 15)),
             refusals: Counter::default(),
+            rounds: Counter::default(),
         };
         registry.register(
             "tixgo_bcrypt_queue",
             "Passwords that wait or are worked on",
             metrics.queue.clone(),
         );
-        registry.register(
-            "tixgo_bcrypt_wait_seconds",
-            "Time from the end of the queue to its head",
-            metrics.wait.clone(),
-        );
+        registry.register("tixgo_bcrypt_wait_seconds", "Time in the queue", metrics.wait.clone());
         registry.register(
             "tixgo_bcrypt_refusals",
             "Passwords that were turned away, for the queue was full",
             metrics.refusals.clone(),
         );
+        registry.register("tixgo_bcrypt_rounds", "Rounds of bcrypt, its work", metrics.rounds.clone());
         metrics
     }
 }

@@ -1,20 +1,26 @@
-//! Passwords: bcrypt off the async threads and behind a gate. Nothing else here knows bcrypt.
+//! Passwords: bcrypt off the async threads and behind a queue. Nothing else here knows bcrypt.
 
-use std::{fmt, sync::Arc, thread, time::Instant};
-
-use prometheus_client::metrics::gauge::Gauge;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    task::spawn_blocking,
+use std::{
+    fmt,
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    thread,
 };
 
-use crate::metrics::BcryptMetrics;
+use bcrypt::BcryptResult;
+use prometheus_client::metrics::counter::Counter;
+use tokio::task::spawn_blocking;
+
+use crate::{
+    bcrypt_queue::{BcryptQueue, QueueFull, Worker},
+    metrics::BcryptMetrics,
+};
 
 /// What bcrypt reads of a password, in bytes. It would cut silently what is longer.
 const LONGEST: usize = 72;
-
-/// How many may wait for the gate. The last of them waits about two seconds on a development machine.
-const QUEUE: usize = 8;
 
 /// A password as somebody typed it, of at most 72 bytes of UTF-8.
 #[derive(Clone)]
@@ -60,6 +66,10 @@ impl Cost {
     pub fn power(self) -> u32 {
         self.0
     }
+
+    fn rounds(self) -> u64 {
+        1 << self.0
+    }
 }
 
 impl Default for Cost {
@@ -69,13 +79,18 @@ impl Default for Cost {
 }
 
 /// What is kept of a password, in the format `$2b$…`.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct PasswordHash(String);
 
 impl PasswordHash {
     /// A hash made earlier.
     pub fn from_stored(text: impl Into<String>) -> Self {
         Self(text.into())
+    }
+
+    /// Its cost, if it is one that [`Cost`] allows.
+    pub fn cost(&self) -> Option<Cost> {
+        Cost::new(self.0.split('$').nth(2)?.parse().ok()?)
     }
 }
 
@@ -107,10 +122,24 @@ pub enum PasswordError {
 /// logins leaves one to everything else.
 pub struct Passwords {
     cost: Cost,
-    unknown_user: PasswordHash,
-    places: Arc<Semaphore>,
-    workers: Arc<Semaphore>,
-    metrics: BcryptMetrics,
+    /// The greatest cost that a stored hash was seen to have. What does not match is worked on for as long as it
+    /// takes at this cost, whoever it belongs to: a hash of another cost, from before `BCRYPT_COST` was changed,
+    /// would otherwise tell who exists. It is given up at a restart after the last of those users has logged in.
+    greatest_cost: AtomicU32,
+    queue: Arc<BcryptQueue>,
+    rounds: Counter,
+}
+
+/// What a password turned out to be.
+#[derive(Debug)]
+pub enum Verdict {
+    /// Not the user's.
+    Wrong,
+    /// The user's.
+    Right {
+        /// Takes the place of the stored hash, where that has another cost than new ones.
+        rehashed: Option<PasswordHash>,
+    },
 }
 
 impl Passwords {
@@ -118,88 +147,136 @@ impl Passwords {
     pub fn new(cost: Cost, metrics: BcryptMetrics) -> Self {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let workers = cores.saturating_sub(1).max(1);
-        Self {
-            cost,
-            // The right form and cost, and nobody's password: verifying against it takes as long as any other.
-            unknown_user: PasswordHash(format!("$2b${:02}${}", cost.power(), ".".repeat(53))),
-            places: Arc::new(Semaphore::new(workers + QUEUE)),
-            workers: Arc::new(Semaphore::new(workers)),
-            metrics,
-        }
+        let rounds = metrics.rounds.clone();
+        let queue = BcryptQueue::new(workers, metrics);
+        Self { cost, greatest_cost: AtomicU32::new(cost.power()), queue, rounds }
+    }
+
+    /// There are stored hashes of this cost.
+    pub fn expect(&self, stored: Cost) {
+        self.greatest_cost.fetch_max(stored.power(), Ordering::Relaxed);
+    }
+
+    /// Waits until it is the turn of `client`, which asks about the account `username`.
+    ///
+    /// # Errors
+    ///
+    /// [`PasswordError::Busy`]
+    pub async fn worker(&self, client: Option<IpAddr>, username: &str) -> Result<Worker, PasswordError> {
+        self.queue.enter(client, username).await.map_err(|QueueFull| PasswordError::Busy)
+    }
+
+    /// A hash of `password` with a salt of its own, where no client asks for it and so none waits.
+    ///
+    /// # Errors
+    ///
+    /// [`PasswordError`]
+    pub async fn hash(&self, password: Password) -> Result<PasswordHash, PasswordError> {
+        self.hash_on(self.worker(None, "").await?, password).await
+    }
+
+    /// Whether `password` is the one behind `hash`, where no client asks.
+    ///
+    /// # Errors
+    ///
+    /// [`PasswordError`]
+    pub async fn matches(&self, password: Password, hash: PasswordHash) -> Result<bool, PasswordError> {
+        let worker = self.worker(None, "").await?;
+        let verdict = self.verify(worker, password, Some(hash), |_| ()).await?;
+        Ok(matches!(verdict, Verdict::Right { .. }))
     }
 
     /// A hash of `password` with a salt of its own.
     ///
     /// # Errors
     ///
-    /// [`PasswordError`]
-    pub async fn hash(&self, password: Password) -> Result<PasswordHash, PasswordError> {
-        let cost = self.cost.power();
-        #[expect(clippy::disallowed_methods, reason = "this is the gate")]
-        let hash = self.work(move || bcrypt::hash(password.0, cost)).await?;
-        Ok(PasswordHash(hash))
+    /// [`PasswordError::Failed`]
+    pub async fn hash_on(&self, worker: Worker, password: Password) -> Result<PasswordHash, PasswordError> {
+        let bcrypt = Bcrypt { cost: self.cost, rounds: self.rounds.clone() };
+        work(worker, move || bcrypt.hash(&password)).await
     }
 
     /// Whether `password` is the one behind `hash`. For an unknown user, `None`, it never is, and finding
-    /// out takes as long.
+    /// out takes as long. `verdict` is told before anything else, even if nobody waits for the outcome any
+    /// more; if bcrypt fails it is dropped.
     ///
     /// # Errors
     ///
-    /// [`PasswordError`]
+    /// [`PasswordError::Failed`]
     pub async fn verify(
         &self,
+        worker: Worker,
         password: Password,
         hash: Option<PasswordHash>,
-    ) -> Result<bool, PasswordError> {
-        // bcrypt cannot tell `a` from `a\0a`; no stored password contains U+0000.
-        let can_match = hash.is_some() && !password.0.contains('\0');
-        let hash = hash.unwrap_or_else(|| self.unknown_user.clone());
-        #[expect(clippy::disallowed_methods, reason = "this is the gate")]
-        let matches = self.work(move || bcrypt::verify(password.0, &hash.0)).await?;
-        Ok(matches && can_match)
-    }
-
-    /// The permits move into the work: a client that hangs up leaves the queue, but work that has begun
-    /// keeps its core until it is done.
-    async fn work<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> bcrypt::BcryptResult<T> + Send + 'static,
-    ) -> Result<T, PasswordError> {
-        let Ok(place) = self.places.clone().try_acquire_owned() else {
-            self.metrics.refusals.inc();
-            return Err(PasswordError::Busy);
-        };
-        let place = Counted::new(place, &self.metrics.queue);
-        let begin = Instant::now();
-        let worker = self.workers.clone().acquire_owned().await.map_err(|_| PasswordError::Busy)?;
-        self.metrics.wait.observe(begin.elapsed().as_secs_f64());
-        let done = spawn_blocking(move || {
-            let _held = (place, worker);
-            work()
-        });
-        match done.await {
-            Ok(Ok(result)) => Ok(result),
-            Ok(Err(error)) => Err(PasswordError::Failed(Box::new(error))),
-            Err(error) => Err(PasswordError::Failed(Box::new(error))),
+        verdict: impl FnOnce(bool) + Send + 'static,
+    ) -> Result<Verdict, PasswordError> {
+        if let Some(stored) = hash.as_ref().and_then(PasswordHash::cost) {
+            self.expect(stored);
         }
+        let greatest_cost = self.greatest_cost.load(Ordering::Relaxed);
+        let bcrypt = Bcrypt { cost: self.cost, rounds: self.rounds.clone() };
+        work(worker, move || {
+            let Some(hash) = hash else {
+                bcrypt.verify(&password, &nobodys(greatest_cost))?;
+                verdict(false);
+                return Ok(Verdict::Wrong);
+            };
+            let matches = bcrypt.verify(&password, &hash)?;
+            verdict(matches);
+            if !matches {
+                let cost = hash.cost().map_or(greatest_cost, Cost::power);
+                // 2^n + 2^n + 2^(n+1) + … + 2^(m-1) = 2^m
+                (cost..greatest_cost)
+                    .try_for_each(|cost| bcrypt.verify(&password, &nobodys(cost)).map(drop))?;
+                return Ok(Verdict::Wrong);
+            }
+            let is_current = hash.cost() == Some(bcrypt.cost);
+            let rehashed = if is_current { None } else { Some(bcrypt.hash(&password)?) };
+            Ok(Verdict::Right { rehashed })
+        })
+        .await
     }
 }
 
-/// A place in the queue, counted as long as it is taken.
-struct Counted {
-    _permit: OwnedSemaphorePermit,
-    queue: Gauge,
+/// The right form, and nobody's password: verifying against it takes as long as against any other of this cost.
+fn nobodys(cost: u32) -> PasswordHash {
+    PasswordHash(format!("$2b${cost:02}${}", ".".repeat(53)))
 }
 
-impl Counted {
-    fn new(permit: OwnedSemaphorePermit, queue: &Gauge) -> Self {
-        queue.inc();
-        Self { _permit: permit, queue: queue.clone() }
+/// bcrypt itself, on a thread that may take its time.
+struct Bcrypt {
+    cost: Cost,
+    rounds: Counter,
+}
+
+impl Bcrypt {
+    fn hash(&self, password: &Password) -> BcryptResult<PasswordHash> {
+        self.rounds.inc_by(self.cost.rounds());
+        #[expect(clippy::disallowed_methods, reason = "a worker of the queue is held")]
+        bcrypt::hash(&password.0, self.cost.power()).map(PasswordHash)
+    }
+
+    fn verify(&self, password: &Password, hash: &PasswordHash) -> BcryptResult<bool> {
+        self.rounds.inc_by(hash.cost().map_or(0, Cost::rounds));
+        #[expect(clippy::disallowed_methods, reason = "a worker of the queue is held")]
+        let matches = bcrypt::verify(&password.0, &hash.0)?;
+        // bcrypt cannot tell `a` from `a\0a`; no stored password contains U+0000.
+        Ok(matches && !password.0.contains('\0'))
     }
 }
 
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.queue.dec();
+/// The worker moves into the work: what has begun keeps its core until it is done, whoever hangs up.
+async fn work<T: Send + 'static>(
+    worker: Worker,
+    work: impl FnOnce() -> BcryptResult<T> + Send + 'static,
+) -> Result<T, PasswordError> {
+    let done = spawn_blocking(move || {
+        let _held = worker;
+        work()
+    });
+    match done.await {
+        Ok(Ok(result)) => Ok(result),
+        Ok(Err(error)) => Err(PasswordError::Failed(Box::new(error))),
+        Err(error) => Err(PasswordError::Failed(Box::new(error))),
     }
 }

@@ -4,6 +4,7 @@ use std::{
     hash::{BuildHasher, RandomState},
     net::IpAddr,
     num::NonZeroU32,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -29,8 +30,8 @@ pub struct Quota {
 
 /// A registration under way. Dropped it counts for nothing.
 #[must_use]
-pub struct Place<'a> {
-    quota: &'a Quota,
+pub struct Place {
+    quota: Arc<Quota>,
     client: Option<u64>,
 }
 
@@ -49,7 +50,7 @@ impl Quota {
     /// # Errors
     ///
     /// How long to wait for the next one.
-    pub fn take(&self, client: IpAddr, now: Instant) -> Result<Place<'_>, Duration> {
+    pub fn take(self: &Arc<Self>, client: IpAddr, now: Instant) -> Result<Place, Duration> {
         let client = self.keys.hash_one(network(client));
         let mut clients = self.clients.lock();
         let forgotten_at = clients.get(&client).map_or(now, |at| now.max(*at)) + self.forget;
@@ -57,20 +58,20 @@ impl Quota {
             Some(wait) if !wait.is_zero() => Err(wait),
             _ => {
                 clients.insert(client, forgotten_at);
-                Ok(Place { quota: self, client: Some(client) })
+                Ok(Place { quota: Arc::clone(self), client: Some(client) })
             }
         }
     }
 }
 
-impl Place<'_> {
+impl Place {
     /// The registration was accepted.
     pub fn keep(mut self) {
         self.client = None;
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Place {
     fn drop(&mut self) {
         if let Some(client) = self.client
             && let Some(mut forgotten_at) = self.quota.clients.lock().get_mut(&client)
@@ -91,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_client_registers_so_many_at_once_and_then_as_many_an_hour() {
-        let (quota, mut now) = (Quota::new(NonZeroU32::new(7).unwrap()), Instant::now());
+        let (quota, mut now) = (Arc::new(Quota::new(NonZeroU32::new(7).unwrap())), Instant::now());
         for _ in 0..7 {
             quota.take(CLIENT, now).ok().unwrap().keep();
         }
@@ -112,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_registration_that_is_not_accepted_counts_while_it_is_under_way_only() {
-        let (quota, now) = (Quota::new(NonZeroU32::MIN), Instant::now());
+        let (quota, now) = (Arc::new(Quota::new(NonZeroU32::MIN)), Instant::now());
         for _ in 0..100 {
             let place = quota.take(CLIENT, now).ok().unwrap();
             assert!(quota.take(CLIENT, now).is_err());

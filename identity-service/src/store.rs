@@ -71,6 +71,13 @@ pub trait UserStore: Send + Sync {
     /// Adds `user`, if nobody has the name: of all who ask at once one is accepted.
     async fn register(&self, user: User) -> Result<Registration, StoreError>;
 
+    /// Stores `password` for `user`, unless it has another one by now than `user` says. It is the same password
+    /// at another cost.
+    async fn rehash(&self, user: &User, password: PasswordHash) -> Result<(), StoreError>;
+
+    /// The greatest cost of all passwords.
+    async fn greatest_cost(&self) -> Result<Option<Cost>, StoreError>;
+
     /// How many users this process holds itself, if it holds them.
     fn held(&self) -> Option<u64>;
 

@@ -6,6 +6,7 @@ use std::{
     collections::{HashMap, HashSet, VecDeque},
     fs,
     net::{IpAddr, Ipv4Addr},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -21,17 +22,27 @@ fn address(number: u32) -> Option<IpAddr> {
 }
 
 /// A wrong password, and how long to wait if it was not even looked at.
-fn fail(guard: &LoginGuard, username: &str, client: Option<IpAddr>, now: Instant) -> Result<(), Refusal> {
+fn fail(
+    guard: &Arc<LoginGuard>,
+    username: &str,
+    client: Option<IpAddr>,
+    now: Instant,
+) -> Result<(), Refusal> {
     guard.admit(username, client, now).map(|attempt| attempt.failed(now))
 }
 
-fn succeed(guard: &LoginGuard, username: &str, client: Option<IpAddr>, now: Instant) -> Result<(), Refusal> {
+fn succeed(
+    guard: &Arc<LoginGuard>,
+    username: &str,
+    client: Option<IpAddr>,
+    now: Instant,
+) -> Result<(), Refusal> {
     guard.admit(username, client, now).map(|attempt| attempt.succeeded(now))
 }
 
 #[test]
 fn five_failures_are_free_and_the_delay_doubles_up_to_a_minute() {
-    let (guard, mut now) = (LoginGuard::new(), Instant::now());
+    let (guard, mut now) = (Arc::new(LoginGuard::new()), Instant::now());
     for number in 0..5 {
         assert_eq!(fail(&guard, "budi", address(number), now), Ok(()), "{number}");
     }
@@ -48,7 +59,7 @@ fn five_failures_are_free_and_the_delay_doubles_up_to_a_minute() {
 
 #[test]
 fn failures_are_forgotten_one_by_one() {
-    let (guard, mut now) = (LoginGuard::new(), Instant::now());
+    let (guard, mut now) = (Arc::new(LoginGuard::new()), Instant::now());
     for _ in 0..5 {
         fail(&guard, "budi", None, now).unwrap();
     }
@@ -70,7 +81,7 @@ fn failures_are_forgotten_one_by_one() {
 
 #[test]
 fn of_many_attempts_at_once_no_more_than_five_are_looked_at_and_then_one() {
-    let (guard, mut now) = (LoginGuard::new(), Instant::now());
+    let (guard, mut now) = (Arc::new(LoginGuard::new()), Instant::now());
     let five: Vec<_> = (0..5).map(|number| guard.admit("budi", address(number), now).ok().unwrap()).collect();
     assert_eq!(fail(&guard, "budi", HOME, now), Err(Refusal::Undecided));
     five.into_iter().for_each(|attempt| attempt.failed(now));
@@ -84,12 +95,12 @@ fn of_many_attempts_at_once_no_more_than_five_are_looked_at_and_then_one() {
 }
 
 #[test]
-fn a_success_and_an_attempt_without_a_verdict_count_for_nothing() {
-    let (guard, now) = (LoginGuard::new(), Instant::now());
+fn a_success_is_no_failure() {
+    let (guard, mut now) = (Arc::new(LoginGuard::new()), Instant::now());
     for number in 0..1000 {
         assert_eq!(succeed(&guard, "budi", address(number), now), Ok(()), "{number}");
-        assert!(guard.admit("budi", HOME, now).is_ok(), "{number}");
         assert_eq!(succeed(&guard, &format!("user {number}"), HOME, now), Ok(()), "{number}");
+        now += SECOND * 2;
     }
     for number in 0..5 {
         assert_eq!(fail(&guard, "budi", address(2000), now), Ok(()), "{number}");
@@ -97,8 +108,62 @@ fn a_success_and_an_attempt_without_a_verdict_count_for_nothing() {
 }
 
 #[test]
+fn an_attempt_without_a_verdict_is_a_failure() {
+    let guard = Arc::new(LoginGuard::new());
+    for number in 0..5 {
+        drop(guard.admit("budi", address(number), Instant::now()).ok().unwrap());
+    }
+    let now = Instant::now();
+    assert!(matches!(fail(&guard, "budi", HOME, now), Err(Refusal::Wait(wait)) if wait <= SECOND));
+    assert!(guard.look("budi", HOME).is_err_and(|wait| wait <= SECOND));
+}
+
+#[test]
+fn whoever_keeps_logging_in_has_to_wait_between_two_logins() {
+    let (guard, mut now) = (Arc::new(LoginGuard::new()), Instant::now());
+    // The first is counted for the account, and makes the device known.
+    for number in 0..61 {
+        assert_eq!(succeed(&guard, "budi", HOME, now), Ok(()), "{number}");
+    }
+    for _ in 0..100 {
+        assert_eq!(succeed(&guard, "budi", HOME, now), Err(Refusal::Wait(SECOND * 2)));
+        assert_eq!(succeed(&guard, "siti", HOME, now), Ok(()), "another account");
+        assert_eq!(succeed(&guard, "budi", address(1), now), Ok(()), "another device");
+        now += SECOND * 2;
+        assert_eq!(succeed(&guard, "budi", HOME, now), Ok(()));
+    }
+    // From ever new addresses: of the account.
+    for number in 2..62 {
+        assert_eq!(succeed(&guard, "budi", address(number), now), Ok(()), "{number}");
+    }
+    assert!(matches!(succeed(&guard, "budi", address(62), now), Err(Refusal::Wait(_))));
+}
+
+#[test]
+fn a_committee_behind_one_address_never_meets_the_limit_of_logins() {
+    let (guard, mut now) = (Arc::new(LoginGuard::new()), Instant::now());
+    for minute in 0..10 {
+        for number in 0..50 {
+            let username = format!("panitia {number}");
+            assert_eq!(succeed(&guard, &username, HOME, now), Ok(()), "{minute} {number}");
+        }
+        now += SECOND * 60;
+    }
+    // Nor do those who register and log in one by one.
+    for number in 0..1000 {
+        assert_eq!(succeed(&guard, &format!("tamu {number}"), HOME, now), Ok(()), "{number}");
+        now += SECOND / 5;
+    }
+    for number in 0..600 {
+        assert_eq!(succeed(&guard, &format!("bot {number}"), address(1), now), Ok(()), "{number}");
+    }
+    assert_eq!(succeed(&guard, "bot", address(1), now), Err(Refusal::Wait(SECOND / 5)));
+    assert_eq!(succeed(&guard, "bot 1", address(1), now), Ok(()), "a device that logged in before");
+}
+
+#[test]
 fn a_device_that_logged_in_before_is_let_in_whatever_happens_elsewhere() {
-    let (guard, now) = (LoginGuard::new(), Instant::now());
+    let (guard, mut now) = (Arc::new(LoginGuard::new()), Instant::now());
     succeed(&guard, "budi", HOME, now).unwrap();
     for number in 0..1000 {
         let _ = fail(&guard, "budi", address(number), now);
@@ -108,6 +173,7 @@ fn a_device_that_logged_in_before_is_let_in_whatever_happens_elsewhere() {
     assert!(matches!(succeed(&guard, "siti", HOME, now), Err(Refusal::Wait(_))), "another account");
     for _ in 0..100 {
         assert_eq!(succeed(&guard, "budi", HOME, now), Ok(()));
+        now += SECOND * 2;
     }
     // It is slowed down by its own failures, which slow down nobody else.
     let siti = address(3000);
@@ -121,7 +187,7 @@ fn a_device_that_logged_in_before_is_let_in_whatever_happens_elsewhere() {
 
 #[test]
 fn behind_one_address_whoever_knows_the_password_undoes_what_another_mistyped() {
-    let (guard, mut now) = (LoginGuard::new(), Instant::now());
+    let (guard, mut now) = (Arc::new(LoginGuard::new()), Instant::now());
     succeed(&guard, "gerbang", HOME, now).unwrap();
     // One of ten gates with one account keeps trying an old password.
     for _ in 0..100 {
@@ -134,27 +200,24 @@ fn behind_one_address_whoever_knows_the_password_undoes_what_another_mistyped() 
 }
 
 #[tokio::test]
-async fn of_those_who_would_have_to_wait_for_others_not_all_may() {
-    let guard = LoginGuard::new();
-    let pending: Vec<_> =
+async fn whoever_depends_on_others_waits_for_them() {
+    let guard = Arc::new(LoginGuard::new());
+    let mut pending: Vec<_> =
         (0..5).map(|number| guard.admit("budi", address(number), Instant::now()).ok().unwrap()).collect();
-    let mut waiting: Vec<_> = (0..200).map(|_| Box::pin(guard.enter("budi", HOME))).collect();
-    let mut turned_away = 0;
-    for attempt in &mut waiting {
-        if let Some(decided) = attempt.now_or_never() {
-            assert_eq!(decided.err(), Some(Refusal::Undecided));
-            turned_away += 1;
-        }
-    }
-    assert_eq!(turned_away, 200 - 64);
-    drop(waiting);
-    drop(pending);
-    assert!(guard.enter("budi", HOME).await.is_ok());
+    let mut waiting = Box::pin(guard.enter("budi", HOME));
+    assert!(waiting.as_mut().now_or_never().is_none());
+    assert_eq!(guard.look("budi", HOME), Ok(()), "nobody has failed");
+    pending.pop().unwrap().succeeded(Instant::now());
+    let attempt = waiting.await.ok().unwrap();
+    pending.push(attempt);
+    let waiting = guard.enter("budi", HOME);
+    pending.into_iter().for_each(|attempt| attempt.failed(Instant::now()));
+    assert!(waiting.await.is_err_and(|wait| wait <= SECOND));
 }
 
 #[test]
 fn an_address_may_fail_a_hundred_times() {
-    let (guard, now) = (LoginGuard::new(), Instant::now());
+    let (guard, now) = (Arc::new(LoginGuard::new()), Instant::now());
     for number in 0..100 {
         assert_eq!(fail(&guard, &format!("user {number}"), HOME, now), Ok(()), "{number}");
     }
@@ -178,7 +241,7 @@ fn an_ipv6_network_counts_as_one_client_and_a_mapped_address_as_what_it_stands_f
         ("::ffff:192.0.2.1", "::ffff:192.0.2.2", false),
     ];
     for (one, other, same) in rows {
-        let (guard, now) = (LoginGuard::new(), Instant::now());
+        let (guard, now) = (Arc::new(LoginGuard::new()), Instant::now());
         for number in 0..100 {
             fail(&guard, &format!("user {number}"), Some(one.parse().unwrap()), now).unwrap();
         }
@@ -189,7 +252,7 @@ fn an_ipv6_network_counts_as_one_client_and_a_mapped_address_as_what_it_stands_f
 
 #[test]
 fn a_hundred_thousand_names_and_addresses_take_less_than_20_megabytes() {
-    let (guard, now) = (LoginGuard::new(), Instant::now());
+    let (guard, now) = (Arc::new(LoginGuard::new()), Instant::now());
     let before = resident_kibibytes();
     succeed(&guard, "budi", HOME, now).unwrap();
     succeed(&guard, "budi", HOME, now).unwrap();
@@ -212,7 +275,7 @@ fn resident_kibibytes() -> i64 {
 /// An account under attack is asked for again and again: a flood of names does not wash it away.
 #[test]
 fn a_flood_of_names_makes_nobody_forget_an_account_under_attack_nor_a_device_in_use() {
-    let (guard, now) = (LoginGuard::new(), Instant::now());
+    let (guard, now) = (Arc::new(LoginGuard::new()), Instant::now());
     for _ in 0..2 {
         succeed(&guard, "siti", HOME, now).unwrap();
     }
@@ -249,7 +312,6 @@ enum Step {
 enum Verdict {
     Wrong,
     Right,
-    None,
 }
 
 /// What the module promises, in lists.
@@ -272,6 +334,8 @@ struct ModelCounter {
     /// When each failure will be forgotten.
     failures: VecDeque<u64>,
     closed_until: u64,
+    /// When the last login will be forgotten.
+    logins_until: u64,
 }
 
 impl Model {
@@ -285,22 +349,25 @@ impl Model {
 
     fn refusal(&mut self, keys: &[Key], now: u64) -> Option<Refusal> {
         let refusals = keys.iter().filter_map(|key| {
-            let (free, _) = rule(*key);
+            let (free, _, free_logins, forget_login) = rule(*key);
             let counter = self.counters.entry(*key).or_default();
             counter.failures.retain(|forgotten| *forgotten > now);
-            if counter.failures.len() + counter.pending < free {
+            let open = counter.logins_until.saturating_sub(forget_login * (free_logins - 1));
+            let logins = (open > now).then(|| Refusal::Wait(Duration::from_millis(open - now)));
+            let failures = if counter.failures.len() + counter.pending < free {
                 None
             } else if counter.failures.len() >= free && counter.closed_until > now {
                 Some(Refusal::Wait(Duration::from_millis(counter.closed_until - now)))
             } else {
                 (counter.pending > 0).then_some(Refusal::Undecided)
-            }
+            };
+            failures.max(logins)
         });
         refusals.max()
     }
 
     fn fail(&mut self, key: Key, now: u64) {
-        let (free, forget) = rule(key);
+        let (free, forget, ..) = rule(key);
         let counter = self.counters.get_mut(&key).unwrap();
         counter.pending -= 1;
         counter.failures.retain(|forgotten| *forgotten > now);
@@ -318,22 +385,30 @@ impl Model {
     }
 }
 
-fn rule(key: Key) -> (usize, u64) {
+fn rule(key: Key) -> (usize, u64, u64, u64) {
     match key {
-        Key::Address(_) => (100, 10_000),
-        Key::Account(_) | Key::Device(..) => (5, 120_000),
+        Key::Address(_) => (100, 10_000, 600, 200),
+        Key::Account(_) | Key::Device(..) => (5, 120_000, 60, 2000),
     }
 }
 
+/// Of those who guess, and of a few who keep logging in.
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let verdict = prop_oneof![8 => Just(Verdict::Wrong), 1 => Just(Verdict::Right), 1 => Just(Verdict::None)];
-    let pass = prop_oneof![4 => 0..2000_u64, 2 => 0..70_000_u64, 1 => 0..900_000_u64];
-    let step = prop_oneof![
-        8 => (0..4_usize, 0..2_usize).prop_map(|(account, address)| Step::Begin { account, address }),
-        7 => (any::<usize>(), verdict).prop_map(|(attempt, verdict)| Step::End { attempt, verdict }),
-        3 => pass.prop_map(|milliseconds| Step::Pass { milliseconds }),
-    ];
-    prop::collection::vec(step, 1..800)
+    prop::bool::ANY.prop_flat_map(|is_guessing| {
+        let (accounts, wrong, right) = if is_guessing { (4_usize, 8, 1) } else { (1, 1, 8) };
+        let verdict = prop_oneof![wrong => Just(Verdict::Wrong), right => Just(Verdict::Right)];
+        let pass = if is_guessing {
+            prop_oneof![4 => 0..2000_u64, 2 => 0..70_000_u64, 1 => 0..900_000_u64]
+        } else {
+            prop_oneof![4 => 0..500_u64, 2 => 0..2000_u64, 1 => 0..5000_u64]
+        };
+        let step = prop_oneof![
+            8 => (0..accounts, 0..2_usize).prop_map(|(account, address)| Step::Begin { account, address }),
+            7 => (any::<usize>(), verdict).prop_map(|(attempt, verdict)| Step::End { attempt, verdict }),
+            3 => pass.prop_map(|milliseconds| Step::Pass { milliseconds }),
+        ];
+        prop::collection::vec(step, 1..800)
+    })
 }
 
 proptest! {
@@ -341,7 +416,7 @@ proptest! {
 
     #[test]
     fn any_sequence_of_attempts_agrees_with_the_model(steps in steps()) {
-        let (guard, begin) = (LoginGuard::new(), Instant::now());
+        let (guard, begin) = (Arc::new(LoginGuard::new()), Instant::now());
         let (mut model, mut now, mut under_way) = (Model::default(), 0, Vec::new());
         for step in steps {
             let at = begin + Duration::from_millis(now);
@@ -368,11 +443,14 @@ proptest! {
                         }
                         Verdict::Right => {
                             attempt.succeeded(at);
+                            for key in &keys {
+                                let counter = model.counters.get_mut(key).unwrap();
+                                counter.logins_until = counter.logins_until.max(now) + rule(*key).3;
+                            }
                             model.known.insert(device);
                             let key = Key::Device(device.0, device.1);
                             model.counters.entry(key).or_default().failures.clear();
                         }
-                        Verdict::None => drop(attempt),
                     }
                     keys.iter().for_each(|key| model.counters.get_mut(key).unwrap().pending -= 1);
                 }

@@ -1,4 +1,4 @@
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::{Json, extract::State, http::header::CACHE_CONTROL, response::IntoResponse};
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,11 @@ use utoipa::ToSchema;
 use validator::Validate;
 
 use super::whole_seconds;
-use crate::{AppState, guard::Refusal, password::Password, store::Username};
+use crate::{
+    AppState,
+    password::{Password, Verdict},
+    store::Username,
+};
 
 /// Somebody who wants a token.
 #[derive(Deserialize, ToSchema, Validate)]
@@ -58,7 +62,7 @@ pub(super) struct TokenBody {
         ),
         (
             status = 429,
-            description = "The account or the client has failed too often.",
+            description = "The account or the client has failed, or logged in, too often.",
             body = ErrorBody,
             headers(("Retry-After" = u32, description = "Seconds to wait before trying again.")),
             example = json!({"detail": "Terlalu banyak percobaan login, coba lagi dalam 8 detik"})
@@ -82,28 +86,37 @@ async fn log_in(
 ) -> Result<impl IntoResponse + use<>, ApiError> {
     let password = Password::new(request.password)?;
     let client = client.map(|ClientAddr(address)| address);
-    let attempt = match &state.login_guard {
-        Some(guard) => Some(guard.enter(&request.username.0, client).await.map_err(turned_away)?),
+    let guard = state.login_guard.as_ref();
+    let username = &request.username.0;
+    if let Some(guard) = guard {
+        guard.look(username, client).map_err(too_many)?;
+    }
+    let user = state.users.find(&request.username).await?;
+    let worker = state.passwords.worker(client, username).await?;
+    let attempt = match guard {
+        Some(guard) => Some(guard.enter(username, client).await.map_err(too_many)?),
         None => None,
     };
-    let user = state.users.find(&request.username).await?;
     let hash = user.as_ref().map(|user| user.password.clone());
-    let matches = state.passwords.verify(password, hash).await?;
-    let Some(user) = user.filter(|_| matches) else {
-        if let Some(attempt) = attempt {
-            attempt.failed(Instant::now());
-        }
+    // Whoever hangs up now has tried, for the attempt ends with the work.
+    let verdict = move |is_right| match attempt {
+        Some(attempt) if is_right => attempt.succeeded(Instant::now()),
+        Some(attempt) => attempt.failed(Instant::now()),
+        None => {}
+    };
+    let verdict = state.passwords.verify(worker, password, hash, verdict).await?;
+    let (Some(user), Verdict::Right { rehashed }) = (user, verdict) else {
         return Err(ApiError::BadRequest("Username atau password salah".into()));
     };
-    if let Some(attempt) = attempt {
-        attempt.succeeded(Instant::now());
+    if let Some(rehashed) = rehashed {
+        // A store that fails says so itself, and the next login tries again.
+        let _ = state.users.rehash(&user, rehashed).await;
     }
     let access_token = state.issuer.issue(&user.username.0, user.role).map_err(ApiError::internal)?;
     Ok(([(CACHE_CONTROL, "no-store")], Json(TokenBody { access_token, token_type: "bearer" })))
 }
 
-fn turned_away(refusal: Refusal) -> ApiError {
-    let Refusal::Wait(wait) = refusal else { return ApiError::Busy };
+fn too_many(wait: Duration) -> ApiError {
     let seconds = whole_seconds(wait);
     ApiError::TooMany {
         detail: format!("Terlalu banyak percobaan login, coba lagi dalam {seconds} detik"),

@@ -1,4 +1,7 @@
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     Json,
@@ -22,7 +25,8 @@ use crate::{
     AppState,
     config::RegistrationPolicy,
     password::Password,
-    store::{Registration, User, Username},
+    quota::Place,
+    store::{Registration, StoreError, User, UserStore, Username},
 };
 
 /// Somebody who wants to join.
@@ -136,22 +140,34 @@ async fn add(
         return Err(ApiError::Forbidden("Hanya admin yang dapat mendaftarkan admin"));
     }
 
+    let client = client.map(|ClientAddr(address)| address);
     let place = match (&state.quota, client) {
-        (Some(quota), Some(ClientAddr(client))) if !registrar.is_admin => {
+        (Some(quota), Some(client)) if !registrar.is_admin => {
             Some(quota.take(client, Instant::now()).map_err(too_many)?)
         }
         _ => None,
     };
-    let password = state.passwords.hash(password).await?;
-    match state.users.register(User { username: username.clone(), role, password }).await? {
-        Registration::Accepted => {
-            if let Some(place) = place {
-                place.keep();
-            }
-            Ok(Json(UserBody { username, role }))
-        }
+    let worker = state.passwords.worker(client, &username.0).await?;
+    let password = state.passwords.hash_on(worker, password).await?;
+    let user = User { username: username.clone(), role, password };
+    // A task of its own: whoever hangs up now may have registered, and that counts.
+    let commit = tokio::spawn(commit(Arc::clone(&state.users), user, place));
+    match commit.await.map_err(ApiError::internal)?? {
+        Registration::Accepted => Ok(Json(UserBody { username, role })),
         Registration::Taken => Err(taken(&username)),
     }
+}
+
+async fn commit(
+    users: Arc<dyn UserStore>,
+    user: User,
+    place: Option<Place>,
+) -> Result<Registration, StoreError> {
+    let outcome = users.register(user).await;
+    if let (Ok(Registration::Accepted), Some(place)) = (&outcome, place) {
+        place.keep();
+    }
+    outcome
 }
 
 fn taken(username: &Username) -> ApiError {
@@ -171,5 +187,108 @@ fn parse_role(role: &str) -> Result<Role, ApiError> {
         "committee" => Ok(Role::Committee),
         "admin" => Ok(Role::Admin),
         _ => Err(ApiError::BadRequest("Invalid role (use 'committee' or 'admin')".into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::IpAddr, num::NonZeroU32};
+
+    use async_trait::async_trait;
+    use futures_util::FutureExt;
+    use shared_auth::{Secret, Secrets, TokenIssuer, TokenVerifier};
+    use shared_http::metrics::Registry;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+    use crate::{
+        metrics::{BcryptMetrics, OutcomeMetrics},
+        password::{Cost, PasswordHash, Passwords},
+        quota::Quota,
+        store::memory::MemoryUserStore,
+    };
+
+    /// A store whose commits begin, and end when they may.
+    struct SlowStore {
+        users: MemoryUserStore,
+        begun: Semaphore,
+        may_end: Semaphore,
+    }
+
+    #[async_trait]
+    impl UserStore for SlowStore {
+        async fn find(&self, username: &Username) -> Result<Option<User>, StoreError> {
+            self.users.find(username).await
+        }
+
+        async fn register(&self, user: User) -> Result<Registration, StoreError> {
+            self.begun.add_permits(1);
+            self.may_end.acquire().await.expect("open").forget();
+            self.users.register(user).await
+        }
+
+        async fn rehash(&self, user: &User, password: PasswordHash) -> Result<(), StoreError> {
+            self.users.rehash(user, password).await
+        }
+
+        async fn greatest_cost(&self) -> Result<Option<Cost>, StoreError> {
+            self.users.greatest_cost().await
+        }
+
+        fn held(&self) -> Option<u64> {
+            self.users.held()
+        }
+
+        async fn ready(&self) -> Result<(), StoreError> {
+            Ok(())
+        }
+    }
+
+    fn state(users: Arc<SlowStore>) -> AppState {
+        let mut registry = Registry::default();
+        let secrets = Secrets { signing: Secret::new("a secret of the tests"), previous: None };
+        let cost = Cost::new(Cost::LEAST).expect("a cost");
+        AppState {
+            users,
+            passwords: Arc::new(Passwords::new(cost, BcryptMetrics::new(&mut registry))),
+            login_guard: None,
+            registration: RegistrationPolicy::Open,
+            quota: Some(Arc::new(Quota::new(NonZeroU32::MIN))),
+            issuer: Arc::new(TokenIssuer::new(&secrets.signing, Duration::from_secs(60))),
+            verifier: Arc::new(TokenVerifier::new(&secrets)),
+            logins: Arc::new(OutcomeMetrics::new(&mut registry, "logins", "Logins")),
+            registrations: Arc::new(OutcomeMetrics::new(&mut registry, "registrations", "Registrations")),
+        }
+    }
+
+    #[tokio::test]
+    async fn hanging_up_during_the_commit_gives_no_place_of_the_quota_back() {
+        let users = Arc::new(SlowStore {
+            users: MemoryUserStore::new(vec![]),
+            begun: Semaphore::new(0),
+            may_end: Semaphore::new(0),
+        });
+        let state = state(Arc::clone(&users));
+        let client = Some(ClientAddr(IpAddr::from([192, 0, 2, 1])));
+        let request = |username: &str| RegisterRequest {
+            username: Username(username.to_owned()),
+            password: "rahasia".to_owned(),
+            role: committee(),
+        };
+        let registrar = Registrar { is_admin: false };
+        let mut registration = Box::pin(add(&state, &registrar, client, request("budi")));
+        tokio::select! {
+            _ = &mut registration => panic!("the commit has not ended"),
+            begun = users.begun.acquire() => begun.expect("open").forget(),
+        }
+        drop(registration);
+        users.may_end.add_permits(2);
+        let budi = Username("budi".to_owned());
+        while users.find(&budi).await.expect("a store").is_none() {
+            tokio::task::yield_now().await;
+        }
+        let another = add(&state, &registrar, client, request("siti")).await;
+        assert!(matches!(another, Err(ApiError::TooMany { .. })), "budi has registered");
+        assert!(users.begun.acquire().now_or_never().is_none(), "nothing else is committed");
     }
 }

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use parking_lot::RwLock;
 
 use super::{Registration, StoreError, User, UserStore, Username};
+use crate::password::{Cost, PasswordHash};
 
 /// The default store.
 pub struct MemoryUserStore {
@@ -39,6 +40,20 @@ impl UserStore for MemoryUserStore {
                 Ok(Registration::Accepted)
             }
         }
+    }
+
+    async fn rehash(&self, user: &User, password: PasswordHash) -> Result<(), StoreError> {
+        if let Some(stored) = self.users.write().get_mut(&user.username)
+            && stored.password == user.password
+        {
+            stored.password = password;
+        }
+        Ok(())
+    }
+
+    async fn greatest_cost(&self) -> Result<Option<Cost>, StoreError> {
+        let users = self.users.read();
+        Ok(users.values().filter_map(|user| user.password.cost()).max_by_key(|cost| cost.power()))
     }
 
     fn held(&self) -> Option<u64> {

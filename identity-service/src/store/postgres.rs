@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::{
     Registration, StoreError, User, UserStore, Username, memory::MemoryUserStore, role_to_store, stored_role,
 };
-use crate::password::PasswordHash;
+use crate::password::{Cost, PasswordHash};
 
 /// The schema that this service has to itself.
 pub(super) const SCHEMA: &str = "identity";
@@ -90,6 +90,31 @@ impl PostgresUserStore {
         Ok(if is_ours { Registration::Accepted } else { Registration::Taken })
     }
 
+    async fn update(&self, user: &User, password: &PasswordHash) -> sqlx::Result<()> {
+        let mut connection = self.connections.lease().await?;
+        sqlx::query(
+            "UPDATE identity.users SET password_hash = $3 WHERE username = $1 AND password_hash = $2",
+        )
+        .bind(&user.username.0)
+        .bind::<&str>(user.password.as_ref())
+        .bind::<&str>(password.as_ref())
+        .execute(&mut *connection)
+        .await?;
+        connection.keep();
+        Ok(())
+    }
+
+    /// Two digits, of a cost that [`Cost`] allows.
+    async fn stored_cost(&self) -> sqlx::Result<Option<String>> {
+        let mut connection = self.connections.lease().await?;
+        let query =
+            "SELECT max(cost) FROM (SELECT split_part(password_hash, '$', 3) AS cost FROM identity.users) _
+                     WHERE cost BETWEEN '04' AND '15'";
+        let cost = sqlx::query_scalar(query).fetch_one(&mut *connection).await?;
+        connection.keep();
+        Ok(cost)
+    }
+
     async fn prove(&self) -> sqlx::Result<()> {
         let mut connection = self.connections.lease().await?;
         sqlx::query("UPDATE identity.proof SET at = now()").execute(&mut *connection).await?;
@@ -137,6 +162,15 @@ impl UserStore for PostgresUserStore {
         let begin = Instant::now();
         let inserted = self.connections.patiently(PATIENCE, || self.insert(&user)).await.map_err(storage);
         inserted.inspect(|_| self.commits.observe(begin.elapsed(), 1))
+    }
+
+    async fn rehash(&self, user: &User, password: PasswordHash) -> Result<(), StoreError> {
+        self.connections.patiently(PATIENCE, || self.update(user, &password)).await.map_err(storage)
+    }
+
+    async fn greatest_cost(&self) -> Result<Option<Cost>, StoreError> {
+        let stored = self.connections.patiently(PATIENCE, || self.stored_cost()).await.map_err(storage)?;
+        Ok(stored.and_then(|text| Cost::new(text.parse().ok()?)))
     }
 
     fn held(&self) -> Option<u64> {

@@ -22,7 +22,7 @@ use tokio::{
 use super::{
     Registration, StoreError, User, UserStore, Username, memory::MemoryUserStore, role_to_store, stored_role,
 };
-use crate::password::PasswordHash;
+use crate::password::{Cost, PasswordHash};
 
 /// The name of the file in a directory that both services share.
 pub const FILE_NAME: &str = "identity.db";
@@ -139,6 +139,15 @@ impl UserStore for SqliteUserStore {
         self.with_file(|file| register(file, user)).await
     }
 
+    async fn rehash(&self, user: &User, password: PasswordHash) -> Result<(), StoreError> {
+        let (user, new) = (user.clone(), User { password, ..user.clone() });
+        self.with_file(|file| rehash(file, user, new)).await
+    }
+
+    async fn greatest_cost(&self) -> Result<Option<Cost>, StoreError> {
+        self.memory.greatest_cost().await
+    }
+
     fn held(&self) -> Option<u64> {
         self.memory.held()
     }
@@ -190,6 +199,14 @@ impl UserFile {
         Ok(query.execute(self.connection()?).await?.last_insert_rowid())
     }
 
+    /// Commits the new password of `user`. Its row keeps its number.
+    async fn update(&mut self, user: &User) -> sqlx::Result<()> {
+        let query = sqlx::query("UPDATE users SET password_hash = ?2 WHERE username = ?1")
+            .bind(user.username.as_ref())
+            .bind(user.password.as_ref());
+        query.execute(self.connection()?).await.map(drop)
+    }
+
     fn connection(&mut self) -> sqlx::Result<&mut SqliteConnection> {
         self.connection.as_mut().ok_or(sqlx::Error::WorkerCrashed)
     }
@@ -233,6 +250,26 @@ async fn register(mut file: OwnedMutexGuard<UserFile>, user: User) -> Result<Reg
             file.memory.insert(user);
             *broken.write() = None;
             Ok(Registration::Accepted)
+        }
+        Err(error) => Err(give_up(file, &error)),
+    }
+}
+
+/// Memory decides, for nobody else writes to the file. It may hold a hash of a commit that seemed to fail: of
+/// the same password, and this one takes its place.
+async fn rehash(mut file: OwnedMutexGuard<UserFile>, old: User, new: User) -> Result<(), StoreError> {
+    if file.memory.find(&old.username).await?.is_none_or(|stored| stored.password != old.password) {
+        return Ok(());
+    }
+    let begin = Instant::now();
+    let broken = Arc::clone(&file.broken);
+    match watched(file.update(&new), &broken).await {
+        Ok(()) => {
+            file.commits.observe(begin.elapsed(), 1);
+            file.proven = Instant::now();
+            file.memory.insert(new);
+            *broken.write() = None;
+            Ok(())
         }
         Err(error) => Err(give_up(file, &error)),
     }

@@ -13,13 +13,17 @@ mod me;
 mod model;
 mod pages;
 mod register;
+mod rehash;
 mod schema;
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use axum::{Extension, Router};
 use clap::Parser;
-use identity_service::{AppState, config::Args};
+use identity_service::{
+    AppState,
+    config::{Args, Config},
+};
 use serde_json::{Value, json};
 use shared_http::{
     metrics::Registry,
@@ -64,6 +68,12 @@ pub(crate) async fn new_store(directory: &Path) -> String {
 
 /// The service with its users at `database_url`.
 pub(crate) async fn app_on(database_url: &str, settings: &[(&str, &str)]) -> Router {
+    let config = config(database_url, settings);
+    let state = AppState::open(&config, &mut Registry::default()).await.expect("a store");
+    identity_service::app(state, &config, Telemetry::default()).expect("a router")
+}
+
+pub(crate) fn config(database_url: &str, settings: &[(&str, &str)]) -> Config {
     // Flags win over the environment, so every setting is one: the environment that the tests happen to
     // run in must not decide. An empty setting is an unset one.
     let mut all = BTreeMap::from([
@@ -98,9 +108,7 @@ pub(crate) async fn app_on(database_url: &str, settings: &[(&str, &str)]) -> Rou
     all.extend(settings.iter().copied());
     let flags = all.into_iter().map(|(name, value)| format!("--{name}={value}"));
     let args = Args::try_parse_from(["identity-service".to_owned()].into_iter().chain(flags));
-    let config = args.expect("flags that clap knows").check().expect("settings that are right");
-    let state = AppState::open(&config, &mut Registry::default()).await.expect("a store");
-    identity_service::app(state, &config, Telemetry::default()).expect("a router")
+    args.expect("flags that clap knows").check().expect("settings that are right")
 }
 
 pub(crate) async fn register(app: &Router, username: &str, password: &str) -> Answer {

@@ -1,0 +1,387 @@
+//! The queue in front of bcrypt: whoever has used it least is next.
+//!
+//! A free worker goes to the client address that has used the queue least of late, and among the accounts of that
+//! address to the one that has. Addresses that keep asking take turns, and one that asks seldom waits for no
+//! more than the work under way. When every place is taken, the address with the most use and the most places
+//! gives one up. Being turned away is use as well: whoever comes back at once, instead of after `Retry-After`, is
+//! worse off than whoever waits. So nobody is turned away for those who ask more often; but more addresses than
+//! there are places, which all ask as seldom, cannot be told from each other.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use quick_cache::unsync::Cache;
+use tokio::sync::oneshot;
+
+use crate::{guard::network, metrics::BcryptMetrics};
+
+/// How many may wait, each with a request of 64 KiB at most. The last of them waits about four seconds on a
+/// development machine.
+const PLACES: usize = 16;
+
+/// Of how many addresses and accounts the use is remembered.
+const REMEMBERED: usize = 1 << 14;
+
+/// How long it takes until half of the use is forgotten.
+const HALF_LIFE: Duration = Duration::from_secs(60);
+
+/// Shares out the workers that run bcrypt.
+pub struct BcryptQueue {
+    /// Whoever does not know its seed cannot choose names and addresses that are taken for each other.
+    keys: RandomState,
+    workers: usize,
+    state: Mutex<State>,
+    metrics: BcryptMetrics,
+}
+
+/// All places are taken by those who have used bcrypt less.
+#[derive(Debug)]
+pub struct QueueFull;
+
+/// The right to run bcrypt on one of the workers, until it is dropped.
+#[must_use]
+pub struct Worker(Arc<BcryptQueue>);
+
+impl BcryptQueue {
+    /// A queue in front of so many workers.
+    pub fn new(workers: usize, metrics: BcryptMetrics) -> Arc<Self> {
+        let state = State { idle: workers, waiting: Vec::new(), uses: Cache::new(REMEMBERED) };
+        Arc::new(Self { keys: RandomState::new(), workers, state: Mutex::new(state), metrics })
+    }
+
+    /// Waits for a worker on behalf of `client`, about the account `username`. A caller that stops waiting
+    /// gives up its place.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueFull`]
+    pub async fn enter(
+        self: &Arc<Self>,
+        client: Option<IpAddr>,
+        username: &str,
+    ) -> Result<Worker, QueueFull> {
+        let begin = Instant::now();
+        let address = self.keys.hash_one(client.map(network));
+        let requester = Requester { address, account: self.keys.hash_one((address, username)) };
+        let worker = match self.ask(requester, begin) {
+            Ok(worker) => Ok(worker),
+            Err(granted) => granted.await.map_err(|_| QueueFull),
+        };
+        match &worker {
+            Ok(_) => self.metrics.wait.observe(begin.elapsed().as_secs_f64()),
+            Err(QueueFull) => drop(self.metrics.refusals.inc()),
+        }
+        worker
+    }
+
+    /// A worker, or what will deliver one. It closes without one if the place is given up.
+    fn ask(
+        self: &Arc<Self>,
+        requester: Requester,
+        now: Instant,
+    ) -> Result<Worker, oneshot::Receiver<Worker>> {
+        let mut state = self.state.lock();
+        if state.idle > 0 {
+            state.idle -= 1;
+            state.count(requester, now);
+            self.show(&state);
+            return Ok(Worker(Arc::clone(self)));
+        }
+        let (grant, granted) = oneshot::channel();
+        state.waiting.retain(|waiting| !waiting.grant.is_closed());
+        state.waiting.push(Waiting { requester, grant });
+        if state.waiting.len() > PLACES {
+            state.evict(now);
+        }
+        self.show(&state);
+        Err(granted)
+    }
+
+    /// Passes a worker on to whoever is next.
+    fn release(self: &Arc<Self>) {
+        let mut state = self.state.lock();
+        let next = state.next(Instant::now());
+        if next.is_none() {
+            state.idle += 1;
+        }
+        self.show(&state);
+        drop(state);
+        if let Some(next) = next {
+            // If the other side has just stopped waiting, the worker is dropped, and so released once more.
+            drop(next.grant.send(Worker(Arc::clone(self))));
+        }
+    }
+
+    fn show(&self, state: &State) {
+        self.metrics.queue.set((self.workers - state.idle + state.waiting.len()) as i64);
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.0.release();
+    }
+}
+
+/// Who asks, in hashes.
+#[derive(Clone, Copy)]
+struct Requester {
+    address: u64,
+    /// An account as this address asks for it: nobody can make an account look busy from elsewhere.
+    account: u64,
+}
+
+struct Waiting {
+    requester: Requester,
+    grant: oneshot::Sender<Worker>,
+}
+
+struct State {
+    idle: usize,
+    /// The oldest first.
+    waiting: Vec<Waiting>,
+    uses: Cache<u64, Use>,
+}
+
+impl State {
+    /// Whoever has used least, and among equals whoever came first.
+    fn next(&mut self, now: Instant) -> Option<Waiting> {
+        self.waiting.retain(|waiting| !waiting.grant.is_closed());
+        let used = |waiting: &Waiting| self.used(waiting.requester, now);
+        let waiting = self.waiting.iter().map(used).enumerate();
+        let (index, _) = waiting.min_by(|(_, one), (_, other)| one.compare(*other))?;
+        let next = self.waiting.remove(index);
+        self.count(next.requester, now);
+        Some(next)
+    }
+
+    /// Gives up the newest place of whoever has used, and would use, most.
+    fn evict(&mut self, now: Instant) {
+        let asked = |waiting: &Waiting| {
+            let Requester { address, account } = waiting.requester;
+            let mut total = self.used(waiting.requester, now);
+            for other in &self.waiting {
+                total.address += f32::from(u8::from(other.requester.address == address));
+                total.account += f32::from(u8::from(other.requester.account == account));
+            }
+            total
+        };
+        let waiting = self.waiting.iter().map(asked).enumerate();
+        if let Some((index, _)) = waiting.max_by(|(_, one), (_, other)| one.compare(*other)) {
+            let evicted = self.waiting.remove(index);
+            self.count(evicted.requester, now);
+        }
+    }
+
+    fn used(&self, requester: Requester, now: Instant) -> Used {
+        let used = |key| self.uses.peek(&key).map_or(0.0, |used| used.left(now));
+        Used { address: used(requester.address), account: used(requester.account) }
+    }
+
+    fn count(&mut self, Requester { address, account }: Requester, now: Instant) {
+        for key in [address, account] {
+            let left = self.uses.get(&key).map_or(0.0, |used| used.left(now));
+            self.uses.insert(key, Use { amount: left + 1.0, at: now });
+        }
+    }
+}
+
+/// How often somebody was served or turned away, halved every [`HALF_LIFE`].
+#[derive(Clone, Copy)]
+struct Use {
+    amount: f32,
+    at: Instant,
+}
+
+impl Use {
+    fn left(self, now: Instant) -> f32 {
+        let elapsed = now.saturating_duration_since(self.at).as_secs_f32();
+        self.amount * 0.5_f32.powf(elapsed / HALF_LIFE.as_secs_f32())
+    }
+}
+
+/// The use of an address, and of an account from there.
+#[derive(Clone, Copy)]
+struct Used {
+    address: f32,
+    account: f32,
+}
+
+impl Used {
+    fn compare(self, other: Self) -> std::cmp::Ordering {
+        self.address.total_cmp(&other.address).then(self.account.total_cmp(&other.account))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{FutureExt, future::BoxFuture};
+    use prometheus_client::registry::Registry;
+    use tokio::task::unconstrained;
+
+    use super::*;
+
+    type Asked = (&'static str, BoxFuture<'static, Result<Worker, QueueFull>>);
+
+    fn queue(workers: usize) -> Arc<BcryptQueue> {
+        BcryptQueue::new(workers, BcryptMetrics::new(&mut Registry::default()))
+    }
+
+    fn address(number: u8) -> Option<IpAddr> {
+        Some(IpAddr::from([192, 0, 2, number]))
+    }
+
+    /// Begins to wait.
+    fn ask(queue: &Arc<BcryptQueue>, name: &'static str, client: Option<IpAddr>, username: &str) -> Asked {
+        let (queue, username) = (Arc::clone(queue), username.to_owned());
+        let mut asked: BoxFuture<_> =
+            Box::pin(unconstrained(async move { queue.enter(client, &username).await }));
+        assert!(asked.as_mut().now_or_never().is_none(), "{name} does not wait");
+        (name, asked)
+    }
+
+    /// Who is served, in turn, or turned away, as soon as `worker` is free.
+    fn served(worker: Worker, mut waiting: Vec<Asked>) -> Vec<&'static str> {
+        let mut order = Vec::new();
+        drop(worker);
+        while !waiting.is_empty() {
+            let before = waiting.len();
+            waiting.retain_mut(|(name, asked)| match asked.as_mut().now_or_never() {
+                None => true,
+                Some(worker) => {
+                    order.push(*name);
+                    drop(worker.expect("a worker"));
+                    false
+                }
+            });
+            assert!(waiting.len() < before, "nobody is served");
+        }
+        order
+    }
+
+    #[tokio::test]
+    async fn addresses_take_turns_and_so_do_the_accounts_of_each() {
+        let queue = queue(1);
+        let worker = queue.enter(address(1), "a").await.expect("a worker");
+        let waiting = vec![
+            ask(&queue, "1a", address(1), "a"),
+            ask(&queue, "1a again", address(1), "a"),
+            ask(&queue, "1b", address(1), "b"),
+            ask(&queue, "2", address(2), "a"),
+            ask(&queue, "2 again", address(2), "a"),
+            ask(&queue, "3", address(3), "a"),
+        ];
+        assert_eq!(served(worker, waiting), ["2", "3", "1b", "2 again", "1a", "1a again"]);
+    }
+
+    #[tokio::test]
+    async fn whoever_asks_seldom_goes_before_those_who_keep_asking_from_any_number_of_addresses() {
+        let queue = queue(1);
+        let mut worker = queue.enter(address(0), "a").await.expect("a worker");
+        for number in 1..200 {
+            let (_, asked) = ask(&queue, "", address(number), "a");
+            drop(worker);
+            worker = asked.await.expect("a worker");
+        }
+        let mut waiting: Vec<_> = (1..=16).map(|number| ask(&queue, "often", address(number), "a")).collect();
+        waiting.push(ask(&queue, "seldom", address(200), "b"));
+        // Whoever has used as much, and came last, has lost its place to it.
+        let (_, evicted) = waiting.remove(15);
+        assert!(evicted.await.is_err());
+        assert_eq!(served(worker, waiting)[..2], ["seldom", "often"]);
+    }
+
+    #[tokio::test]
+    async fn when_all_places_are_taken_whoever_takes_most_of_them_gives_one_up() {
+        let queue = queue(1);
+        let worker = queue.enter(None, "").await.expect("a worker");
+        let mut waiting: Vec<_> = (0..PLACES).map(|_| ask(&queue, "greedy", address(1), "a")).collect();
+        for (number, name) in [(2, "2"), (3, "3"), (4, "4")] {
+            waiting.push(ask(&queue, name, address(number), "a"));
+        }
+        // It gets no new place by asking again, but another account of its address does.
+        let again = async { queue.enter(address(1), "a").await };
+        assert!(again.now_or_never().is_some_and(|worker| worker.is_err()));
+        waiting.push(ask(&queue, "neighbour", address(1), "b"));
+        let mut turned_away = Vec::new();
+        waiting.retain_mut(|(name, asked)| match asked.as_mut().now_or_never() {
+            None => true,
+            Some(worker) => {
+                assert!(worker.is_err(), "{name}");
+                turned_away.push(*name);
+                false
+            }
+        });
+        assert_eq!(turned_away, ["greedy"; 4]);
+        assert_eq!((queue.metrics.refusals.get(), queue.metrics.queue.get()), (5, PLACES as i64 + 1));
+        let order = served(worker, waiting);
+        assert_eq!((order.len(), &order[..5]), (PLACES, &["2", "3", "4", "neighbour", "greedy"][..]));
+        assert_eq!(queue.metrics.queue.get(), 0);
+    }
+
+    #[tokio::test]
+    async fn whoever_comes_back_at_once_is_worse_off_than_whoever_waits() {
+        let queue = queue(1);
+        let mut worker = queue.enter(None, "").await.expect("a worker");
+        let mut waiting: Vec<_> = Vec::new();
+        let mut name = 0;
+        let mut storm = |queue: &Arc<BcryptQueue>, waiting: &mut Vec<Asked>| {
+            for number in 0..100 {
+                name += 1;
+                let (queue, username) = (Arc::clone(queue), name.to_string());
+                let mut asked: BoxFuture<_> =
+                    Box::pin(unconstrained(async move { queue.enter(address(number), &username).await }));
+                if asked.as_mut().now_or_never().is_none() {
+                    waiting.push(("often", asked));
+                }
+            }
+        };
+        for _ in 0..300 {
+            storm(&queue, &mut waiting);
+        }
+        for _ in 0..PLACES {
+            // Served in turn those who came first and have been waiting since.
+            drop(worker);
+            let mut next = None;
+            waiting.retain_mut(|(_, asked)| match asked.as_mut().now_or_never() {
+                Some(Ok(worker)) => {
+                    next = Some(worker);
+                    false
+                }
+                Some(Err(QueueFull)) => false,
+                None => true,
+            });
+            worker = next.expect("a worker");
+            storm(&queue, &mut waiting);
+        }
+        let honest = ask(&queue, "seldom", address(200), "b");
+        storm(&queue, &mut waiting);
+        drop(worker);
+        assert!(honest.1.now_or_never().is_some_and(|worker| worker.is_ok()));
+    }
+
+    #[tokio::test]
+    async fn whoever_stops_waiting_leaves_place_and_worker_to_others() {
+        let queue = queue(2);
+        let workers = [queue.enter(None, "").await, queue.enter(None, "").await];
+        for _ in 0..PLACES * 3 {
+            drop(ask(&queue, "gone", address(1), "a"));
+        }
+        assert_eq!(queue.metrics.refusals.get(), 0);
+        // Granted while nobody looks, and never taken.
+        let granted = ask(&queue, "granted", address(2), "a");
+        let waiting = ask(&queue, "waiting", address(3), "a");
+        drop(workers);
+        drop(granted);
+        let [one, other] = [waiting.1.await, queue.enter(None, "").await];
+        assert!(one.is_ok() && other.is_ok());
+        assert!(queue.enter(None, "").now_or_never().is_none(), "there are two workers");
+        drop((one, other));
+        assert_eq!(queue.metrics.queue.get(), 0);
+    }
+}

@@ -1,0 +1,201 @@
+//! Logins that would keep others from logging in, over real sockets from several addresses of loopback.
+
+#![expect(clippy::unwrap_used, reason = "clippy knows test functions, not what they call")]
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use shared_http::testing::{Process, Raw, command, fetch};
+use tokio::{
+    sync::Mutex,
+    task::JoinSet,
+    time::{interval, sleep, timeout},
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Who has nothing to do with the attack.
+const HONEST: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 3));
+
+/// Cheap, so that the other work of this machine is small beside these bounds, and dear enough that a connection or two
+/// keep every worker busy.
+const COST: (&str, &str) = ("BCRYPT_COST", "9");
+
+/// One attack at a time has this machine.
+static ATTACK: Mutex<()> = Mutex::const_new(());
+
+async fn start(variables: &[(&str, &str)]) -> Process {
+    let mut command = command(env!("CARGO_BIN_EXE_identity-service"));
+    command.envs(variables.iter().copied()).env("METRICS_ADDR", "127.0.0.1:0");
+    Process::start(command).await
+}
+
+fn login(username: &str, password: &str) -> String {
+    let body = format!(r#"{{"username":"{username}","password":"{password}"}}"#);
+    let length = body.len();
+    format!("POST /auth/login HTTP/1.1\r\nHost: t\r\nContent-Length: {length}\r\n\r\n{body}")
+}
+
+async fn log_in_from(source: IpAddr, address: SocketAddr, username: &str, password: &str) -> u16 {
+    let mut raw = Raw::open_from(source, address, login(username, password)).await;
+    status(&mut raw).await
+}
+
+/// The status of an answer, which is read to its end.
+async fn status(raw: &mut Raw) -> u16 {
+    let answer = raw.until("}", SECOND * 60).await;
+    answer[9..12].parse().unwrap()
+}
+
+async fn register(process: &Process, username: &str) {
+    let body = format!(r#"{{"username":"{username}","password":"rahasia"}}"#);
+    assert_eq!(fetch(process.address, "POST /auth/register", "", &body).await.0, 200);
+}
+
+/// Connections that log in without end. `who` chooses the address of each, and name and password of each try.
+fn attack(
+    address: SocketAddr,
+    connections: usize,
+    source: impl Fn(usize) -> [u8; 4],
+    who: impl Fn(usize, usize) -> (String, &'static str) + Send + Sync + 'static,
+) -> JoinSet<()> {
+    let who = Arc::new(who);
+    let mut attackers = JoinSet::new();
+    for number in 0..connections {
+        let (source, who) = (IpAddr::from(source(number)), Arc::clone(&who));
+        attackers.spawn(async move {
+            let mut raw = Raw::open_from(source, address, "").await;
+            for attempt in 0.. {
+                let (username, password) = who(number, attempt);
+                raw.send(login(&username, password)).await;
+                let status = status(&mut raw).await;
+                assert!([200, 400, 429, 503].contains(&status), "{status}");
+                if status == 429 || status == 503 {
+                    // This machine should not be busy with refusals only.
+                    sleep(SECOND / 50).await;
+                }
+            }
+        });
+    }
+    attackers
+}
+
+/// How many of 15 honest logins, each from the address that `source` says, get in at the first try, once the attack
+/// has taken every worker and place there is. At [`COST`] that takes a quarter of a second; the rest of the time is
+/// for a machine that is busy with other tests.
+async fn honest_logins(process: &Process, source: impl Fn(u8) -> IpAddr) -> usize {
+    let metrics = metrics_address(process);
+    let is_full = async || figure(metrics, "tixgo_bcrypt_refusals_total").await > 300;
+    eventually("the queue is full", is_full).await;
+    let mut tries = interval(SECOND / 3);
+    let mut let_in = 0;
+    for number in 0..15 {
+        tries.tick().await;
+        let login = log_in_from(source(number), process.address, "panitia1", "secret");
+        let_in += usize::from(timeout(SECOND * 10, login).await == Ok(200));
+    }
+    let_in
+}
+
+async fn eventually(what: &str, is_so: impl AsyncFn() -> bool) {
+    let begin = Instant::now();
+    let mut tick = interval(Duration::from_millis(10));
+    while !is_so().await {
+        assert!(begin.elapsed() < SECOND * 60, "not within a minute: {what}");
+        tick.tick().await;
+    }
+}
+
+fn metrics_address(process: &Process) -> SocketAddr {
+    let log = process.log();
+    let (_, address) = log.split_once("metrics=http://").unwrap();
+    address.split_once("/metrics").unwrap().0.parse().unwrap()
+}
+
+async fn figure(metrics: SocketAddr, name: &str) -> u64 {
+    let (_, text) = fetch(metrics, "GET /metrics", "", "").await;
+    let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{text}"));
+    line.trim().parse().unwrap()
+}
+
+#[tokio::test]
+async fn three_accounts_with_right_passwords_keep_nobody_else_from_logging_in() {
+    let _turn = ATTACK.lock().await;
+    let process = start(&[COST]).await;
+    for username in ["satu", "dua", "tiga"] {
+        register(&process, username).await;
+    }
+    let accounts = |number: usize, _: usize| (["satu", "dua", "tiga"][number % 3].to_owned(), "rahasia");
+    let _attack = attack(process.address, 36, |_| [127, 0, 0, 2], accounts);
+    let let_in = honest_logins(&process, |_| HONEST).await;
+    assert!(let_in >= 12, "{let_in} of 15");
+}
+
+#[tokio::test]
+async fn any_number_of_names_from_one_address_keeps_nobody_else_from_logging_in() {
+    let _turn = ATTACK.lock().await;
+    for guard in ["on", "off"] {
+        let process = start(&[COST, ("LOGIN_GUARD", guard)]).await;
+        let unknown = |number, attempt| (format!("nobody-{number}-{attempt}"), "wrong");
+        let _attack = attack(process.address, 36, |_| [127, 0, 0, 2], unknown);
+        let let_in = honest_logins(&process, |_| HONEST).await;
+        assert!(let_in >= 12, "{let_in} of 15, the guard is {guard}");
+    }
+}
+
+#[tokio::test]
+async fn a_hundred_addresses_keep_nobody_who_comes_from_another_from_logging_in() {
+    let _turn = ATTACK.lock().await;
+    let process = start(&[COST]).await;
+    let unknown = |number, attempt| (format!("nobody-{number}-{attempt}"), "wrong");
+    let _attack = attack(process.address, 100, |number| [127, 0, 1, number as u8 + 1], unknown);
+    let let_in = honest_logins(&process, |number| [127, 0, 2, number + 1].into()).await;
+    assert!(let_in >= 12, "{let_in} of 15");
+}
+
+#[tokio::test]
+async fn hanging_up_once_bcrypt_has_begun_does_not_undo_a_failed_login() {
+    let process = start(&[("BCRYPT_COST", "11")]).await;
+    let metrics = metrics_address(&process);
+    for number in 1..=5 {
+        let raw = Raw::open(process.address, login("panitia1", "wrong")).await;
+        let has_begun = async || figure(metrics, "tixgo_bcrypt_wait_seconds_count").await == number;
+        eventually("bcrypt has begun", has_begun).await;
+        drop(raw);
+    }
+    // What was begun is done by then.
+    let is_idle = async || figure(metrics, "tixgo_bcrypt_queue").await == 0;
+    eventually("nothing is worked on", is_idle).await;
+    for password in ["wrong", "secret"] {
+        let body = format!(r#"{{"username":"panitia1","password":"{password}"}}"#);
+        let (status, answer) = fetch(process.address, "POST /auth/login", "", &body).await;
+        assert_eq!(status, 429, "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn hanging_up_in_the_queue_is_no_attempt() {
+    let process = start(&[("BCRYPT_COST", "14"), ("REQUEST_TIMEOUT_SECONDS", "60")]).await;
+    let metrics = metrics_address(&process);
+    let workers = std::thread::available_parallelism().unwrap().get().saturating_sub(1).max(1);
+    let mut busy = Vec::new();
+    for number in 0..workers {
+        busy.push(Raw::open(process.address, login(&format!("nobody-{number}"), "wrong")).await);
+    }
+    let queue = async || figure(metrics, "tixgo_bcrypt_queue").await as usize;
+    eventually("every worker is busy", async || queue().await == workers).await;
+    let mut waiting = Vec::new();
+    for _ in 0..10 {
+        waiting.push(Raw::open(process.address, login("panitia1", "wrong")).await);
+    }
+    eventually("ten wait", async || queue().await == workers + 10).await;
+    drop(waiting);
+    for mut raw in busy {
+        assert_eq!(status(&mut raw).await, 400);
+    }
+    assert_eq!(log_in_from(HONEST, process.address, "panitia1", "secret").await, 200);
+    assert_eq!(figure(metrics, "tixgo_bcrypt_wait_seconds_count").await as usize, workers + 1);
+}
