@@ -1,6 +1,7 @@
 //! Request bodies: read, parsed and checked, or refused in FastAPI's words (contract, "Schema errors").
 
 mod cpython;
+mod document;
 
 use std::borrow::Cow;
 
@@ -16,7 +17,10 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use validator::{Validate, ValidationError, ValidationErrors, ValidationErrorsKind};
 
-use self::cpython::{Document, Element, Fault};
+use self::{
+    cpython::Fault,
+    document::{Document, Element},
+};
 use crate::{
     error::{ApiError, FieldError, Input, Location},
     server::OverBudget,

@@ -4,17 +4,12 @@
 //! differs in details from the Python one. Where `CPython` is laxer than JSON (`NaN`, lone surrogates,
 //! numbers without bound) the words are ours. What it reads is echoed, so objects keep their order and
 //! numbers their digits.
-//!
-//! A body of 64 KiB can hold ten thousand objects, and a map for each takes megabytes. So what is kept of a
-//! text is where its values stand: 12 bytes a value.
 
-use std::{
-    borrow::Cow,
-    collections::{HashMap, hash_map::Entry},
-};
+use std::borrow::Cow;
 
-use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::Number;
+
+use super::document::{Document, Node};
 
 /// As deep as `serde_json` goes.
 const MAX_DEPTH: usize = 127;
@@ -33,23 +28,6 @@ pub(crate) enum Fault {
     TooDeep,
 }
 
-/// A text that was read: its values, and the names of members, in the order in which they begin.
-#[derive(Debug, PartialEq)]
-pub(crate) struct Document<'a> {
-    text: &'a str,
-    nodes: Vec<Node>,
-}
-
-/// One value or name. `u32`, for no body is longer than that.
-#[derive(Debug, PartialEq)]
-struct Node {
-    /// Where it begins in the text, and where it ends.
-    start: u32,
-    end: u32,
-    /// The number of the first node that is not inside this one.
-    next: u32,
-}
-
 /// Reads `text`, from which a byte order mark has been removed, or finds its first fault.
 pub(crate) fn parse(text: &str) -> Result<Document<'_>, Fault> {
     let mut scanner = Scanner { text, at: 0, depth: 0, nodes: Vec::new() };
@@ -63,111 +41,10 @@ pub(crate) fn parse(text: &str) -> Result<Document<'_>, Fault> {
     }
 }
 
-impl Document<'_> {
-    /// The value that the whole text is.
-    pub(crate) fn root(&self) -> Element<'_> {
-        Element { document: self, index: 0 }
-    }
-}
-
-/// A value of a document. Serialised, it is the value that `CPython` would echo: of equal names the last
-/// one's value, at the place of the first.
-#[derive(Clone, Copy)]
-pub(crate) struct Element<'a> {
-    document: &'a Document<'a>,
-    index: usize,
-}
-
-impl<'a> Element<'a> {
-    pub(crate) fn is_object(self) -> bool {
-        self.source().starts_with('{')
-    }
-
-    pub(crate) fn is_null(self) -> bool {
-        self.source() == "null"
-    }
-
-    /// The text of a string.
-    pub(crate) fn as_str(self) -> Option<Cow<'a, str>> {
-        self.source().starts_with('"').then(|| self.decoded())
-    }
-
-    /// The value of the last member of that name.
-    pub(crate) fn member(self, name: &str) -> Option<Self> {
-        let named = self.members().filter(|(found, _)| found.decoded() == name);
-        named.map(|(_, value)| value).last()
-    }
-
-    fn members(self) -> impl Iterator<Item = (Self, Self)> {
-        let mut children = self.children();
-        std::iter::from_fn(move || Some((children.next()?, children.next()?)))
-    }
-
-    /// The items of an array; the names and values of an object by turns.
-    fn children(self) -> impl Iterator<Item = Self> {
-        let end = self.next();
-        let first = Self { index: self.index + 1, ..self };
-        std::iter::successors(Some(first), |child| Some(Self { index: child.next(), ..*child }))
-            .take_while(move |child| child.index < end)
-    }
-
-    fn next(self) -> usize {
-        self.document.nodes.get(self.index).map_or(usize::MAX, |node| node.next as usize)
-    }
-
-    fn source(self) -> &'a str {
-        let span = self.document.nodes.get(self.index).map(|node| node.start as usize..node.end as usize);
-        span.and_then(|span| self.document.text.get(span)).unwrap_or_default()
-    }
-
-    fn decoded(self) -> Cow<'a, str> {
-        let mut scanner = Scanner { text: self.source(), at: 0, depth: 0, nodes: Vec::new() };
-        scanner.string().unwrap_or_default()
-    }
-}
-
-impl Serialize for Element<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let source = self.source();
-        match source.as_bytes().first() {
-            Some(b'{') => {
-                let members = last_of_equal_names(self.members());
-                let mut map = serializer.serialize_map(Some(members.len()))?;
-                for (name, value) in members {
-                    map.serialize_entry(&name, &value)?;
-                }
-                map.end()
-            }
-            Some(b'[') => serializer.collect_seq(self.children()),
-            Some(b'"') => serializer.serialize_str(&self.decoded()),
-            Some(b't') => serializer.serialize_bool(true),
-            Some(b'f') => serializer.serialize_bool(false),
-            Some(b'n') | None => serializer.serialize_unit(),
-            Some(_) => source.parse::<Number>().map_err(serde::ser::Error::custom)?.serialize(serializer),
-        }
-    }
-}
-
-fn last_of_equal_names<'a>(
-    members: impl Iterator<Item = (Element<'a>, Element<'a>)>,
-) -> Vec<(Cow<'a, str>, Element<'a>)> {
-    let mut last: Vec<(Cow<'a, str>, Element<'a>)> = Vec::new();
-    let mut places = HashMap::new();
-    for (name, value) in members {
-        let name = name.decoded();
-        match places.entry(name.clone()) {
-            Entry::Vacant(place) => {
-                place.insert(last.len());
-                last.push((name, value));
-            }
-            Entry::Occupied(place) => {
-                if let Some(member) = last.get_mut(*place.get()) {
-                    member.1 = value;
-                }
-            }
-        }
-    }
-    last
+/// The text of `source`, a string of a text that was read.
+pub(super) fn decode(source: &str) -> Cow<'_, str> {
+    let mut scanner = Scanner { text: source, at: 0, depth: 0, nodes: Vec::new() };
+    scanner.string().unwrap_or_default()
 }
 
 type Scan<T = ()> = Result<T, Fault>;

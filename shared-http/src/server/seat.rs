@@ -77,7 +77,8 @@ impl Seat {
 
     /// A request is here.
     pub(super) fn begin_request(&self, has_body: bool) {
-        self.state.fetch_or(Self::ANSWERING, Ordering::Relaxed);
+        // Only the connection's own task writes here: no need for an atomic step.
+        self.state.store(self.state.load(Ordering::Relaxed) | Self::ANSWERING, Ordering::Relaxed);
         self.give_turn(if has_body { Turn::Body } else { Turn::Service });
     }
 
@@ -85,7 +86,7 @@ impl Seat {
     pub(super) fn flushed(&self) {
         let state = self.state.load(Ordering::Relaxed);
         if state % 4 == Turn::Head as u64 && state & Self::ANSWERING != 0 {
-            self.state.fetch_and(!Self::ANSWERING, Ordering::Relaxed);
+            self.state.store(state & !Self::ANSWERING, Ordering::Relaxed);
         }
     }
 

@@ -1,0 +1,137 @@
+//! JSON that was read, to be checked and echoed.
+//!
+//! A body of 64 KiB can hold ten thousand objects, and a map for each takes megabytes. So what is kept of a
+//! text is where its values stand: 12 bytes a value.
+
+use std::{
+    borrow::Cow,
+    collections::{HashMap, hash_map::Entry},
+};
+
+use serde::{Serialize, Serializer, ser::SerializeMap};
+use serde_json::Number;
+
+use super::cpython::decode;
+
+/// A text that was read: its values, and the names of members, in the order in which they begin.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Document<'a> {
+    pub(super) text: &'a str,
+    pub(super) nodes: Vec<Node>,
+}
+
+/// One value or name. `u32`, for no body is longer than that.
+#[derive(Debug, PartialEq)]
+pub(super) struct Node {
+    /// Where it begins in the text, and where it ends.
+    pub(super) start: u32,
+    pub(super) end: u32,
+    /// The number of the first node that is not inside this one.
+    pub(super) next: u32,
+}
+
+impl Document<'_> {
+    /// The value that the whole text is.
+    pub(crate) fn root(&self) -> Element<'_> {
+        Element { document: self, index: 0 }
+    }
+}
+
+/// A value of a document. Serialised, it is the value that `CPython` would echo: of equal names the last
+/// one's value, at the place of the first.
+#[derive(Clone, Copy)]
+pub(crate) struct Element<'a> {
+    document: &'a Document<'a>,
+    index: usize,
+}
+
+impl<'a> Element<'a> {
+    pub(crate) fn is_object(self) -> bool {
+        self.source().starts_with('{')
+    }
+
+    pub(crate) fn is_null(self) -> bool {
+        self.source() == "null"
+    }
+
+    /// The text of a string.
+    pub(crate) fn as_str(self) -> Option<Cow<'a, str>> {
+        self.source().starts_with('"').then(|| self.decoded())
+    }
+
+    /// The value of the last member of that name.
+    pub(crate) fn member(self, name: &str) -> Option<Self> {
+        let named = self.members().filter(|(found, _)| found.decoded() == name);
+        named.map(|(_, value)| value).last()
+    }
+
+    fn members(self) -> impl Iterator<Item = (Self, Self)> {
+        let mut children = self.children();
+        std::iter::from_fn(move || Some((children.next()?, children.next()?)))
+    }
+
+    /// The items of an array; the names and values of an object by turns.
+    fn children(self) -> impl Iterator<Item = Self> {
+        let end = self.next();
+        let first = Self { index: self.index + 1, ..self };
+        std::iter::successors(Some(first), |child| Some(Self { index: child.next(), ..*child }))
+            .take_while(move |child| child.index < end)
+    }
+
+    fn next(self) -> usize {
+        self.document.nodes.get(self.index).map_or(usize::MAX, |node| node.next as usize)
+    }
+
+    fn source(self) -> &'a str {
+        let span = self.document.nodes.get(self.index).map(|node| node.start as usize..node.end as usize);
+        span.and_then(|span| self.document.text.get(span)).unwrap_or_default()
+    }
+
+    fn decoded(self) -> Cow<'a, str> {
+        decode(self.source())
+    }
+}
+
+impl Serialize for Element<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let source = self.source();
+        match source.as_bytes().first() {
+            Some(b'{') => {
+                let members = last_of_equal_names(self.members());
+                let mut map = serializer.serialize_map(Some(members.len()))?;
+                for (name, value) in members {
+                    map.serialize_entry(&name, &value)?;
+                }
+                map.end()
+            }
+            Some(b'[') => serializer.collect_seq(self.children()),
+            Some(b'"') => serializer.serialize_str(&self.decoded()),
+            Some(b't') => serializer.serialize_bool(true),
+            Some(b'f') => serializer.serialize_bool(false),
+            Some(b'n') | None => serializer.serialize_unit(),
+            Some(_) => source.parse::<Number>().map_err(serde::ser::Error::custom)?.serialize(serializer),
+        }
+    }
+}
+
+fn last_of_equal_names<'a>(
+    members: impl Iterator<Item = (Element<'a>, Element<'a>)>,
+) -> Vec<(Cow<'a, str>, Element<'a>)> {
+    let mut last: Vec<(Cow<'a, str>, Element<'a>)> = Vec::new();
+    let mut places = HashMap::new();
+    for (name, value) in members {
+        let name = name.decoded();
+        match places.entry(name.clone()) {
+            Entry::Vacant(place) => {
+                place.insert(last.len());
+                last.push((name, value));
+            }
+            Entry::Occupied(place) => {
+                if let Some(member) = last.get_mut(*place.get()) {
+                    member.1 = value;
+                }
+            }
+        }
+    }
+    last
+}
