@@ -192,7 +192,7 @@ async fn the_document_is_the_one_that_was_agreed_on() {
 
 #[tokio::test]
 async fn a_file_that_no_page_has_is_not_found() {
-    for path in ["/docs/none.js", "/docs/%FF", "/docs/..%2FCargo.toml", "/docs/", "/redoc/none.js"] {
+    for path in ["/docs/none.js", "/docs/%FF", "/docs/..%2FCargo.toml", "/docs/none/", "/redoc/none.js"] {
         let answer = get(&app().await, path).send().await;
         assert_eq!(answer.text(), (404, r#"{"detail":"Not Found"}"#), "{path}");
     }
