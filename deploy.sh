@@ -20,6 +20,7 @@ With IMAGE_REGISTRY set, images are pulled from there (IMAGE_TAG, default latest
   --check      only say what is missing or wrong
   --status     what runs
   --rollback   back to the previous version; once more, and forward again
+  --one-way    with none or --no-build: though the version that serves could not come back
 
 Exit status: 0 done, 1 failed (the messages say why and what serves now), 2 used wrongly.
 END
@@ -199,13 +200,31 @@ tag_release() {
 render() {
     release=$1 file=$2
     shift 2
-    IMAGE_REGISTRY='' IMAGE_TAG=$release compose -f docker-compose.prod.yml "$@" config >"$file.new" ||
+    IMAGE_REGISTRY='' IMAGE_TAG=$release EXPECT_DATA=$(expect_data) compose -f docker-compose.prod.yml "$@" config >"$file.new" ||
         die 'docker-compose.prod.yml cannot be read with this .env; the messages above say why. Whatever ran before still runs.'
     if grep -q '^    env_file:' "$file.new"; then
         die "this Docker Compose leaves the settings out of a release: install a newer one. Whatever ran before still runs."
     fi
     sync
     mv -f "$file.new" "$file"
+}
+
+# Where a release keeps its data.
+url_in() { sed -n 's/^ *DATABASE_URL: "\{0,1\}\([^"]*\)"\{0,1\}$/\1/p' "$1" 2>/dev/null | head -n 1; }
+
+# A file that the current release serves from has to be there at the next start too. Without it its disk is not
+# mounted, unless .env says otherwise.
+expect_data() {
+    url=$(setting DATABASE_URL sqlite:///data/) expected=false
+    case $url in sqlite:*) [ "$(url_in .deploy/current.yml)" != "$url" ] || expected=true ;; esac
+    setting EXPECT_DATA "$expected"
+}
+
+# Whether .deploy/next.yml is what runs already. What deploy.sh expects by itself is no change.
+is_current() {
+    cmp -s .deploy/next.yml .deploy/current.yml && return
+    [ -z "$(setting EXPECT_DATA '')" ] &&
+        cmp -s <(grep -v '^ *EXPECT_DATA:' .deploy/next.yml) <(grep -v '^ *EXPECT_DATA:' .deploy/current.yml 2>/dev/null)
 }
 
 # Names what runs, where it was not started by this script, so that it can come back: with the settings and
@@ -228,14 +247,19 @@ adopt() {
 # Those that a release is made of.
 images_of() { sed -n 's/^    image: \(tixgo-.*\)/\1/p' "$1" 2>/dev/null; }
 
+# Not one that starts over and over: that is never long enough there to be asked.
+serves_from_file() {
+    case $(container "$1" '{{.State.Status}} {{.State.Health.Status}} {{.Config.Env}}') in
+        'running healthy '*DATABASE_URL=sqlite:* | 'running unhealthy '*DATABASE_URL=sqlite:*) ;;
+        *) return 1 ;;
+    esac
+}
+
 # Whether the files that are served from are whole: a damaged one is good for those that have it open, and is
 # refused by whoever starts next, the previous version included.
 check_data() {
     for service in $services; do
-        case $(container "$service" '{{.State.Status}} {{.Config.Env}}') in
-            'running '*DATABASE_URL=sqlite:*) ;;
-            *) continue ;;
-        esac
+        serves_from_file "$service" || continue
         docker exec "tixgo-$service" "/$service-service" check >>"$log" 2>&1 || {
             tail -n 1 "$log" >&3 || true
             warn "✗ The data of $service is not whole: bring a backup back first (DEPLOYMENT.md, Backups)."
@@ -244,24 +268,80 @@ check_data() {
     done
 }
 
-# Starts both services beside those that serve, with no port and nothing stored, for a file is for one process
-# only, and waits for their health: what cannot even start never takes the place of what works.
-rehearse() {
-    result=0
-    check_data || return 1
-    end_rehearsal
+# A volume for each service to rehearse in, with a consistent copy of what it serves from. The last three copies
+# stay in .deploy/backups.
+copy_data() {
+    backup=.deploy/backups/$(date +%Y%m%d-%H%M%S)
     for service in $services; do
-        compose -f .deploy/next.yml run --detach --no-deps --name "tixgo-rehearsal-$service" \
-            --env DATABASE_URL= "$service" >>"$log" 2>&1 || result=1
+        volume=tixgo-rehearsal-$service
+        image=$(sed -n "s/^    image: \(tixgo-$service:.*\)/\1/p" .deploy/next.yml)
+        ! serves_from_file "$service" || image=$(container "$service" '{{.Image}}')
+        # A new volume belongs to whom /data of the image belongs.
+        docker create --name "$volume" --volume "$volume:/data" "$image" >>"$log" 2>&1 || return 1
+        serves_from_file "$service" || continue
+        url=$(container "$service" '{{range .Config.Env}}{{println .}}{{end}}' | sed -n 's/^DATABASE_URL=//p')
+        mkdir -p "$backup"
+        if ! { docker run --rm --network none --volumes-from "tixgo-$service" --volume "$volume:/rehearsal" \
+            --env "DATABASE_URL=$url" "$image" backup "/rehearsal/$service.db" &&
+            docker cp "$volume:/data/$service.db" "$backup/"; } >>"$log" 2>&1; then
+            tail -n 1 "$log" >&3 || true
+            warn "✗ The data of $service cannot be copied."
+            return 1
+        fi
+    done
+    stop_rehearsal
+    # shellcheck disable=SC2012  # the names are ours
+    ls -rd .deploy/backups/* 2>/dev/null | tail -n +4 | xargs rm -rf || true
+}
+
+# Whether both services fit in once more beside those that serve, with what they hold.
+has_memory() {
+    available=$(awk '$1 == "MemAvailable:" { print int($2 / 1024) }' /proc/meminfo 2>/dev/null || true)
+    held=$(for service in $services; do
+        cat "/proc/$(container "$service" '{{.State.Pid}}')/status" 2>/dev/null || true
+    done | awk '$1 == "VmRSS:" { sum += $2 } END { print int(sum / 1024) }')
+    [ -z "$available" ] || [ "$available" -ge $((held + 100)) ]
+}
+
+# rehearse_with FILE: starts both services of that release beside those that serve, with no port, and waits for their
+# health. With the copies where there are any, else with nothing stored.
+rehearse_with() {
+    result=0
+    for service in $services; do
+        url=sqlite:///rehearsal/$service.db
+        [ -n "$on_copies" ] || url=sqlite:///rehearsal/nothing.db
+        case $(url_in "$1") in '' | memory:) url=memory: ;; esac
+        compose -f "$1" run --detach --no-deps --name "tixgo-rehearsal-$service" --volume "tixgo-rehearsal-$service:/rehearsal" \
+            --env "DATABASE_URL=$url" --env EXPECT_DATA=false "$service" >>"$log" 2>&1 || result=1
     done
     for service in $services; do
         await_health "rehearsal-$service" || result=1
     done
-    end_rehearsal
+    stop_rehearsal
     return $result
 }
 
-end_rehearsal() { docker rm --force tixgo-rehearsal-identity tixgo-rehearsal-attendance >/dev/null 2>&1 || true; }
+# What cannot even start never takes the place of what works, and nor does what would leave no way back.
+rehearse() {
+    on_copies=yes
+    has_memory || { on_copies=''; warn 'There is too little memory to rehearse with the data: the rehearsal has none.'; }
+    end_rehearsal
+    check_data && copy_data && rehearse_with .deploy/next.yml || return 1
+    if [ -n "$on_copies" ] && [ -d "$backup" ] && [ -z "$one_way" ] &&
+        [ "$(images_of .deploy/next.yml)" != "$(images_of .deploy/current.yml)" ]; then
+        rehearse_with .deploy/current.yml || {
+            warn '✗ The version that serves cannot start with what the new one makes of the data: there would be no way back. --one-way does without.'
+            return 1
+        }
+    fi
+    end_rehearsal
+}
+
+stop_rehearsal() { docker rm --force tixgo-rehearsal-identity tixgo-rehearsal-attendance >/dev/null 2>&1 || true; }
+end_rehearsal() {
+    stop_rehearsal
+    docker volume rm --force tixgo-rehearsal-identity tixgo-rehearsal-attendance >/dev/null 2>&1 || true
+}
 
 await_health() {
     SECONDS=0
@@ -325,8 +405,8 @@ replace() {
     done
     trap go_back EXIT
     trap 'exit 1' INT TERM HUP
-    if cmp -s .deploy/next.yml .deploy/current.yml; then
-        start .deploy/next.yml || die 'the version that was here before does not serve either. ./deploy.sh --rollback goes back to the one before that.'
+    if is_current; then
+        start .deploy/current.yml || die 'the version that was here before does not serve either. ./deploy.sh --rollback goes back to the one before that.'
     else
         going_back=rehearsed
         rehearse || exit 1
@@ -517,16 +597,17 @@ deploy_there() {
         say '✓ Building images...'
         ship_images
     fi
-    there_deploy "$without_building"
+    there_deploy "$without_building $one_way"
 }
 
 ### What was asked for
 
-command=deploy images=built host=
+command=deploy images=built one_way='' host=
 while [ $# -gt 0 ]; do
     case $1 in
         -h | --help) usage; exit ;;
         --no-build) images=loaded ;;
+        --one-way) one_way=--one-way ;;
         --check) command=check ;;
         --status) command=status ;;
         --rollback) command=rollback ;;

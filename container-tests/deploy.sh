@@ -6,6 +6,7 @@
 clean_up() {
     [ -z "${registry:-}" ] || kill "$registry"
     [ -z "${prober:-}" ] || kill "$prober" "$halves"
+    [ -z "${scanner:-}" ] || kill "$scanner"
     stop_tixgo
 }
 fails docker container inspect tixgo-identity >/dev/null 2>&1 ||
@@ -16,7 +17,6 @@ clone=$work/tixgo
 output=$work/output
 fresh_clone "$clone"
 good_env "$clone"
-echo 'DATABASE_URL=sqlite:///data/' >>"$clone/.env"
 cd "$clone"
 
 deploy() { ./deploy.sh "$@" >"$output" 2>&1 || { status=$?; tail -n 30 "$output"; return $status; }; }
@@ -104,7 +104,9 @@ check 'what ran before runs on, the same containers' same "$(containers)" "$befo
 check 'no rehearsal is left behind' same "$(docker ps --all --quiet --filter name=tixgo-rehearsal)" ''
 mend
 
-break_with 's/^COPY --from=build \/out\/attendance-service \//COPY --from=build \/out\/identity-service \/attendance-service/'
+# A service that takes no token of the other one.
+other_secret() { break_with "s/^ENTRYPOINT \[\"\/$1-service\"\]/ENTRYPOINT [\"\/$1-service\", \"--jwt-secret\", \"$(head -c 32 /dev/urandom | sha256sum | cut -c 1-64)\"]/"; }
+other_secret attendance
 check 'a version that is healthy and answers wrongly ends non-zero' failed_deploy
 check 'and says that the smoke test failed' says 'The smoke test failed'
 check 'and that the previous version serves again, though it was started by hand' says 'The previous version serves again.'
@@ -208,14 +210,58 @@ check 'only images of two releases are kept' same \
     "$(docker image ls --quiet --filter 'reference=tixgo-identity:????????????' | sort -u | wc -l | tr -d ' ')" 2
 
 old=$(running_image attendance)
+before=$(containers)
 break_with 's/^USER 65532:65532/USER 65533:65533/'
-check 'a version that is well in the rehearsal and cannot open the data ends non-zero' failed_deploy
-check 'and says what it said' says 'cannot start: /data/attendance.db: Permission denied'
+check 'a version that cannot open the data ends non-zero' failed_deploy
+check 'and says what it said' says 'cannot start: /rehearsal/attendance.db: Permission denied'
+check 'and that it saw but a copy' says 'Whatever ran before still runs, untouched.'
+check 'what ran before runs on, the same containers' same "$(containers)" "$before"
+check 'and serves' serves
+mend
+
+# A migration, and what the oldest version that can work with it is.
+perl -0pi -e 's/(Migrations::new\(&\[.*?)(,?\s*\]\))/$1, Migration { name: "gates", sql: "ALTER TABLE check_ins ADD COLUMN gate TEXT; CREATE TABLE IF NOT EXISTS min_reader (version BIGINT NOT NULL); UPDATE min_reader SET version = 1", min_reader: 1 }$2/s' \
+    attendance-service/src/store/sqlite.rs
+commit . 'One more migration'
+break_with 's/^    cp target.*/&\nRUN sed -i "s|SET version = 1|SET version = 2|" \/out\/attendance-service/'
+check 'a version that leaves no way back ends non-zero' failed_deploy
+check 'and says so' says 'cannot start with what the new one makes of the data'
+check 'and how to do without' says '--one-way'
+check 'what ran before runs on, the same containers' same "$(containers)" "$before"
+check 'no copy of the data is left behind' same "$(docker volume ls --quiet --filter name=tixgo-rehearsal)" ''
+mend
+
+# scan_on: tickets, one after the other; those that were let in, and by which version.
+scan_on() {
+    local ticket=0
+    while sleep 0.1; do
+        ticket=$((ticket + 1))
+        post $attendance/checkins "{\"event_id\":\"evt\",\"ticket_id\":\"B-$ticket\"}" -H "Authorization: Bearer $token" |
+            grep -q '"status":"checked_in"' && echo "$(running_image attendance) \"B-$ticket\"" >>"$work/let-in"
+    done
+}
+other_secret identity
+scan_on 2>/dev/null &
+scanner=$!
+check 'a version with one more migration that fails its smoke test ends non-zero' failed_deploy
+kill $scanner
+scanner=
+check 'and says so' says 'The smoke test failed'
 check 'and that the previous version serves again' says 'The previous version serves again.'
 check 'which it does' same "$(running_image attendance)" "$old"
 check 'and serves' serves
+check 'the data was migrated, for it was copied before that' docker cp tixgo-attendance:/data/attendance.db.before-migration-2 "$work"
+check 'tickets were let in by the new version' grep -qv "^$old " "$work/let-in"
+came=$(curl -q -s --max-time 5 -H "Authorization: Bearer $token" $attendance/attendance/evt)
+still_in() { while read -r _ ticket; do contains "$came" "\"ticket_id\":$ticket" || return 1; done <"$work/let-in"; }
+check "and all that were let in are in ($(wc -l <"$work/let-in"))" still_in
 check 'with what was stored' remembers
 mend
+
+check 'the three newest backups are kept' same "$(find .deploy/backups -mindepth 1 -maxdepth 1 | wc -l | tr -d ' ')" 3
+newest=$(find "$PWD/.deploy/backups" -name attendance.db | sort | tail -n 1)
+check 'and whole' contains "$(docker run --rm --user 0 --volume "$newest:/attendance.db:ro" --env DATABASE_URL=sqlite:///attendance.db \
+    "$(docker container inspect --format '{{.Image}}' tixgo-attendance)" check)" '/attendance.db: whole, '
 
 before=$(containers)
 for service in identity attendance; do
@@ -265,3 +311,18 @@ check 'while the data is damaged, a deploy is refused' failed_deploy
 check 'with what to do' says '✗ The data of attendance is not whole: bring a backup back first'
 check 'and nothing is exchanged, for no version could start' same "$(containers)" "$before"
 check 'what ran before serves' serves
+
+docker rm --force tixgo-attendance >/dev/null
+docker volume rm tixgo_attendance-data >/dev/null
+check 'where the data is gone, no version begins anew by itself' failed_deploy
+check 'but says what to do' says 'attendance.db: missing, and EXPECT_DATA is true: mount its disk'
+printf 'EXPECT_DATA=false\n' >>.env
+check 'told so, it begins anew' deploy
+check 'and serves' serves
+
+docker compose --project-name tixgo down --volumes >"$output" 2>&1
+rm -rf .deploy
+cp good.env .env
+printf 'ADMIN_USERNAME=kepala\n' >>.env
+check 'where nothing was before, a version is deployed that makes a first admin' deploy
+check 'whose password is written down where it serves' docker cp tixgo-identity:/data/first-admin-password "$work"
