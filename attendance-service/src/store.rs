@@ -79,8 +79,8 @@ pub enum StoreError {
 /// A place for check-ins.
 #[async_trait]
 pub trait CheckInStore: Send + Sync {
-    /// Checks a ticket in, if it was not before: of all who ask at once one is accepted. Each is accepted at
-    /// a later moment than those before it at the same event, whatever the clock does.
+    /// Checks a ticket in, if it was not before: of all who ask at once one is accepted. The moments of
+    /// acceptance go on within an event, whatever the clock does; two may be equal where two processes write.
     async fn check_in(&self, scan: Scan) -> Result<CheckIn, StoreError>;
 
     /// Who came to `event` until now; nobody to an event that nobody heard of.
