@@ -80,7 +80,7 @@ pub enum StoreError {
 #[async_trait]
 pub trait CheckInStore: Send + Sync {
     /// Checks a ticket in, if it was not before: of all who ask at once one is accepted. The moments of
-    /// acceptance go on within an event, whatever the clock does; two may be equal where two processes write.
+    /// acceptance go on within an event, whatever the clock does; two may be equal where two write at once.
     async fn check_in(&self, scan: Scan) -> Result<CheckIn, StoreError>;
 
     /// Who came to `event` until now; nobody to an event that nobody heard of.
