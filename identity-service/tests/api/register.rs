@@ -1,9 +1,13 @@
 use axum::{Router, http::header::RETRY_AFTER};
+use identity_service::AppState;
 use serde_json::json;
-use shared_http::testing::{Answer, call, post};
+use shared_http::{
+    metrics::Registry,
+    testing::{Answer, call, post},
+};
 
 use crate::{
-    BAD_ROLE, REGISTER, TOO_LONG, app, app_on, app_with, detail,
+    BAD_ROLE, REGISTER, TOO_LONG, app, app_on, app_with, config, detail,
     forge::{self, claims},
     log_in, me, new_store, register, taken, token_of,
 };
@@ -336,7 +340,7 @@ async fn the_first_admin_is_there_from_the_start_and_registers_the_others() {
 }
 
 #[tokio::test]
-async fn a_name_that_is_there_stays_whose_it_is_when_the_first_admin_should_have_it() {
+async fn the_first_admin_keeps_its_password_and_is_nobody_whom_a_stranger_registered() {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("password");
     let file = file.to_str().expect("UTF-8");
@@ -356,9 +360,9 @@ async fn a_name_that_is_there_stays_whose_it_is_when_the_first_admin_should_have
     assert_eq!(log_in(&app, "budi", "the second").await.status, 400);
     drop(app);
 
-    let app = app_on(&url, &[("admin-username", "siti"), ("admin-password-file", file)]).await;
-    let token = token_of(&log_in(&app, "siti", "rahasia").await);
-    assert_eq!(me(&app, &token).await.json()["role"], "committee");
+    let config = config(&url, &[("admin-username", "siti"), ("admin-password-file", file)]);
+    let refusal = AppState::open(&config, &mut Registry::default()).await.err().expect("a refusal");
+    assert!(refusal.to_string().contains("it was not the operator who made that user"), "{refusal}");
 }
 
 #[tokio::test]
