@@ -16,9 +16,10 @@ use std::{
 
 use parking_lot::Mutex;
 use quick_cache::unsync::Cache;
+use shared_http::client::network;
 use tokio::sync::oneshot;
 
-use crate::{guard::network, metrics::BcryptMetrics};
+use crate::metrics::BcryptMetrics;
 
 /// How many may wait, each with a request of 64 KiB at most. The last of them waits about four seconds on a
 /// development machine.

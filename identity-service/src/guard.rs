@@ -14,13 +14,14 @@
 
 use std::{
     hash::{BuildHasher, RandomState},
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
 use quick_cache::unsync::Cache;
+use shared_http::client::network;
 use tokio::sync::Notify;
 
 /// How many accounts, addresses and devices are remembered, of each. bcrypt lets no more in before the first
@@ -195,14 +196,6 @@ impl Drop for Attempt {
     fn drop(&mut self) {
         self.fail(Instant::now());
         self.guard.ended.notify_waiters();
-    }
-}
-
-/// What one client is taken for: an IPv6 network gives every client a /64 to choose from.
-pub(crate) fn network(client: IpAddr) -> IpAddr {
-    match client.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
-        address @ IpAddr::V4(_) => address,
     }
 }
 

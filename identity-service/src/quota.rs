@@ -10,8 +10,7 @@ use std::{
 
 use parking_lot::Mutex;
 use quick_cache::unsync::Cache;
-
-use crate::guard::network;
+use shared_http::client::network;
 
 /// How many clients are remembered. bcrypt lets no more in within the hour.
 const REMEMBERED: usize = 1 << 14;

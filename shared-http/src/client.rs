@@ -2,7 +2,7 @@
 
 use std::{
     convert::Infallible,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::{Arc, OnceLock},
 };
 
@@ -54,6 +54,14 @@ impl Caller {
             // Who was known before is the same.
             let _ = self.user.set(user.into());
         }
+    }
+}
+
+/// What counts as one client: an IPv6 customer has a network of 64 bits to choose addresses from.
+pub fn network(client: IpAddr) -> IpAddr {
+    match client.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        address @ IpAddr::V4(_) => address,
     }
 }
 
@@ -223,6 +231,15 @@ mod tests {
         let mapped = headers(&[(FORWARDED, "::ffff:198.51.100.2")]);
         let client = proxies("10.0.0.1", "").client("::ffff:10.0.0.1".parse().unwrap(), &mapped);
         assert_eq!(client.to_string(), "198.51.100.2");
+    }
+
+    #[test]
+    fn a_network_of_ipv6_counts_as_one_client() {
+        let network = |address: &str| network(address.parse().unwrap()).to_string();
+        assert_eq!(network("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+        assert_eq!(network("2001:db8:1:3::1"), "2001:db8:1:3::");
+        assert_eq!(network("::ffff:192.0.2.1"), "192.0.2.1");
+        assert_eq!(network("192.0.2.2"), "192.0.2.2");
     }
 
     #[test]

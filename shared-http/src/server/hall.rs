@@ -3,7 +3,7 @@
 use std::{
     cmp::Reverse,
     collections::{HashMap, hash_map::Entry},
-    net::{IpAddr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
@@ -18,7 +18,7 @@ use super::{
     budget::Budget,
     seat::{Seat, Turn},
 };
-use crate::metrics::ConnectionMetrics;
+use crate::{client::network, metrics::ConnectionMetrics};
 
 /// Of so many connections an address may have one without having too many: a committee can be behind one
 /// address, and an attacker behind a few dozen.
@@ -65,7 +65,7 @@ impl Hall {
         let number = self.entered.fetch_add(1, Ordering::Relaxed);
         let seat = {
             let mut taken = self.taken.lock();
-            let neighbours = taken.addresses.entry(owner(peer.ip())).or_default().clone();
+            let neighbours = taken.addresses.entry(network(peer.ip())).or_default().clone();
             neighbours.fetch_add(1, Ordering::Relaxed);
             let seat = Arc::new(Seat::new(peer, neighbours, self.clone()));
             taken.connections.insert(number, seat.clone());
@@ -111,20 +111,12 @@ impl Hall {
     fn leave(&self, number: u64, peer: IpAddr) {
         let mut taken = self.taken.lock();
         taken.connections.remove(&number);
-        if let Entry::Occupied(address) = taken.addresses.entry(owner(peer))
+        if let Entry::Occupied(address) = taken.addresses.entry(network(peer))
             && address.get().fetch_sub(1, Ordering::Relaxed) == 1
         {
             address.remove();
         }
         self.metrics.open.set(taken.connections.len() as i64);
-    }
-}
-
-/// Whose address it is: who has one of IPv6 has the other 2^64 of its network as well.
-fn owner(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
-        address @ IpAddr::V4(_) => address,
     }
 }
 
@@ -138,19 +130,5 @@ struct Leave {
 impl Drop for Leave {
     fn drop(&mut self) {
         self.seat.hall.leave(self.number, self.seat.peer());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_network_of_ipv6_counts_as_one_address() {
-        let owner = |address: &str| owner(address.parse().unwrap()).to_string();
-        assert_eq!(owner("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
-        assert_eq!(owner("2001:db8:1:3::1"), "2001:db8:1:3::");
-        assert_eq!(owner("::ffff:192.0.2.1"), "192.0.2.1");
-        assert_eq!(owner("192.0.2.2"), "192.0.2.2");
     }
 }
