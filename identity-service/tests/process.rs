@@ -634,7 +634,7 @@ async fn the_health_check_tells_a_service_that_is_up_from_one_that_is_not() {
 async fn a_signal_drains_answers_what_is_in_flight_and_ends_with_status_0() {
     for signal in ["TERM", "INT"] {
         let mut process =
-            Process::start(service(&[("BCRYPT_COST", "13"), ("SHUTDOWN_GRACE_SECONDS", "6")])).await;
+            Process::start(service(&[("BCRYPT_COST", "12"), ("SHUTDOWN_GRACE_SECONDS", "12")])).await;
         let address = process.address;
         let _half_head = Raw::open(address, "GET /health HTT").await;
         let head = "POST /auth/login HTTP/1.1\r\nHost: t\r\nContent-Length: 43\r\n\r\n";
@@ -645,10 +645,10 @@ async fn a_signal_drains_answers_what_is_in_flight_and_ends_with_status_0() {
 
         let begin = Instant::now();
         process.signal(signal).await;
-        let answer = slow.rest(SECOND * 5).await;
+        let answer = slow.rest(SECOND * 11).await;
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
-        assert_eq!(process.ended(SECOND * 6).await, Some(0));
-        assert!(begin.elapsed() < SECOND * 6, "{:?}", begin.elapsed());
+        assert_eq!(process.ended(SECOND * 12).await, Some(0));
+        assert!(begin.elapsed() < SECOND * 12, "{:?}", begin.elapsed());
     }
 }
 

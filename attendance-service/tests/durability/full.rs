@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use crate::{
-    gate::{DUPLICATE, Gate},
+    gate::{DUPLICATE, Gate, UNAVAILABLE},
     kill, service,
 };
 
@@ -36,9 +36,16 @@ async fn one_token_takes_no_more_memory_than_it_may() {
                 let id = format!("{number}-{scan}-{long}");
                 // Half of them in an event of their own.
                 let (event, ticket) = if scan % 2 == 0 { ("evt1", &*id) } else { (&*id, "T1") };
-                let answer = gate.check_in(event, ticket, None).await;
+                let mut answer = gate.check_in(event, ticket, None).await;
+                let mut is_retried = false;
+                while answer.text() == (503, UNAVAILABLE) {
+                    // The disk is busy. The ticket may be in all the same, and then it is used.
+                    is_retried = true;
+                    answer = gate.check_in(event, ticket, None).await;
+                }
                 match answer.status {
                     200 => accepted += 1,
+                    400 if is_retried => accepted += 1,
                     _ => {
                         assert_eq!(answer.text(), (503, FULL));
                         refused += 1;
