@@ -86,7 +86,7 @@ impl ClientAddressHeader {
     /// What it says, if it is there once and holds an address.
     fn address(&self, headers: &HeaderMap) -> Option<IpAddr> {
         let mut values = headers.get_all(&self.0).iter();
-        let address = parse_address(values.next()?.to_str().ok()?)?;
+        let address = parse_address(values.next()?.as_bytes())?;
         values.next().is_none().then_some(address)
     }
 }
@@ -142,7 +142,8 @@ impl TrustedProxies {
     fn forwarded_for(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer;
         for value in headers.get_all(FORWARDED_FOR).iter().rev() {
-            for hop in value.to_str().unwrap_or_default().rsplit(',') {
+            // Bytes, for what the client wrote on the left need not be text; what the proxy appended is.
+            for hop in value.as_bytes().rsplit(|byte| *byte == b',') {
                 // Whatever stands left of what nobody understands may be anybody's invention.
                 let Some(hop) = parse_address(hop) else { return client };
                 client = hop;
@@ -156,14 +157,16 @@ impl TrustedProxies {
 }
 
 /// With a port or without.
-fn parse_address(text: &str) -> Option<IpAddr> {
-    let text = text.trim();
+fn parse_address(text: &[u8]) -> Option<IpAddr> {
+    let text = str::from_utf8(text.trim_ascii()).ok()?;
     let address = text.parse().or_else(|_| text.parse().map(|with_port: SocketAddr| with_port.ip()));
     address.ok().map(|address: IpAddr| address.to_canonical())
 }
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
 
     type Headers<'a> = &'a [(&'static str, &'a str)];
@@ -231,6 +234,26 @@ mod tests {
         let mapped = headers(&[(FORWARDED, "::ffff:198.51.100.2")]);
         let client = proxies("10.0.0.1", "").client("::ffff:10.0.0.1".parse().unwrap(), &mapped);
         assert_eq!(client.to_string(), "198.51.100.2");
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_hide_nothing_that_a_proxy_wrote_right_of_them() {
+        for (given, expected) in [
+            (&[&b"\xff, 198.51.100.2"[..]][..], "198.51.100.2"),
+            (&[b"\xff,198.51.100.2 , 10.0.0.2"], "198.51.100.2"),
+            (&[b"203.0.113.9, \xc3\xa9, 10.0.0.2"], "10.0.0.2"),
+            (&[b"203.0.113.9, 198.51.100.2\xff"], "10.0.0.1"),
+            (&[b"203.0.113.9\xff", b"198.51.100.2"], "198.51.100.2"),
+            // No-break space, of which text would be trimmed.
+            (&[b"\xc2\xa0203.0.113.9, 10.0.0.2"], "10.0.0.2"),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in given {
+                headers.append(HeaderName::from_static(FORWARDED), HeaderValue::from_bytes(value).unwrap());
+            }
+            let client = proxies("10.0.0.0/8", "").client("10.0.0.1".parse().unwrap(), &headers);
+            assert_eq!(client.to_string(), expected, "{headers:?}");
+        }
     }
 
     #[test]

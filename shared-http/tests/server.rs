@@ -425,3 +425,31 @@ async fn cors_headers_are_sent_to_the_origins_that_were_named_and_to_no_other() 
         assert_eq!(taken.contains("idempotency-key"), cors != Cors::Off, "{taken}");
     }
 }
+
+#[tokio::test]
+async fn an_options_that_is_no_preflight_is_answered_by_the_routes_whether_there_is_cors_or_not() {
+    let header = HeaderName::from_static;
+    for cors in [Cors::Off, Cors::AnyOrigin, Cors::Origins(vec!["https://gate.example.org".parse().unwrap()])]
+    {
+        let app = stack(Router::new().route("/quick", get(async || "quick")), options(cors.clone(), SECOND));
+        for (path, status, name, value) in [
+            ("/quick", 405, "allow", "GET,HEAD"),
+            ("/quick/?a=b", 307, "location", "/quick?a=b"),
+            ("/nothing", 404, "content-type", "application/json"),
+        ] {
+            let answer = testing::call(&app, axum::http::Method::OPTIONS, path)
+                .header(header("origin"), "https://gate.example.org")
+                .header(header("x-request-id"), "gate-7.2")
+                .send()
+                .await;
+            assert_eq!(answer.status, status, "{cors} {path}");
+            assert_eq!(answer.header(header(name)), value, "{cors} {path}");
+            assert_eq!(answer.header(header("x-request-id")), "gate-7.2", "{cors} {path}");
+        }
+        let preflight = testing::call(&app, axum::http::Method::OPTIONS, "/quick/")
+            .header(header("access-control-request-method"), "GET")
+            .send()
+            .await;
+        assert_eq!(preflight.status, if cors == Cors::Off { 307 } else { 200 }, "{cors}");
+    }
+}

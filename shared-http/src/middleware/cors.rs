@@ -12,7 +12,9 @@ use axum::{
     extract::Request,
     http::{
         HeaderName, HeaderValue, Method,
-        header::{AUTHORIZATION, CONTENT_TYPE, ETAG, IF_NONE_MATCH, RETRY_AFTER},
+        header::{
+            ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, CONTENT_TYPE, ETAG, IF_NONE_MATCH, RETRY_AFTER,
+        },
     },
     response::{IntoResponse, Response},
 };
@@ -88,7 +90,7 @@ impl CorsScopeLayer {
 }
 
 impl<S> Layer<S> for CorsScopeLayer {
-    type Service = CorsScope<cors::Cors<RequestScope<S>>>;
+    type Service = CorsScope<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
         CorsScope {
@@ -99,30 +101,37 @@ impl<S> Layer<S> for CorsScopeLayer {
 }
 
 /// CORS outside, so that every answer has its headers, those to a request that was not done in time among them;
-/// but inside for a preflight, which CORS answers, so that it is seen like any other request.
+/// but inside for a preflight, which CORS answers, so that it is seen like any other request. Any other `OPTIONS` goes
+/// past CORS, which would answer it too: no web page sends one to another origin, for no preflight allows that method.
 #[derive(Clone)]
 pub(super) struct CorsScope<S> {
-    requests: S,
+    requests: cors::Cors<RequestScope<S>>,
     preflights: Arc<Preflights>,
 }
 
 impl<S> Service<Request> for CorsScope<S>
 where
     S: Service<Request, Response = Response, Error = Infallible>,
+    S::Future: Send + 'static,
 {
     type Response = Response;
     type Error = Infallible;
-    type Future = Either<S::Future, BoxFuture<'static, Result<Response, Infallible>>>;
+    type Future = Either<
+        <cors::Cors<RequestScope<S>> as Service<Request>>::Future,
+        BoxFuture<'static, Result<Response, Infallible>>,
+    >;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.requests.poll_ready(cx)
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        if request.method() == Method::OPTIONS {
+        if request.method() != Method::OPTIONS {
+            Either::Left(self.requests.call(request))
+        } else if request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD) {
             Either::Right(Box::pin(Preflights::clone(&self.preflights).oneshot(request)))
         } else {
-            Either::Left(self.requests.call(request))
+            Either::Right(self.requests.get_mut().call(request))
         }
     }
 }

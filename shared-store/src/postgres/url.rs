@@ -43,7 +43,7 @@ pub enum UrlError {
     /// An `sslmode` that is none, or one that protects from nobody.
     #[error(
         "the sslmode in DATABASE_URL may be disable, prefer, require or verify-full; verify-ca is not offered, because it \
-         takes a certificate for any host from any public authority"
+         takes a certificate for any host from any public authority, nor is allow, which never encrypts here"
     )]
     Mode,
     /// A certificate that would not be looked at.
@@ -83,7 +83,7 @@ pub fn connect_options(url: &str) -> Result<PgConnectOptions, UrlError> {
     }
     let mut options = PgConnectOptions::from_str(url).map_err(|_| UrlError::Malformed)?;
     let is_verified = match options.get_ssl_mode() {
-        PgSslMode::VerifyCa => return Err(UrlError::Mode),
+        PgSslMode::Allow | PgSslMode::VerifyCa => return Err(UrlError::Mode),
         mode => matches!(mode, PgSslMode::VerifyFull),
     };
     // sqlx takes the values for paths, and reads them when it connects: too late to tell the operator.
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_mode_that_verifies_nothing_is_refused() {
-        for mode in ["verify-ca", "verify_full", "on", ""] {
+        for mode in ["allow", "verify-ca", "verify_full", "on", ""] {
             assert_eq!(refusal(&format!("postgres://db/x?sslmode={mode}")), UrlError::Mode, "{mode}");
         }
     }
