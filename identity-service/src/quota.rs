@@ -1,4 +1,6 @@
-//! The quota: how many users one client may register in an hour. Only registrations that are accepted count.
+//! The quota: how many users one client may register in an hour. Registrations that are accepted count, and those
+//! under way. From when bcrypt begins a registration goes on to its end, also when the client hangs up; one that waits
+//! for bcrypt ends with its connection and does not count.
 
 use std::{
     hash::{BuildHasher, RandomState},

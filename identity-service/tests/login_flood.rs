@@ -34,9 +34,13 @@ async fn start(variables: &[(&str, &str)]) -> Process {
 }
 
 fn login(username: &str, password: &str) -> String {
+    post("/auth/login", username, password)
+}
+
+fn post(path: &str, username: &str, password: &str) -> String {
     let body = format!(r#"{{"username":"{username}","password":"{password}"}}"#);
     let length = body.len();
-    format!("POST /auth/login HTTP/1.1\r\nHost: t\r\nContent-Length: {length}\r\n\r\n{body}")
+    format!("POST {path} HTTP/1.1\r\nHost: t\r\nContent-Length: {length}\r\n\r\n{body}")
 }
 
 async fn log_in_from(source: IpAddr, address: SocketAddr, username: &str, password: &str) -> u16 {
@@ -173,6 +177,29 @@ async fn hanging_up_once_bcrypt_has_begun_does_not_undo_a_failed_login() {
         let body = format!(r#"{{"username":"panitia1","password":"{password}"}}"#);
         let (status, answer) = fetch(process.address, "POST /auth/login", "", &body).await;
         assert_eq!(status, 429, "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn hanging_up_once_bcrypt_has_begun_does_not_undo_a_registration() {
+    let process = start(&[("BCRYPT_COST", "11"), ("REGISTRATIONS_PER_HOUR", "3")]).await;
+    let metrics = metrics_address(&process);
+    for number in 1..=3 {
+        let request = post("/auth/register", &format!("panitia-{number}"), "rahasia");
+        let raw = Raw::open(process.address, request).await;
+        let has_begun = async || figure(metrics, "tixgo_bcrypt_wait_seconds_count").await == number;
+        eventually("bcrypt has begun", has_begun).await;
+        drop(raw);
+    }
+    let is_idle = async || figure(metrics, "tixgo_bcrypt_queue").await == 0;
+    eventually("nothing is worked on", is_idle).await;
+    let body = r#"{"username":"panitia-4","password":"rahasia"}"#;
+    let (status, answer) = fetch(process.address, "POST /auth/register", "", body).await;
+    assert_eq!(status, 429, "{answer}");
+    for number in 1..=3 {
+        let body = format!(r#"{{"username":"panitia-{number}","password":"rahasia"}}"#);
+        let is_taken = async || fetch(process.address, "POST /auth/register", "", &body).await.0 == 400;
+        eventually("the name is taken", is_taken).await;
     }
 }
 

@@ -26,7 +26,7 @@ use crate::{
     config::RegistrationPolicy,
     password::Password,
     quota::Place,
-    store::{Registration, StoreError, User, UserStore, Username},
+    store::{Registration, User, UserStore, Username},
 };
 
 /// Somebody who wants to join.
@@ -148,26 +148,26 @@ async fn add(
         _ => None,
     };
     let worker = state.passwords.worker(client, &username.0).await?;
-    let password = state.passwords.hash_on(worker, password).await?;
-    let user = User { username: username.clone(), role, password };
-    // A task of its own: whoever hangs up now may have registered, and that counts.
-    let commit = tokio::spawn(commit(Arc::clone(&state.users), user, place));
-    match commit.await.map_err(ApiError::internal)?? {
-        Registration::Accepted => Ok(Json(UserBody { username, role })),
-        Registration::Taken => Err(taken(&username)),
-    }
+    let (passwords, users) = (Arc::clone(&state.passwords), Arc::clone(&state.users));
+    // A task of its own, which goes on when the client hangs up: what bcrypt has begun is registered, and counts.
+    let registration = tokio::spawn(async move {
+        let password = passwords.hash_on(worker, password).await?;
+        commit(users.as_ref(), User { username, role, password }, place).await
+    });
+    registration.await.map_err(ApiError::internal)?
 }
 
-async fn commit(
-    users: Arc<dyn UserStore>,
-    user: User,
-    place: Option<Place>,
-) -> Result<Registration, StoreError> {
-    let outcome = users.register(user).await;
-    if let (Ok(Registration::Accepted), Some(place)) = (&outcome, place) {
-        place.keep();
+async fn commit(users: &dyn UserStore, user: User, place: Option<Place>) -> Result<Json<UserBody>, ApiError> {
+    let (username, role) = (user.username.clone(), user.role);
+    match users.register(user).await? {
+        Registration::Accepted => {
+            if let Some(place) = place {
+                place.keep();
+            }
+            Ok(Json(UserBody { username, role }))
+        }
+        Registration::Taken => Err(taken(&username)),
     }
-    outcome
 }
 
 fn taken(username: &Username) -> ApiError {
@@ -205,7 +205,7 @@ mod tests {
         metrics::{BcryptMetrics, OutcomeMetrics},
         password::{Cost, PasswordHash, Passwords},
         quota::Quota,
-        store::memory::MemoryUserStore,
+        store::{StoreError, memory::MemoryUserStore},
     };
 
     /// A store whose commits begin, and end when they may.
