@@ -1,11 +1,12 @@
-//! The queue in front of bcrypt: whoever has used it least is next.
+//! The queue in front of bcrypt: client addresses are served round robin, and so are the accounts of each.
 //!
-//! A free worker goes to the client address that has used the queue least of late, and among the accounts of that
-//! address to the one that has. Addresses that keep asking take turns, and one that asks seldom waits for no
-//! more than the work under way. When every place is taken, the address with the most use and the most places
-//! gives one up. Being turned away is use as well: whoever comes back at once, instead of after `Retry-After`, is
-//! worse off than whoever waits. So nobody is turned away for those who ask more often; but more addresses than
-//! there are places, which all ask as seldom, cannot be told from each other.
+//! A free worker goes to the address that was served longest ago, and there to the account that was. However many
+//! ask from one address, it has its turn once in a round, as everybody else: a flood waits behind itself, and a
+//! committee behind one address is neither better nor worse off for being many. When every place is taken, the
+//! address with the most places gives one up, and among addresses with as many the one served last. So an address
+//! keeps a place unless there are more addresses than places, and being turned away does not cost it its turn.
+//! An address that was not served of late goes first; thousands that all ask for the first time cannot be told
+//! from each other.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -25,11 +26,11 @@ use crate::metrics::BcryptMetrics;
 /// development machine.
 const PLACES: usize = 16;
 
-/// Of how many addresses and accounts the use is remembered.
+/// Of how many addresses and accounts it is remembered when they were served.
 const REMEMBERED: usize = 1 << 14;
 
-/// How long it takes until half of the use is forgotten.
-const HALF_LIFE: Duration = Duration::from_secs(60);
+/// How long that is remembered.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(3600);
 
 /// Shares out the workers that run bcrypt.
 pub struct BcryptQueue {
@@ -40,7 +41,7 @@ pub struct BcryptQueue {
     metrics: BcryptMetrics,
 }
 
-/// All places are taken by those who have used bcrypt less.
+/// All places are taken by those whose turn comes first.
 #[derive(Debug)]
 pub struct QueueFull;
 
@@ -51,7 +52,7 @@ pub struct Worker(Arc<BcryptQueue>);
 impl BcryptQueue {
     /// A queue in front of so many workers.
     pub fn new(workers: usize, metrics: BcryptMetrics) -> Arc<Self> {
-        let state = State { idle: workers, waiting: Vec::new(), uses: Cache::new(REMEMBERED) };
+        let state = State { idle: workers, waiting: Vec::new(), histories: Cache::new(REMEMBERED) };
         Arc::new(Self { keys: RandomState::new(), workers, state: Mutex::new(state), metrics })
     }
 
@@ -89,7 +90,7 @@ impl BcryptQueue {
         let mut state = self.state.lock();
         if state.idle > 0 {
             state.idle -= 1;
-            state.count(requester, now);
+            state.serve(requester, now);
             self.show(&state);
             return Ok(Worker(Arc::clone(self)));
         }
@@ -146,76 +147,80 @@ struct State {
     idle: usize,
     /// The oldest first.
     waiting: Vec<Waiting>,
-    uses: Cache<u64, Use>,
+    /// Of addresses and of accounts.
+    histories: Cache<u64, History>,
 }
 
 impl State {
-    /// Whoever has used least, and among equals whoever came first.
+    /// The address that was served longest ago, there the account that was, and for that whoever came first.
     fn next(&mut self, now: Instant) -> Option<Waiting> {
         self.waiting.retain(|waiting| !waiting.grant.is_closed());
-        let used = |waiting: &Waiting| self.used(waiting.requester, now);
-        let waiting = self.waiting.iter().map(used).enumerate();
-        let (index, _) = waiting.min_by(|(_, one), (_, other)| one.compare(*other))?;
+        let rank = |waiting: &Waiting| {
+            let Requester { address, account } = waiting.requester;
+            (self.history(address, now), self.history(account, now))
+        };
+        let ranks = self.waiting.iter().map(rank).enumerate();
+        let (index, _) = ranks.min_by_key(|(_, rank)| *rank)?;
         let next = self.waiting.remove(index);
-        self.count(next.requester, now);
+        self.serve(next.requester, now);
         Some(next)
     }
 
-    /// Gives up the newest place of whoever has used, and would use, most.
+    /// Gives up a place of the address that has the most, and among those with as many of the one served last;
+    /// there by the same rule a place of an account, and of its places the newest.
     fn evict(&mut self, now: Instant) {
-        let asked = |waiting: &Waiting| {
+        let rank = |waiting: &Waiting| {
             let Requester { address, account } = waiting.requester;
-            let mut total = self.used(waiting.requester, now);
-            for other in &self.waiting {
-                total.address += f32::from(u8::from(other.requester.address == address));
-                total.account += f32::from(u8::from(other.requester.account == account));
-            }
-            total
+            let of_account = |other: &&Waiting| other.requester.account == account;
+            let accounts_places = self.waiting.iter().filter(of_account).count();
+            let (address, account) = (self.history(address, now), self.history(account, now));
+            (self.places(waiting.requester.address), address, accounts_places, account)
         };
-        let waiting = self.waiting.iter().map(asked).enumerate();
-        if let Some((index, _)) = waiting.max_by(|(_, one), (_, other)| one.compare(*other)) {
-            let evicted = self.waiting.remove(index);
-            self.count(evicted.requester, now);
+        let ranks = self.waiting.iter().map(rank).enumerate();
+        let Some((index, _)) = ranks.max_by_key(|(_, rank)| *rank) else { return };
+        let Requester { address, .. } = self.waiting.remove(index).requester;
+        if self.places(address) == 0 && self.history(address, now) == History::New {
+            self.histories.insert(address, History::TurnedAway(now));
         }
     }
 
-    fn used(&self, requester: Requester, now: Instant) -> Used {
-        let used = |key| self.uses.peek(&key).map_or(0.0, |used| used.left(now));
-        Used { address: used(requester.address), account: used(requester.account) }
+    /// How many places an address has.
+    fn places(&self, address: u64) -> usize {
+        self.waiting.iter().filter(|waiting| waiting.requester.address == address).count()
     }
 
-    fn count(&mut self, Requester { address, account }: Requester, now: Instant) {
+    fn history(&self, key: u64, now: Instant) -> History {
+        match self.histories.peek(&key) {
+            Some(history) if !history.is_forgotten(now) => *history,
+            _ => History::New,
+        }
+    }
+
+    fn serve(&mut self, Requester { address, account }: Requester, now: Instant) {
         for key in [address, account] {
-            let left = self.uses.get(&key).map_or(0.0, |used| used.left(now));
-            self.uses.insert(key, Use { amount: left + 1.0, at: now });
+            self.histories.insert(key, History::Served(now));
         }
     }
 }
 
-/// How often somebody was served or turned away, halved every [`HALF_LIFE`].
-#[derive(Clone, Copy)]
-struct Use {
-    amount: f32,
-    at: Instant,
+/// What is remembered of an address or an account, in the order in which they are served.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum History {
+    /// Neither served nor turned away of late.
+    New,
+    /// An address not served of late that lost its only place, at this moment for the first time: coming back
+    /// more often changes nothing.
+    TurnedAway(Instant),
+    /// Served last at this moment.
+    Served(Instant),
 }
 
-impl Use {
-    fn left(self, now: Instant) -> f32 {
-        let elapsed = now.saturating_duration_since(self.at).as_secs_f32();
-        self.amount * 0.5_f32.powf(elapsed / HALF_LIFE.as_secs_f32())
-    }
-}
-
-/// The use of an address, and of an account from there.
-#[derive(Clone, Copy)]
-struct Used {
-    address: f32,
-    account: f32,
-}
-
-impl Used {
-    fn compare(self, other: Self) -> std::cmp::Ordering {
-        self.address.total_cmp(&other.address).then(self.account.total_cmp(&other.account))
+impl History {
+    fn is_forgotten(self, now: Instant) -> bool {
+        match self {
+            Self::New => true,
+            Self::TurnedAway(at) | Self::Served(at) => now.saturating_duration_since(at) >= FORGOTTEN_AFTER,
+        }
     }
 }
 
@@ -291,7 +296,7 @@ mod tests {
         }
         let mut waiting: Vec<_> = (1..=16).map(|number| ask(&queue, "often", address(number), "a")).collect();
         waiting.push(ask(&queue, "seldom", address(200), "b"));
-        // Whoever has used as much, and came last, has lost its place to it.
+        // Whoever was served last has lost its place to it.
         let (_, evicted) = waiting.remove(15);
         assert!(evicted.await.is_err());
         assert_eq!(served(worker, waiting)[..2], ["seldom", "often"]);
@@ -305,7 +310,8 @@ mod tests {
         for (number, name) in [(2, "2"), (3, "3"), (4, "4")] {
             waiting.push(ask(&queue, name, address(number), "a"));
         }
-        // It gets no new place by asking again, but another account of its address does.
+        // It gets no new place by asking again, but another account of its address does. As it was turned away with
+        // places left, its address has lost no turn: it came first, and is served first.
         let again = async { queue.enter(address(1), "a").await };
         assert!(again.now_or_never().is_some_and(|worker| worker.is_err()));
         waiting.push(ask(&queue, "neighbour", address(1), "b"));
@@ -321,12 +327,12 @@ mod tests {
         assert_eq!(turned_away, ["greedy"; 4]);
         assert_eq!((queue.metrics.refusals.get(), queue.metrics.queue.get()), (5, PLACES as i64 + 1));
         let order = served(worker, waiting);
-        assert_eq!((order.len(), &order[..5]), (PLACES, &["2", "3", "4", "neighbour", "greedy"][..]));
+        assert_eq!((order.len(), &order[..5]), (PLACES, &["greedy", "2", "3", "4", "neighbour"][..]));
         assert_eq!(queue.metrics.queue.get(), 0);
     }
 
     #[tokio::test]
-    async fn whoever_comes_back_at_once_is_worse_off_than_whoever_waits() {
+    async fn coming_back_at_once_does_not_go_before_an_address_that_was_not_there() {
         let queue = queue(1);
         let mut worker = queue.enter(None, "").await.expect("a worker");
         let mut waiting: Vec<_> = Vec::new();
@@ -364,6 +370,57 @@ mod tests {
         storm(&queue, &mut waiting);
         drop(worker);
         assert!(honest.1.now_or_never().is_some_and(|worker| worker.is_ok()));
+    }
+
+    #[tokio::test]
+    async fn a_committee_behind_one_address_gets_its_turn_among_more_addresses_than_places() {
+        const ADDRESSES: usize = 18;
+        const GATES: usize = 12;
+        let queue = queue(1);
+        // The committee has logged in before; the others have not.
+        let mut worker = queue.enter(address(0), "gate 0").await.expect("a worker");
+        let mut waiting: Vec<(usize, BoxFuture<'static, Result<Worker, QueueFull>>)> = Vec::new();
+        let mut logged_in = Vec::new();
+        for turn in 0.. {
+            assert!(turn <= (GATES + 1) * ADDRESSES, "{} of {GATES} after {turn} turns", logged_in.len());
+            // Whoever does not wait asks again: a gate in every fourth turn, two strangers behind each other address
+            // in every turn, with new names.
+            let gates = (0..GATES).filter(|gate| (gate + turn) % 4 == 0);
+            let strangers = GATES..GATES + 2 * (ADDRESSES - 1);
+            for who in strangers.chain(gates) {
+                if logged_in.contains(&who) || waiting.iter().any(|(waits, _)| *waits == who) {
+                    continue;
+                }
+                let (client, username) = match who {
+                    gate if gate < GATES => (address(0), format!("gate {gate}")),
+                    stranger => (address(stranger as u8 / 2), format!("stranger {stranger} {turn}")),
+                };
+                let queue = Arc::clone(&queue);
+                let mut asked: BoxFuture<_> =
+                    Box::pin(unconstrained(async move { queue.enter(client, &username).await }));
+                if asked.as_mut().now_or_never().is_none() {
+                    waiting.push((who, asked));
+                }
+                waiting.retain_mut(|(_, asked)| asked.as_mut().now_or_never().is_none());
+            }
+            drop(worker);
+            let mut granted = None;
+            waiting.retain_mut(|(who, asked)| match asked.as_mut().now_or_never() {
+                None => true,
+                Some(worker) => {
+                    granted = Some((*who, worker.expect("a worker")));
+                    false
+                }
+            });
+            let (who, next) = granted.expect("somebody is served");
+            worker = next;
+            if who < GATES {
+                logged_in.push(who);
+            }
+            if logged_in.len() == GATES {
+                break;
+            }
+        }
     }
 
     #[tokio::test]
