@@ -47,7 +47,7 @@ impl From<StoreError> for ApiError {
         match error {
             // The store logs an outage once, not once a request.
             StoreError::Unavailable(_) => Self::StorageUnavailable,
-            StoreError::Full => Self::NotReady(FULL.to_owned()),
+            StoreError::Full => Self::Full(FULL.into()),
             StoreError::Internal(cause) => Self::Internal(cause),
         }
     }

@@ -69,7 +69,7 @@ pub enum StoreError {
     #[error("the storage is not available: {0}")]
     Unavailable(Arc<str>),
     /// It may hold no more. Whatever it holds is answered as ever.
-    #[error("the check-ins take all of MAX_STORE_MB: raise it, and start again")]
+    #[error("the check-ins take all of MAX_STORE_MB, or nearly all: raise it, and start again")]
     Full,
     /// Our fault.
     #[error("the check-in store failed: {0}")]

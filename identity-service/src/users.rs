@@ -4,6 +4,7 @@ use std::{
     error::Error,
     fmt::Write as _,
     io::{self, Write as _},
+    path::Path,
 };
 
 use clap::Subcommand;
@@ -100,7 +101,14 @@ async fn carry_out(
                 return Err("a name has 3 to 50 characters".into());
             }
             let username = Username(name.clone());
+            let made = new_file(location);
             let mut store = OperatorStore::open(location).await?;
+            if let Some(path) = made {
+                // At once, for the file stays whatever comes of the rest.
+                let directory = path.parent().unwrap_or(Path::new("/")).display();
+                let name = path.file_name().unwrap_or_default().display();
+                let _ = writeln!(io::stderr(), "a new {name} is made in {directory}");
+            }
             let (password, shown) = new_password(&username, *draw)?;
             let password = passwords.hash(password).await?;
             let user = User { username: username.clone(), role: *role, password };
@@ -108,7 +116,8 @@ async fn carry_out(
                 return Err(OperatorError::Taken(username).into());
             }
             store.close().await?;
-            Ok(format!("{}: registered{shown}\n", printable(name)))
+            let with_password = if *draw { ", with a password" } else { "" };
+            Ok(format!("{}: registered{with_password}{shown}\n", printable(name)))
         }
         Users::Remove { name, force } => {
             let store = OperatorStore::open_existing(location).await?;
@@ -136,13 +145,21 @@ async fn carry_out(
     }
 }
 
+/// The file that opening `location` begins, if it is not there yet: another one may be meant.
+fn new_file(location: &Location) -> Option<&Path> {
+    match location {
+        Location::Sqlite { path, .. } if !path.exists() => Some(path),
+        _ => None,
+    }
+}
+
 /// The password, and how it is shown, if nobody else knows it.
 fn new_password(username: &Username, is_drawn: bool) -> io::Result<(Password, String)> {
     if !is_drawn {
         return Ok((ask(&printable(&username.0).to_string())?, String::new()));
     }
     let (password, text) = draw()?;
-    Ok((password, format!(", which is shown this once: {text}")))
+    Ok((password, format!(" that is shown this once: {text}")))
 }
 
 /// Names come last: they are as wide as they like.

@@ -249,12 +249,21 @@ async fn a_setting_that_nobody_reads_is_named_with_the_one_that_may_be_meant() {
 #[tokio::test]
 async fn a_broken_dotenv_file_is_named_and_not_quoted() {
     let directory = tempfile::tempdir().unwrap();
-    std::fs::write(directory.path().join(".env"), "JWT_SECRET=it is hidden here\n").unwrap();
-    let mut command = service(&[]);
-    command.current_dir(directory.path());
-    let (status, said) = refusal(command).await;
-    assert_eq!(status, Some(78));
-    assert!(said.contains(".env has a line that is not NAME=value") && !said.contains("hidden"), "{said}");
+    for (text, line) in [
+        ("JWT_SECRET=it is hidden here\n", 1),
+        ("# A comment\nCORS_ALLOWED_ORIGINS='*\n'\n\nJWT_SECRET=it is hidden here\nHOST=a\n", 5),
+        ("HOST=127.0.0.1\r\nhidden\r\n", 2),
+        ("\nJWT_SECRET=\"hidden\n\nHOST=127.0.0.1\n", 2),
+        (&format!("CORS_ALLOWED_ORIGINS={}\nit is hidden", "a".repeat(20_000)), 2),
+    ] {
+        std::fs::write(directory.path().join(".env"), text).unwrap();
+        let mut command = service(&[]);
+        command.current_dir(directory.path());
+        let (status, said) = refusal(command).await;
+        assert_eq!(status, Some(78));
+        let wanted = format!("line {line} of .env is not NAME=value");
+        assert!(said.contains(&wanted) && !said.contains("hidden"), "{wanted}\n is missing in\n{said}");
+    }
 }
 
 #[tokio::test]
@@ -275,7 +284,12 @@ async fn the_secret_can_come_from_a_file_and_a_bad_file_is_named() {
     let both = [production, ("JWT_SECRET", STRONG), ("JWT_SECRET_FILE", &path("good"))];
     let (status, said) = refusal(service(&both)).await;
     assert_eq!(status, Some(78));
-    assert!(said.contains("JWT_SECRET and JWT_SECRET_FILE are both set"), "{said}");
+    assert!(
+        said.contains(
+            "JWT_SECRET and JWT_SECRET_FILE are both set; unset one of them, in the environment or in .env"
+        ),
+        "{said}"
+    );
 }
 
 #[tokio::test]

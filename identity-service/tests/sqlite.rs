@@ -216,10 +216,26 @@ async fn an_operator_sees_and_changes_who_is_registered() {
 async fn what_an_operator_gets_wrong_changes_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let said = operator::refused(&url(directory.path()), &["list"], "").await;
-    assert!(said.contains("nobody has registered yet"), "{said}");
+    assert!(
+        said.contains(&format!("{FILE_NAME} is missing; is its disk mounted, and is DATABASE_URL right?")),
+        "{said}"
+    );
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
     let said = operator::refused("memory:", &["list"], "").await;
     assert!(said.contains("DATABASE_URL names no database"), "{said}");
+    // A new file is named even if nobody is added to it, for the next time it is there.
+    let made = format!("a new {FILE_NAME} is made in {}\n", directory.path().display());
+    let (status, _, said) =
+        operator::users(&url(directory.path()), &["add", "siti", "committee"], "abc\n").await;
+    assert!(
+        status == Some(1) && said.starts_with(&made) && said.contains("stdin holds no password"),
+        "{said}"
+    );
+    let elsewhere = tempfile::tempdir().unwrap();
+    let made = format!("a new {FILE_NAME} is made in {}\n", elsewhere.path().display());
+    let (status, _, said) =
+        operator::users(&url(elsewhere.path()), &["add", "siti", "committee", "--draw"], "").await;
+    assert_eq!((status, said), (Some(0), made));
     operator::what_an_operator_gets_wrong_changes_nothing(&url(directory.path())).await;
 }
 

@@ -129,7 +129,9 @@ fn given(
     file: &Option<String>,
 ) -> Result<Option<(String, String)>, String> {
     match (set(secret), set(file)) {
-        (Some(_), Some(_)) => Err(format!("{variable} and {variable}_FILE are both set; unset one of them")),
+        (Some(_), Some(_)) => Err(format!(
+            "{variable} and {variable}_FILE are both set; unset one of them, in the environment or in .env"
+        )),
         (Some(secret), None) => Ok(Some((variable.to_owned(), secret.to_owned()))),
         (None, Some(path)) => match fs::read_to_string(path) {
             Ok(text) if text.trim().is_empty() => Err(format!("{variable}_FILE is {path:?}, which is empty")),

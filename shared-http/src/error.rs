@@ -20,6 +20,9 @@ pub use self::input::Input;
 /// How long a client that was turned away for load should wait, in seconds.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
+/// How long a client should wait for an operator.
+const FULL_SECONDS: HeaderValue = HeaderValue::from_static("60");
+
 /// Everything that can go wrong with a request, as its client is told.
 #[derive(Debug)]
 pub enum ApiError {
@@ -62,6 +65,8 @@ pub enum ApiError {
     StorageUnavailable,
     /// 503 with `Retry-After`: not ready, for this reason.
     NotReady(String),
+    /// 503 with a long `Retry-After`: no room until an operator makes some.
+    Full(Cow<'static, str>),
 }
 
 /// The cause of a 500, carried from [`ApiError`] to the middleware, which alone logs it.
@@ -161,6 +166,9 @@ impl IntoResponse for ApiError {
             Self::Overdue => try_again("The service could not answer in time. Please try again."),
             Self::StorageUnavailable => try_again("Penyimpanan tidak tersedia, coba lagi"),
             Self::NotReady(reason) => try_again(reason),
+            Self::Full(detail) => {
+                with_header(answer(StatusCode::SERVICE_UNAVAILABLE, detail), (RETRY_AFTER, FULL_SECONDS))
+            }
         }
     }
 }

@@ -15,7 +15,7 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
 use crate::{
     Content, Location,
-    sqlite::{SqliteError, is_damage, options},
+    sqlite::{MissingFile, SqliteError, is_damage, options},
 };
 
 /// What an operator may ask for.
@@ -52,6 +52,12 @@ pub enum MaintenanceError {
         /// What is wrong with it.
         reason: Box<dyn Error + Send + Sync>,
     },
+    /// There is nothing to copy or to look at.
+    #[error(transparent)]
+    Missing(#[from] MissingFile),
+    /// The service has the file.
+    #[error("{0}; stop the service, do this, and start it again")]
+    InUse(SqliteError),
     /// The file cannot be used.
     #[error(transparent)]
     Use(#[from] SqliteError),
@@ -85,9 +91,15 @@ async fn carry_out(
         Location::Postgres(_) => return Err(MaintenanceError::NotOurs),
     };
     match maintenance {
-        Maintenance::Backup { path } => backup::backup(&database, path, content).await,
+        Maintenance::Backup { path } => {
+            MissingFile::check(&database)?;
+            backup::backup(&database, path, content).await
+        }
         Maintenance::Restore { path } => restore::restore(&database, path, content).await,
-        Maintenance::Check => Ok(format!("{}: {}", database.display(), describe(&database, content).await?)),
+        Maintenance::Check => {
+            MissingFile::check(&database)?;
+            Ok(format!("{}: {}", database.display(), describe(&database, content).await?))
+        }
     }
 }
 

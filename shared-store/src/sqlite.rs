@@ -66,6 +66,11 @@ enum Reason {
         "missing, and EXPECT_DATA is true: mount its disk, or bring a backup back with restore PATH; to begin anew set EXPECT_DATA=false"
     )]
     Missing,
+    #[error(
+        "the directory {directory} of DATABASE_URL is missing: mount its disk, or make it (mkdir -p -m 700 {directory}), or correct DATABASE_URL",
+        directory = .0.display()
+    )]
+    NoDirectory(PathBuf),
     #[error("{0}")]
     Io(#[from] io::Error),
     #[error(
@@ -89,6 +94,23 @@ enum Reason {
     Migration(MigrateError),
 }
 
+/// There is no file where `DATABASE_URL` says that it is.
+#[derive(Debug, thiserror::Error)]
+#[error("{} is missing; is its disk mounted, and is DATABASE_URL right?", .0.display())]
+pub struct MissingFile(PathBuf);
+
+impl MissingFile {
+    /// For commands that need the file at `path`, and must not begin a new one.
+    ///
+    /// # Errors
+    ///
+    /// It is not there.
+    pub fn check(path: &Path) -> Result<(), Self> {
+        // Where that cannot be told, opening it says why.
+        if path.try_exists().unwrap_or(true) { Ok(()) } else { Err(Self(path.to_owned())) }
+    }
+}
+
 /// A SQLite file that this process, and no other, serves from.
 #[derive(Debug)]
 pub struct Claim {
@@ -105,7 +127,10 @@ impl Claim {
     /// Somebody else has it, a restore was interrupted, it or all but its log is missing, or the lock beside the
     /// file cannot be made.
     pub fn take(path: &Path, is_expected: bool) -> Result<Self, SqliteError> {
-        let claim = Self::lock(path)?;
+        let claim = Self::lock(path).map_err(|error| match error.reason {
+            Reason::NoDirectory(_) if is_expected => SqliteError { reason: Reason::Missing, ..error },
+            _ => error,
+        })?;
         files::make_private(path).map_err(|error| claim.failed(Reason::Io(error)))?;
         let markers = files::beginning_with(&beside(path, RESTORING));
         if !markers.map_err(|error| claim.failed(Reason::Io(error)))?.is_empty() {
@@ -128,7 +153,11 @@ impl Claim {
         // A lock of our own, for SQLite's would keep a backup out too.
         let lock_path = beside(path, "lock");
         let failed = |reason| SqliteError { path: path.to_owned(), reason };
-        let lock = files::open_lock(&lock_path).map_err(|error| failed(Reason::Io(error)))?;
+        let lock = files::open_lock(&lock_path).map_err(|error| {
+            let directory = files::directory_of(path);
+            let is_there = error.kind() != io::ErrorKind::NotFound || directory.exists();
+            failed(if is_there { Reason::Io(error) } else { Reason::NoDirectory(directory.to_owned()) })
+        })?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { path: path.to_owned(), was_open: false, _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(failed(Reason::InUse)),

@@ -24,7 +24,7 @@ pub(super) async fn ready(State(state): State<AppState>) -> Result<Json<Health>,
     match state.check_ins.ready().await {
         Ok(()) => Ok(Json(Health { status: "ready", service: "attendance" })),
         Err(StoreError::Unavailable(reason)) => Err(ApiError::NotReady(reason.as_ref().to_owned())),
-        Err(error @ StoreError::Full) => Err(ApiError::NotReady(error.to_string())),
+        Err(error @ StoreError::Full) => Err(ApiError::Full(error.to_string().into())),
         Err(error) => Err(error.into()),
     }
 }

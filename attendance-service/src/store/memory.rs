@@ -135,9 +135,10 @@ impl MemoryCheckInStore {
     fn full(&self) -> StoreError {
         if !self.has_said_full.swap(true, Ordering::Relaxed) {
             let megabytes = self.budget.limit() >> 20;
+            let share = if self.budget.taken() < self.budget.limit() { "nearly all" } else { "all" };
             tracing::error!(
                 megabytes,
-                "the check-ins take all of MAX_STORE_MB, and new ones are refused: raise it, and start again; what \
+                "the check-ins take {share} of MAX_STORE_MB, and new ones are refused: raise it, and start again; what \
                  is kept in memory only is forgotten then, so save the lists first"
             );
         }
@@ -150,9 +151,9 @@ impl MemoryCheckInStore {
         if is_full { Err(StoreError::Full) } else { Ok(()) }
     }
 
-    /// Says so in the log if more was loaded than may be held.
-    pub(super) fn say_if_too_much_is_held(&self) {
-        if self.budget.taken() > self.budget.limit() {
+    /// Says so in the log if what was loaded leaves no room.
+    pub(super) fn say_if_full(&self) {
+        if self.has_room().is_err() {
             drop(self.full());
         }
     }

@@ -54,11 +54,12 @@ async fn past_the_limit_new_tickets_are_refused_and_everything_else_goes_on() {
             assert_eq!(answer.status, 200, "{number}");
         } else {
             assert_eq!(answer.text(), (503, FULL), "{number}");
-            assert_eq!(answer.header(RETRY_AFTER), "1");
+            assert_eq!(answer.header(RETRY_AFTER), "60", "an operator has to make room");
         }
     }
     let ready = get(&app, "/ready").send().await;
     assert_eq!(ready.status, 503);
+    assert_eq!(ready.header(RETRY_AFTER), "60");
     assert!(detail(&ready).as_str().is_some_and(|reason| reason.contains("MAX_STORE_MB")), "{ready:?}");
 
     // What is known is answered as before.

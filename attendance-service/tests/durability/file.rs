@@ -15,7 +15,9 @@ use tokio::task::JoinSet;
 use crate::{
     SECOND,
     gate::{DUPLICATE, Gate},
-    kill, refused, service, start,
+    kill,
+    maintenance::{run, text},
+    refused, service, start,
 };
 
 #[tokio::test]
@@ -156,6 +158,29 @@ async fn an_empty_directory_is_refused_where_data_is_expected() {
     assert!(!directory.path().join("attendance.db").exists());
     kill(Process::start(expecting("false")).await).await;
     kill(Process::start(expecting("true")).await).await;
+
+    // With the whole directory gone, it is still the disk that is missing, unless it was never there.
+    let data = directory.path().join("data");
+    let at_data = |expected: &str| {
+        let mut command = service(&data);
+        command.env("EXPECT_DATA", expected);
+        command
+    };
+    let (status, said) = refused(at_data("true")).await;
+    assert!(status == Some(1) && said.contains(wanted), "{said}");
+    let shown = data.display();
+    let missing = format!(
+        "the directory {shown} of DATABASE_URL is missing: mount its disk, or make it (mkdir -p -m 700 {shown}), or \
+         correct DATABASE_URL"
+    );
+    let (status, said) = refused(at_data("false")).await;
+    assert!(status == Some(1) && said.contains(&missing), "{said}");
+    for expected in ["true", "false"] {
+        let database = directory.path().join("attendance.db");
+        let said = run(at_data(expected), &["restore", text(&database)]).await.unwrap_err();
+        assert!(said.contains(&missing), "{said}");
+    }
+
     let (status, said) = refused(expecting("yes")).await;
     assert_eq!(status, Some(78), "{said}");
     assert!(said.contains(r#"EXPECT_DATA is "yes""#), "{said}");

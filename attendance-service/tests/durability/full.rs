@@ -80,6 +80,13 @@ async fn one_token_takes_no_more_memory_than_it_may() {
     drop(gate);
     kill(process).await;
 
+    // It would take short ids yet, and says all the same that it is not ready.
+    let process = start(directory.path(), 32).await;
+    assert!(Gate::open(process.address).await.not_ready().await.body.contains("MAX_STORE_MB"));
+    let log = process.log();
+    assert_eq!(log.matches("the check-ins take nearly all of MAX_STORE_MB").count(), 1, "{log}");
+    kill(process).await;
+
     let process = start(directory.path(), 64).await;
     let mut gate = Gate::open(process.address).await;
     gate.ready().await;

@@ -2,6 +2,7 @@
 
 use std::{fs, path::Path};
 
+use sqlx::{Connection, SqliteConnection};
 use tempfile::TempDir;
 use tokio::{process::Command, task::JoinSet};
 
@@ -107,7 +108,9 @@ async fn a_copy_is_brought_back_and_what_was_there_is_kept_aside_and_can_come_ba
     let both = gate.list("evt1").await.body;
 
     let said = maintain(directory.path(), &["restore", text(&copy)]).await.unwrap_err();
-    assert!(said.contains("attendance.db: in use by another process"), "{said}");
+    let wanted = "attendance.db: in use by another process; only one at a time may serve from it; stop the service, do \
+                  this, and start it again";
+    assert!(said.contains(wanted), "{said}");
     assert_eq!(gate.check_in("evt1", "after", None).await.text(), (400, DUPLICATE));
     drop(gate);
     // The newest check-in is in the log alone.
@@ -146,15 +149,21 @@ async fn what_is_no_whole_copy_of_check_ins_is_refused_and_nothing_is_changed() 
     let strange = directory.path().join("strange.db");
     fs::write(&strange, "").unwrap();
     let missing = directory.path().join("missing.db");
+    let users = directory.path().join("users.db");
+    let url = format!("sqlite://{}?mode=rwc", users.display());
+    let mut connection = SqliteConnection::connect(&url).await.unwrap();
+    sqlx::raw_sql("CREATE TABLE users (username TEXT)").execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
     for (copy, reason) in [
         (damaged, "damaged"),
         (text_file, "not a database"),
         (strange, "this is no file of attendance-service"),
         (missing, "No such file"),
+        (users, "this is a file of identity-service, and not of attendance-service"),
     ] {
         let said = maintain(directory.path(), &["restore", text(&copy)]).await.unwrap_err();
         assert!(said.contains("nothing was changed") && said.contains(reason), "{said}");
-        assert!(said.contains(text(&copy)), "{said}");
+        assert!(said.matches(text(&copy)).count() == 1 && !said.contains("incoming"), "{said}");
         assert!(fs::read(&database).unwrap() == before);
         let names = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name());
         let names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
@@ -300,7 +309,10 @@ async fn without_a_file_there_is_nothing_to_maintain() {
     for (url, reason) in [
         ("memory:".to_owned(), "DATABASE_URL names no SQLite file"),
         ("postgres://u:hush@localhost/tixgo".to_owned(), "pg_dump"),
-        (format!("sqlite://{}/", directory.path().display()), "attendance.db: "),
+        (
+            format!("sqlite://{}/", directory.path().display()),
+            "attendance.db is missing; is its disk mounted, and is DATABASE_URL right?",
+        ),
     ] {
         for arguments in [&["check"][..], &["backup", "backup.db"]] {
             let mut command = service(directory.path());

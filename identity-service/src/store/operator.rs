@@ -1,12 +1,12 @@
 //! Users as their operator sees and changes them, past the service that serves them. The same SQL for both databases.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use shared_auth::Role;
 use shared_store::{
     Location,
     postgres::{Database, Lease, PostgresError},
-    sqlite::{Claim, SqliteError, open_read_only},
+    sqlite::{Claim, MissingFile, SqliteError, open_read_only},
 };
 use sqlx::{Connection, SqliteConnection};
 
@@ -21,9 +21,9 @@ pub enum OperatorError {
         "DATABASE_URL names no database: users in memory are known to the process that serves alone, and go with it"
     )]
     Memory,
-    /// There is no file yet.
-    #[error("{}: nobody has registered yet, for there is no file", .0.display())]
-    Missing(PathBuf),
+    /// There is no file.
+    #[error(transparent)]
+    Missing(#[from] MissingFile),
     /// The service has it.
     #[error(
         "{0}. Stop the service, do this, and start it again; while it runs there is `users list` alone, for what it \
@@ -107,10 +107,10 @@ impl OperatorStore {
     ///
     /// Those of `open`, and that there is no file.
     pub async fn open_existing(location: &Location) -> Result<Self, OperatorError> {
-        match location {
-            Location::Sqlite { path, .. } if !path.exists() => Err(OperatorError::Missing(path.clone())),
-            _ => Self::open(location).await,
+        if let Location::Sqlite { path, .. } = location {
+            MissingFile::check(path)?;
         }
+        Self::open(location).await
     }
 
     /// The user with that name.
@@ -274,8 +274,10 @@ impl OperatorStore {
 pub async fn list(location: &Location) -> Result<Vec<OperatedUser>, OperatorError> {
     let rows = match location {
         Location::Memory => return Err(OperatorError::Memory),
-        Location::Sqlite { path, .. } if !path.exists() => return Err(OperatorError::Missing(path.clone())),
-        Location::Sqlite { path, .. } => list_file(path).await?,
+        Location::Sqlite { path, .. } => {
+            MissingFile::check(path)?;
+            list_file(path).await?
+        }
         Location::Postgres(_) => {
             let select = "SELECT username, role, password_hash, by_operator FROM users ORDER BY username";
             OperatorStore::open(location).await?.select(select, &[]).await?

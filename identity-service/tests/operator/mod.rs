@@ -90,8 +90,12 @@ pub(crate) async fn an_operator_sees_and_changes_who_is_registered(url: &str, se
         None
     };
     let drawn = done(url, &["add", "kepala", "admin", "--draw"], "").await;
+    assert!(drawn.starts_with("kepala: registered, with a password that is shown this once: "), "{drawn}");
     let drawn = drawn.trim_end().rsplit(' ').next().unwrap();
     done(url, &["password", "siti"], "gerbang timur\n").await;
+    let said = done(url, &["password", "tamu", "--draw"], "").await;
+    assert!(said.starts_with("tamu: has a new password that is shown this once: "), "{said}");
+    done(url, &["password", "tamu"], "gerbang utara\n").await;
     done(url, &["role", "siti", "admin"], "").await;
     done(url, &["role", "tamu", "committee"], "").await;
     done(url, &["remove", hostile], "").await;
@@ -104,7 +108,7 @@ pub(crate) async fn an_operator_sees_and_changes_who_is_registered(url: &str, se
         ("kepala", drawn, Some("admin")),
         ("siti", "gerbang timur", Some("admin")),
         ("siti", "rahasia", None),
-        ("tamu", "rahasia", Some("committee")),
+        ("tamu", "gerbang utara", Some("committee")),
         (hostile, "rahasia", None),
     ] {
         assert_eq!(log_in(&process, username, password).await.as_deref(), role, "{username} {password}");

@@ -1,6 +1,10 @@
 //! `.env` of the working directory.
 
-use std::{env, path::Path};
+use std::{
+    env, fs,
+    io::{self, Read},
+    path::Path,
+};
 
 use super::ConfigError;
 
@@ -26,16 +30,45 @@ pub fn load_dotenv() -> Result<Dotenv, ConfigError> {
     if env::var_os("APP_ENV").is_some_and(|name| name.to_str().map(str::trim) == Some("production")) {
         return Ok(if path.exists() { Dotenv::LeftAlone } else { Dotenv::Read });
     }
-    let complaint = match dotenvy::from_path(path) {
+    let text = match fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Dotenv::Read),
+        Err(error) => return Err(unreadable(&error)),
+    };
+    let mut lines = Lines { left: &text, read: 0 };
+    let complaint = match dotenvy::from_read(&mut lines) {
         Ok(()) => return Ok(Dotenv::Read),
-        Err(error) if error.not_found() => return Ok(Dotenv::Read),
-        Err(dotenvy::Error::Io(error)) => format!(".env cannot be read: {error}"),
-        Err(dotenvy::Error::LineParse(_, column)) => {
-            format!(
-                ".env has a line that is not NAME=value (at its character {column}); quote values with spaces"
-            )
+        Err(dotenvy::Error::Io(error)) => return Err(unreadable(&error)),
+        Err(dotenvy::Error::LineParse(entry, _)) => {
+            // A value in quotes goes on over lines. The first is where to look.
+            let line = (lines.read + 1).saturating_sub(entry.lines().count().max(1));
+            format!("line {line} of .env is not NAME=value (quote values with spaces)")
         }
         Err(_) => ".env cannot be understood; every line must be NAME=value".to_owned(),
     };
     Err(ConfigError(vec![complaint]))
+}
+
+fn unreadable(error: &io::Error) -> ConfigError {
+    ConfigError(vec![format!(".env cannot be read: {error}")])
+}
+
+/// Gives one line for each `read`, so that how many were read says where a mistake is.
+struct Lines<'a> {
+    left: &'a [u8],
+    /// How many lines.
+    read: usize,
+}
+
+impl Read for Lines<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let line = self.left.split_inclusive(|byte| *byte == b'\n').next().unwrap_or_default();
+        let count = line.len().min(buffer.len());
+        let (now, left) = self.left.split_at(count);
+        buffer[..count].copy_from_slice(now);
+        self.left = left;
+        // One that is longer than the buffer counts with its last part.
+        self.read += usize::from(count > 0 && count == line.len());
+        Ok(count)
+    }
 }

@@ -93,6 +93,11 @@ fn meant_by<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     if let Some(family) = FAMILIES.iter().find(|family| upper.starts_with(**family)) {
         return nearest(family).map(|(_, known)| known);
     }
+    // Such as `MAX_STORE` for `MAX_STORE_MB`. One word alone, such as `TOKEN`, is anybody's.
+    let is_beginning = |known: &str| known.strip_prefix(&*upper).is_some_and(|rest| rest.starts_with('_'));
+    if let Some(whole) = known.iter().find(|known| upper.contains('_') && is_beginning(known)) {
+        return Some(whole);
+    }
     let (distance, known) = nearest("")?;
     let allowed = if known.len() < 10 { 1 } else { 2 };
     (known.len() >= LEAST_LENGTH && distance <= allowed).then_some(known)
@@ -145,6 +150,10 @@ mod tests {
             ("APP_ENVS", "APP_ENV"),
             ("MAX_CONNECTION", "MAX_CONNECTIONS"),
             ("TOKEN_EXPIRES_MINUTES", "TOKEN_EXPIRE_MINUTES"),
+            ("MAX_STORE", "MAX_STORE_MB"),
+            ("TOKEN_EXPIRE", "TOKEN_EXPIRE_MINUTES"),
+            ("REQUEST_TIMEOUT", "REQUEST_TIMEOUT_SECONDS"),
+            ("ADMIN_PASSWORD", "ADMIN_PASSWORD_FILE"),
         ] {
             assert_eq!(meant(name).as_deref(), Some(expected), "{name}");
         }
@@ -177,6 +186,11 @@ mod tests {
             "INVOCATION_ID",
             "JOURNAL_STREAM",
             "TEST_POSTGRES_URL",
+            "TOKEN",
+            "DATABASE",
+            "IMAGE",
+            "COMPOSE",
+            "MAX_",
             "",
         ] {
             assert_eq!(meant(name), None, "{name}");

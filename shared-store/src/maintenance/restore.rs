@@ -16,7 +16,9 @@ use sqlx::Connection;
 
 use super::{Content, MaintenanceError, at, describe, open};
 use crate::{
-    files::{beginning_with, beside, create_new, move_durably, remove, remove_database, with_suffix},
+    files::{
+        beginning_with, beside, create_new, directory_of, move_durably, remove, remove_database, with_suffix,
+    },
     sqlite::{Claim, RESTORING},
 };
 
@@ -34,13 +36,19 @@ pub(super) async fn restore(
     copy: &Path,
     content: &Content,
 ) -> Result<String, MaintenanceError> {
-    let _lock = Claim::lock(database)?;
+    let _lock = Claim::lock(database)
+        .map_err(|error| if error.is_in_use() { MaintenanceError::InUse(error) } else { error.into() })?;
     let incoming = beside(database, INCOMING);
     let report = match take_over(copy, &incoming, content).await {
         Ok(report) => report,
         Err(error) => {
             remove_database(&incoming).map_err(at(&incoming))?;
-            return Err(at(copy)(format!("cannot be brought back, and nothing was changed: {error}")));
+            // The operator knows the copy, and not what was made of it.
+            let reason = match error {
+                MaintenanceError::File { path, reason } if path == incoming || path == copy => reason,
+                error => error.into(),
+            };
+            return Err(at(copy)(format!("cannot be brought back, and nothing was changed: {reason}")));
         }
     };
     let aside = exchange(database, &incoming).map_err(|error| {
@@ -66,7 +74,7 @@ async fn take_over(copy: &Path, incoming: &Path, content: &Content) -> Result<St
             let mut source = File::open(&from).map_err(at(&from))?;
             let to = with_suffix(incoming, piece);
             let copied = create_new(&to).and_then(|mut target| io::copy(&mut source, &mut target));
-            copied.map_err(at(&to))?;
+            copied.map_err(at(directory_of(&to)))?;
         }
     }
     let mut connection = open(incoming, false).await?;
