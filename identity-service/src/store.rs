@@ -10,6 +10,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use shared_auth::Role;
+use shared_http::text::printable;
 use utoipa::ToSchema;
 use validator::ValidateLength;
 
@@ -94,7 +95,7 @@ fn stored_role(text: &str) -> sqlx::Result<Role> {
     match text {
         "committee" => Ok(Role::Committee),
         "admin" => Ok(Role::Admin),
-        unknown => Err(sqlx::Error::Decode(format!("{unknown:?} is an unknown role").into())),
+        unknown => Err(sqlx::Error::Decode(format!("\"{}\" is an unknown role", printable(unknown)).into())),
     }
 }
 

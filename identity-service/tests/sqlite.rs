@@ -264,6 +264,18 @@ async fn users_of_a_file_that_no_version_with_operators_has_opened_are_listed_an
 }
 
 #[tokio::test]
+async fn the_log_counts_the_users_who_are_there_and_not_those_who_were() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = url(directory.path());
+    for arguments in [&["add", "budi", "admin"][..], &["add", "siti", "admin"], &["remove", "budi"]] {
+        let (status, _, complaint) = operator::users(&url, arguments, "kata sandi\n").await;
+        assert_eq!(status, Some(0), "{arguments:?}: {complaint}");
+    }
+    let log = Process::start(restarts::service(&url)).await.finish().await;
+    assert!(log.lines().any(|line| line.contains("the file is loaded") && line.contains("users=1")), "{log}");
+}
+
+#[tokio::test]
 async fn an_unknown_role_in_the_file_is_an_error_and_no_guess() {
     let directory = tempfile::tempdir().unwrap();
     let state = open(directory.path()).await;

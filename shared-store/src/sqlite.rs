@@ -204,6 +204,7 @@ impl Claim {
         if !self.was_open && !self.path.exists() {
             // Not by SQLite, which would let others read it, and the log that gets its mode from it.
             files::create_new(&self.path).map_err(|error| self.failed(Reason::Io(error)))?;
+            tracing::info!(path = %self.path.display(), "a new file is made");
         }
         let failed = |error| self.classify(error);
         let mut connection = self.settle().await?;

@@ -125,11 +125,10 @@ impl SqliteCheckInStore {
             last_seq: 0,
             proven: Instant::now(),
         };
-        let is_new = !path.exists();
         writer.claim.inspect(&CONTENT).await?;
         writer.connect().await?;
         let check_ins = memory.held().map(|held| held.check_ins);
-        tracing::info!(path = %path.display(), is_new, check_ins, "the file is loaded");
+        tracing::info!(path = %path.display(), check_ins, "the file is loaded");
         memory.say_if_full();
         let writer = tokio::spawn(writer.run(queue));
         tokio::spawn(async {

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use shared_auth::Role;
+use shared_http::text::printable;
 use shared_store::{
     Location,
     postgres::{Database, Lease, PostgresError},
@@ -40,13 +41,13 @@ pub enum OperatorError {
     #[error("the database: {0}")]
     Database(#[from] sqlx::Error),
     /// Nobody has the name.
-    #[error("nobody is registered as {:?}; `users list` shows who is", .0.0)]
+    #[error("nobody is registered as \"{}\"; `users list` shows who is", printable(&.0.0))]
     Unknown(Username),
     /// Somebody has it.
-    #[error("somebody is registered as {:?} already", .0.0)]
+    #[error("somebody is registered as \"{}\" already", printable(&.0.0))]
     Taken(Username),
     /// Nobody would be left to register the others.
-    #[error("{:?} is the last admin: without one nobody can register admins; --force does it all the same", .0.0)]
+    #[error("\"{}\" is the last admin: without one nobody can register admins; --force does it all the same", printable(&.0.0))]
     LastAdmin(Username),
 }
 

@@ -91,10 +91,9 @@ impl SqliteUserStore {
             last_seq: 0,
             proven: Instant::now(),
         };
-        let is_new = !path.exists();
         file.claim.inspect(&CONTENT).await?;
         file.connect().await?;
-        tracing::info!(path = %path.display(), is_new, users = file.last_seq, "the file is loaded");
+        tracing::info!(path = %path.display(), users = memory.held(), "the file is loaded");
         Ok(Self { memory, file: Arc::new(Mutex::new(file)), broken })
     }
 
