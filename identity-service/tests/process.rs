@@ -11,7 +11,11 @@ use std::{
 
 use serde_json::Value;
 use shared_http::testing::{Process, Raw, command, fetch};
-use tokio::{process::Command, time::timeout};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::Command,
+    time::timeout,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 const STRONG: &str = "3mFq0b6Jw1Zc8Yt5Rk2Nv7Xs4Lp9Hd0G";
@@ -593,6 +597,49 @@ async fn another_user_of_the_machine_is_told_no_settings() {
         said.contains("WRONG running: the process ") && said.contains("ask as that user, or as root"),
         "{said}"
     );
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn root_believes_only_the_process_that_serves_on_the_port() {
+    const NOBODY: u32 = 65534;
+    if Command::new("true").uid(NOBODY).status().await.is_err() {
+        return println!("SKIPPED: another user who takes the name (only root can be one)");
+    }
+    // Takes the name, and a port of an address that nobody serves on.
+    let mut other = service(&[("HOST", "127.0.0.2"), ("APP_ENV", "production"), ("JWT_SECRET", STRONG)]);
+    let other = Process::start({
+        other.uid(NOBODY);
+        other
+    })
+    .await;
+    let port = other.address.port().to_string();
+    let mut command = service(&[("PORT", &port)]);
+    let mut real = command.stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+    let mut log = BufReader::new(real.stderr.take().unwrap()).lines();
+    let unasked = async {
+        while let Some(line) = log.next_line().await.unwrap() {
+            if line.contains("doctor cannot ask") {
+                return line;
+            }
+        }
+        panic!("it ended")
+    };
+    let unasked = timeout(SECOND * 20, unasked).await.expect("a complaint");
+    assert!(unasked.contains("ERROR") && unasked.contains(&format!("/{port}; ss -xlp")), "{unasked}");
+
+    let (status, said) = doctor(other.address.port(), &[]).await;
+    let disbelief = format!(
+        "WRONG running: process {} of user {NOBODY} answers for identity-service, and is not what listens on port {port}",
+        other.id()
+    );
+    assert!(status == Some(1) && said.contains(&disbelief), "{said}");
+    assert!(!said.contains("environment: production"), "{said}");
+
+    real.kill().await.unwrap();
+    let (_, said) = doctor(other.address.port(), &[]).await;
+    let belief = format!("on port {port}, process {} of user {NOBODY};", other.id());
+    assert!(said.contains(&belief) && said.contains("ok    environment: production"), "{said}");
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use crate::{
     health,
     process::Failure,
     running::{self, AskError, NONE, Running, ShownSettings},
-    text::printable,
+    text::{printable, printable_line},
 };
 
 /// When this program was built, in seconds since 1970.
@@ -47,7 +47,7 @@ impl Report {
 
     fn line(&mut self, verdict: &str, what: impl Display) {
         // Writing to memory does not fail.
-        let _ = writeln!(self.lines, "{verdict} {what}");
+        let _ = writeln!(self.lines, "{verdict} {}", printable_line(&what.to_string()));
     }
 
     /// Shows the report on stdout.
@@ -222,6 +222,16 @@ mod tests {
                 assert!(!has_tunnel || wrong == 0 || report.lines.contains("TRUSTED_PROXIES=172.16.0.0/12"));
             }
         }
+    }
+
+    #[test]
+    fn no_text_moves_the_cursor_or_makes_a_line_of_its_own() {
+        let mut report = Report::default();
+        report.note("setting: X is \u{1b}]0;owned\u{7}\nok    environment: production");
+        assert_eq!(
+            report.lines,
+            "note  setting: X is \\u{1b}]0;owned\\u{7}\\nok    environment: production\n"
+        );
     }
 
     #[test]

@@ -83,6 +83,21 @@ pub enum AskError {
         /// The id of the user that it runs as.
         user: u32,
     },
+    /// Somebody else took the name.
+    #[error(
+        "process {process} of user {user} answers for {service}, and is not what listens on port {port}, or not alone; do not \
+         believe it, but end it, and restart the service"
+    )]
+    Impostor {
+        /// The service.
+        service: &'static str,
+        /// The port that it does not serve on.
+        port: u16,
+        /// Its process id.
+        process: i32,
+        /// The id of the user that it runs as.
+        user: u32,
+    },
     /// Something is wrong with its answer.
     #[error("the process on port {port} does not tell its settings: {reason}")]
     Silent {
@@ -105,6 +120,9 @@ pub use linux::{ask, show};
 pub use elsewhere::{ask, show};
 
 #[cfg(target_os = "linux")]
+mod listeners;
+
+#[cfg(target_os = "linux")]
 mod linux {
     use std::{
         fs, io,
@@ -123,7 +141,7 @@ mod linux {
         time::{sleep, timeout},
     };
 
-    use super::{AskError, Document, Running, ShownSettings};
+    use super::{AskError, Document, Running, ShownSettings, listeners};
 
     /// No document is longer.
     const LONGEST: u64 = 64 << 10;
@@ -149,7 +167,13 @@ mod linux {
             .and_then(|document| Ok((listen(service, port)?, document)));
         match prepared {
             Ok((listener, document)) => drop(tokio::spawn(answer(listener, document))),
-            Err(error) => tracing::warn!(%error, "doctor cannot ask this process for its settings"),
+            Err(error) => {
+                let name = name(service, port);
+                tracing::error!(
+                    %error,
+                    "doctor cannot ask this process for its settings, at @{name}; ss -xlp tells who has that name"
+                );
+            }
         }
     }
 
@@ -199,9 +223,20 @@ mod linux {
         };
         let peer = stream.peer_cred().map_err(|error| silent(error.to_string()))?;
         let (process, user) = (process_of(peer), peer.uid());
-        // Any user of this machine may take the name; root decides whom to believe by what it is told of them.
         if ![ROOT, user].contains(&own_user()) {
             return Err(AskError::Foreign { port, process, user });
+        }
+        // Any user of this machine may take the name.
+        if user != own_user() {
+            match listeners::are_all_of(process, user, port) {
+                Ok(true) => {}
+                Ok(false) => return Err(AskError::Impostor { service, port, process, user }),
+                Err(error) => {
+                    return Err(silent(format!(
+                        "whether it listens there cannot be seen ({error}); ask as user {user}"
+                    )));
+                }
+            }
         }
         let mut text = Vec::new();
         let mut answer = stream.take(LONGEST);

@@ -5,21 +5,35 @@ use std::fmt::{self, Display, Write};
 /// As many characters of a text are shown.
 const LONGEST: usize = 64;
 
+/// As many characters of a line are shown: the longest path fits.
+const LONGEST_LINE: usize = 8192;
+
 /// `text` on a terminal: what could move the cursor, change the direction of the line or be invisible is
 /// escaped as in a Rust string, and what is longer than 64 characters is cut and ends with `…`.
 pub fn printable(text: &str) -> impl Display + use<'_> {
-    Printable(text)
+    Printable { text, longest: LONGEST, escapes_backslash: true }
 }
 
-struct Printable<'a>(&'a str);
+/// A whole line for a terminal, put together from any texts: as [`printable`], but of 8192 characters, and a
+/// backslash stays one, for parts of it may be escaped already.
+pub(crate) fn printable_line(line: &str) -> impl Display + use<'_> {
+    Printable { text: line, longest: LONGEST_LINE, escapes_backslash: false }
+}
+
+struct Printable<'a> {
+    text: &'a str,
+    longest: usize,
+    escapes_backslash: bool,
+}
 
 impl Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut characters = self.0.chars();
-        for character in characters.by_ref().take(LONGEST) {
+        let mut characters = self.text.chars();
+        for character in characters.by_ref().take(self.longest) {
             match character {
                 // Nothing is quoted here, so quotes do no harm.
                 '"' | '\'' => f.write_char(character)?,
+                '\\' if !self.escapes_backslash => f.write_char(character)?,
                 _ => write!(f, "{}", character.escape_debug())?,
             }
         }
@@ -63,6 +77,16 @@ mod tests {
             let character = char::from(code);
             assert!(shown(&character.to_string()).starts_with('\\'), "{code:#x}");
         }
+    }
+
+    #[test]
+    fn a_line_keeps_what_is_escaped_already_and_has_room_for_a_path() {
+        let line = format!("ok    \u{1b}]0;owned\u{7}\nWRONG {} of {:?}", printable("a\u{1b}"), "/data\t");
+        let expected = r#"ok    \u{1b}]0;owned\u{7}\nWRONG a\u{1b} of "/data\t""#;
+        assert_eq!(printable_line(&line).to_string(), expected);
+        let path = "x".repeat(4096);
+        assert_eq!(printable_line(&path).to_string(), path);
+        assert_eq!(printable_line(&"x".repeat(9000)).to_string(), "x".repeat(8192) + "…");
     }
 
     #[test]
