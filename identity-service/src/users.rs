@@ -133,7 +133,6 @@ async fn carry_out(
             }
             let (password, shown) = new_password(&username, *draw)?;
             store.set_password(&username, &passwords.hash(password).await?).await?;
-            store.close().await?;
             Ok(format!("{}: has a new password{shown}\n", printable(name)))
         }
         Users::Role { name, role, force } => {

@@ -202,6 +202,18 @@ async fn a_name_that_a_stranger_has_is_not_the_first_admins() {
     operator::a_name_that_a_stranger_has_is_not_the_first_admins(&url).await;
 }
 
+/// It refuses a database with a migration that it does not know.
+#[tokio::test]
+async fn the_release_before_operators_knows_every_migration_of_the_database() {
+    let _turn = undisturbed().await;
+    let url = new_database().await;
+    drop(Process::start(service(&url)).await);
+    let mut connection = PgConnection::connect(&url).await.unwrap();
+    let ask = "SELECT version FROM identity._sqlx_migrations";
+    let versions: Vec<i64> = query_scalar(ask).fetch_all(&mut connection).await.unwrap();
+    assert_eq!(versions, [1]);
+}
+
 #[tokio::test]
 async fn without_a_file_to_write_it_beside_no_password_is_drawn() {
     let _turn = undisturbed().await;

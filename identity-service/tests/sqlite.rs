@@ -263,6 +263,16 @@ async fn users_of_a_file_that_no_version_with_operators_has_opened_are_listed_an
     assert_eq!(fs::read(&path).unwrap(), before);
 }
 
+/// It refuses a file with a migration that it does not know.
+#[tokio::test]
+async fn the_release_before_operators_knows_every_migration_of_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(open(directory.path()).await);
+    let ask = "SELECT version FROM _sqlx_migrations";
+    let versions: Vec<i64> = query_scalar(ask).fetch_all(&mut peek(directory.path()).await).await.unwrap();
+    assert_eq!(versions, [1]);
+}
+
 #[tokio::test]
 async fn the_log_counts_the_users_who_are_there_and_not_those_who_were() {
     let directory = tempfile::tempdir().unwrap();

@@ -36,6 +36,8 @@ pub struct Migrations {
     migrator: Migrator,
     newest: i64,
     min_reader: i64,
+    /// Statements that make tables outside sqlx's list.
+    tables: Vec<&'static str>,
     /// Where the database keeps its own `min_reader`. One without this table is of a release that did not keep it.
     table: String,
 }
@@ -54,8 +56,18 @@ impl Migrations {
             migrator,
             newest: list.len() as i64,
             min_reader: list.iter().map(|migration| migration.min_reader).max().unwrap_or(1),
+            tables: Vec::new(),
             table: "min_reader".to_owned(),
         }
+    }
+
+    /// With tables that an older version need not know, not even one that refuses a database with a migration it does
+    /// not know, as every version did before there was `min_reader`. Each statement runs at every start, after the
+    /// migrations, so it is a `CREATE TABLE IF NOT EXISTS`, and names the schema where there is one.
+    #[must_use]
+    pub fn with_tables(mut self, statements: &[&'static str]) -> Self {
+        self.tables = statements.to_vec();
+        self
     }
 
     /// The same, in a schema that the service has to itself.
@@ -88,6 +100,9 @@ impl Migrations {
         usize: ColumnIndex<DB::Row>,
     {
         self.migrator.run_direct(None, connection, false).await?;
+        for statement in &self.tables {
+            connection.execute(*statement).await?;
+        }
         let table = &self.table;
         let create = format!("CREATE TABLE IF NOT EXISTS {table} (version BIGINT NOT NULL)");
         connection.execute(AssertSqlSafe(create)).await?;

@@ -9,7 +9,10 @@ use shared_store::{
     sqlite::{Claim, SqliteError},
 };
 use sqlx::{
-    ConnectOptions, Connection, SqliteConnection, query, query_scalar, raw_sql, sqlite::SqliteConnectOptions,
+    ConnectOptions, Connection, SqlSafeStr, SqliteConnection,
+    migrate::{MigrationType, Migrator},
+    query, query_scalar, raw_sql,
+    sqlite::SqliteConnectOptions,
 };
 use tempfile::TempDir;
 
@@ -73,6 +76,33 @@ async fn a_file_of_a_release_that_kept_no_min_reader_is_taken_over() {
     connection.close().await.unwrap();
     assert_eq!(tickets(&path, &[FIRST, ADDED, NEEDED]).await, ["before"]);
     start(&path, &[FIRST]).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn a_version_that_refuses_unknown_migrations_starts_with_a_file_that_has_a_table_outside_them() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("a.db");
+    store(&path, &[FIRST], "before").await;
+    let marks = "CREATE TABLE IF NOT EXISTS marks (id TEXT PRIMARY KEY) STRICT";
+    let migrations = Migrations::new(&[FIRST]).with_tables(&[marks]);
+    let mut stored: Vec<String> = Vec::new();
+    for id in ["a", "b"] {
+        let mut connection = Claim::take(&path, false).unwrap().connect(&migrations).await.unwrap();
+        query("INSERT INTO marks VALUES ($1)").bind(id).execute(&mut connection).await.unwrap();
+        let first = sqlx::migrate::Migration::new(
+            1,
+            FIRST.name.into(),
+            MigrationType::Simple,
+            FIRST.sql.into_sql_str(),
+            false,
+        );
+        Migrator::with_migrations(vec![first]).run_direct(None, &mut connection, false).await.unwrap();
+        stored = query_scalar("SELECT id FROM marks").fetch_all(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+    }
+    assert_eq!(stored, ["a", "b"]);
+    // Nor is the file copied as before a migration.
+    assert!(!directory.path().join("a.db.before-migration-2").exists());
 }
 
 #[tokio::test]

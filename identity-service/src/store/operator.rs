@@ -56,7 +56,7 @@ pub enum OperatorError {
 pub struct OperatedUser {
     /// As the service knows it.
     pub user: User,
-    /// Whether the operator made it, or gave it its password or role.
+    /// Whether the operator made it, or gave it its password.
     pub by_operator: bool,
 }
 
@@ -120,7 +120,8 @@ impl OperatorStore {
     ///
     /// The database cannot be asked.
     pub async fn find(&mut self, username: &Username) -> Result<Option<OperatedUser>, OperatorError> {
-        let select = "SELECT username, role, password_hash, by_operator FROM users WHERE username = $1";
+        let select = "SELECT username, role, password_hash, made.username IS NOT NULL
+                      FROM users LEFT JOIN made_by_operator AS made USING (username) WHERE users.username = $1";
         let rows = self.select(select, &[&username.0]).await?;
         Ok(rows.into_iter().next().map(operated).transpose()?)
     }
@@ -132,10 +133,17 @@ impl OperatorStore {
     /// The database takes no writes.
     pub async fn add(&mut self, user: &User) -> Result<bool, OperatorError> {
         let insert =
-            "INSERT INTO users (username, role, password_hash, by_operator) VALUES ($1, $2, $3, TRUE)
-                      ON CONFLICT DO NOTHING";
+            "INSERT INTO users (username, role, password_hash) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
         let (role, password) = (role_to_store(user.role), user.password.as_ref());
-        Ok(self.execute(insert, &[&user.username.0, role, password]).await? == 1)
+        // In one transaction: a user that is not marked is a stranger. An error leaves it to be rolled back with the
+        // connection.
+        self.raw("BEGIN").await?;
+        let is_added = self.execute(insert, &[&user.username.0, role, password]).await? == 1;
+        if is_added {
+            self.confirm(&user.username).await?;
+        }
+        self.raw("COMMIT").await?;
+        Ok(is_added)
     }
 
     /// Says of a user that it is the operator's.
@@ -144,7 +152,9 @@ impl OperatorStore {
     ///
     /// The database takes no writes.
     pub async fn confirm(&mut self, username: &Username) -> Result<(), OperatorError> {
-        self.execute("UPDATE users SET by_operator = TRUE WHERE username = $1", &[&username.0]).await?;
+        let insert = "INSERT INTO made_by_operator SELECT username FROM users WHERE username = $1
+                      ON CONFLICT DO NOTHING";
+        self.execute(insert, &[&username.0]).await?;
         Ok(())
     }
 
@@ -154,18 +164,21 @@ impl OperatorStore {
     ///
     /// Nobody has the name, or the database takes no writes.
     pub async fn set_password(
-        &mut self,
+        mut self,
         username: &Username,
         password: &PasswordHash,
     ) -> Result<(), OperatorError> {
-        let update = "UPDATE users SET password_hash = $2, by_operator = TRUE WHERE username = $1";
-        match self.execute(update, &[&username.0, password.as_ref()]).await? {
-            0 => Err(OperatorError::Unknown(username.clone())),
-            _ => Ok(()),
+        self.raw("BEGIN").await?;
+        let update = "UPDATE users SET password_hash = $2 WHERE username = $1";
+        if self.execute(update, &[&username.0, password.as_ref()]).await? == 0 {
+            return Err(OperatorError::Unknown(username.clone()));
         }
+        self.confirm(username).await?;
+        self.raw("COMMIT").await
     }
 
-    /// Gives a user a role, and makes it the operator's. The last admin keeps its own, unless `forced`.
+    /// Gives a user a role, which makes it not the operator's: whoever registered has its password still. The last
+    /// admin keeps its own, unless `forced`.
     ///
     /// # Errors
     ///
@@ -178,7 +191,7 @@ impl OperatorStore {
     ) -> Result<(), OperatorError> {
         let forced = forced || role == Role::Admin;
         self.begin_without_last_admin(username, forced).await?;
-        let update = "UPDATE users SET role = $2, by_operator = TRUE WHERE username = $1";
+        let update = "UPDATE users SET role = $2 WHERE username = $1";
         self.execute(update, &[&username.0, role_to_store(role)]).await?;
         self.raw("COMMIT").await
     }
@@ -219,7 +232,7 @@ impl OperatorStore {
         })
         .await?;
         let found = self.find(username).await?.ok_or_else(|| OperatorError::Unknown(username.clone()))?;
-        let others = "SELECT username, role, password_hash, by_operator FROM users
+        let others = "SELECT username, role, password_hash, FALSE FROM users
                       WHERE role = 'admin' AND username <> $1 LIMIT 1";
         let is_admin = found.user.role == Role::Admin;
         if is_admin && !forced && self.select(others, &[&username.0]).await?.is_empty() {
@@ -280,7 +293,8 @@ pub async fn list(location: &Location) -> Result<Vec<OperatedUser>, OperatorErro
             list_file(path).await?
         }
         Location::Postgres(_) => {
-            let select = "SELECT username, role, password_hash, by_operator FROM users ORDER BY username";
+            let select = "SELECT username, role, password_hash, made.username IS NOT NULL
+                          FROM users LEFT JOIN made_by_operator AS made USING (username) ORDER BY users.username";
             OperatorStore::open(location).await?.select(select, &[]).await?
         }
     };
@@ -290,9 +304,10 @@ pub async fn list(location: &Location) -> Result<Vec<OperatedUser>, OperatorErro
 async fn list_file(path: &Path) -> sqlx::Result<Vec<UserRow>> {
     let mut connection = open_read_only(path).await?;
     // Whoever lists changes nothing, and so the file may be of a version that did not know of operators.
-    let knows = "SELECT count(*) > 0 FROM pragma_table_info('users') WHERE name = 'by_operator'";
+    let knows = "SELECT count(*) > 0 FROM sqlite_schema WHERE type = 'table' AND name = 'made_by_operator'";
     let select = if sqlx::query_scalar(knows).fetch_one(&mut connection).await? {
-        "SELECT username, role, password_hash, by_operator FROM users ORDER BY seq"
+        "SELECT username, role, password_hash, made.username IS NOT NULL
+         FROM users LEFT JOIN made_by_operator AS made USING (username) ORDER BY seq"
     } else {
         "SELECT username, role, password_hash, FALSE FROM users ORDER BY seq"
     };

@@ -39,11 +39,9 @@ pub struct PostgresUserStore {
 /// The migrations of this service, oldest first.
 pub(super) fn migrations() -> Migrations {
     let users = include_str!("../../migrations/postgres/1_users.sql");
-    let by_operator = include_str!("../../migrations/postgres/2_by_operator.sql");
-    Migrations::new(&[
-        Migration { name: "users", sql: users, min_reader: 1 },
-        Migration { name: "by operator", sql: by_operator, min_reader: 1 },
-    ])
+    let made_by_operator = include_str!("../../migrations/postgres/made_by_operator.sql");
+    Migrations::new(&[Migration { name: "users", sql: users, min_reader: 1 }])
+        .with_tables(&[made_by_operator])
 }
 
 impl PostgresUserStore {

@@ -59,11 +59,9 @@ pub struct SqliteUserStore {
 /// The migrations of this service, oldest first.
 pub fn migrations() -> Migrations {
     let users = include_str!("../../migrations/sqlite/1_users.sql");
-    let by_operator = include_str!("../../migrations/sqlite/2_by_operator.sql");
-    Migrations::new(&[
-        Migration { name: "users", sql: users, min_reader: 1 },
-        Migration { name: "by operator", sql: by_operator, min_reader: 1 },
-    ])
+    let made_by_operator = include_str!("../../migrations/sqlite/made_by_operator.sql");
+    Migrations::new(&[Migration { name: "users", sql: users, min_reader: 1 }])
+        .with_tables(&[made_by_operator])
 }
 
 impl SqliteUserStore {

@@ -98,6 +98,7 @@ pub(crate) async fn an_operator_sees_and_changes_who_is_registered(url: &str, se
     done(url, &["password", "tamu"], "gerbang utara\n").await;
     done(url, &["role", "siti", "admin"], "").await;
     done(url, &["role", "tamu", "committee"], "").await;
+    done(url, &["password", hostile], "gerbang barat\n").await;
     done(url, &["remove", hostile], "").await;
 
     let process = match process {
@@ -116,10 +117,15 @@ pub(crate) async fn an_operator_sees_and_changes_who_is_registered(url: &str, se
     register(&process, hostile, "committee").await;
     stop(process).await;
     let list = done(url, &["list"], "").await;
-    assert!(
-        list.contains("admin      yes          siti\n") && list.contains("yes          tamu\n"),
-        "{list}"
-    );
+    for line in [
+        "admin      yes          kepala\n",
+        "admin      yes          siti\n",
+        // A role alone makes nobody the operator's, nor does a name that the operator's user had before.
+        "committee  no           tamu\n",
+        "committee  no           \\u{1b}[2Jnimda\\u{202e}\n",
+    ] {
+        assert!(list.contains(line), "{line} is missing in {list}");
+    }
 }
 
 pub(crate) async fn what_an_operator_gets_wrong_changes_nothing(url: &str) {
@@ -202,10 +208,13 @@ pub(crate) async fn a_name_that_a_stranger_has_is_not_the_first_admins(url: &str
     assert!(log.contains("ADMIN_USERNAME is there already"), "{log}");
     done(url, &["password", "wakil"], "gerbang timur\n").await;
     starts_with_admin(url, "wakil", "").await;
+    // The password is the stranger's still.
     done(url, &["role", "ketua", "admin"], "").await;
-    starts_with_admin(url, "ketua", "").await;
+    is_refused_with_admin(url, "ketua", "").await;
     done(url, &["password", "budi"], "gerbang barat\n").await;
     assert!(starts_with_admin(url, "budi", "").await.contains("ADMIN_USERNAME is no admin"));
+    done(url, &["role", "budi", "admin"], "").await;
+    assert!(starts_with_admin(url, "budi", "").await.contains("ADMIN_USERNAME is there already"));
     // Whom it made itself it knows again.
     starts_with_admin(url, "baru", "pilihan sendiri").await;
     starts_with_admin(url, "baru", "").await;
