@@ -1,6 +1,10 @@
 //! Looks at whatever has to be right for a gate to be opened.
 
-use shared_http::{doctor::Report, process::Failure};
+use shared_http::{
+    config::Unread,
+    doctor::{ATTENDANCE, IDENTITY, Report},
+    process::Failure,
+};
 use shared_store::doctor;
 
 use crate::{
@@ -14,9 +18,9 @@ use crate::{
 /// # Errors
 ///
 /// Something is not.
-pub async fn examine(args: &Args, peer: Option<&str>) -> Result<(), Failure> {
+pub async fn examine(args: &Args, unread: &Unread, peer: Option<&str>) -> Result<(), Failure> {
     let mut report = Report::default();
-    let config = report.configuration(args.check());
+    let config = report.configuration(args.check(), unread);
     let own = config.as_ref().map(Config::shown);
     let running = report.running(SERVICE, args.address().ok(), own.as_ref()).await;
     if let Some(settings) = running.as_ref().or(own.as_ref()) {
@@ -28,7 +32,7 @@ pub async fn examine(args: &Args, peer: Option<&str>) -> Result<(), Failure> {
     }
     report.clock();
     if let Some(url) = peer {
-        report.peer(url).await;
+        report.peer(url, &ATTENDANCE, &IDENTITY).await;
     }
     report.finish()
 }

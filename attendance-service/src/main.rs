@@ -29,7 +29,7 @@ fn run() -> Result<(), Failure> {
     match &args.command {
         Some(Command::Http(HttpCommand::Healthcheck)) => process::block_on(check_health(&args)),
         Some(Command::Http(HttpCommand::Doctor { peer })) => {
-            process::block_on(doctor::examine(&args, peer.as_deref()))
+            process::block_on(doctor::examine(&args, &unread, peer.as_deref()))
         }
         Some(Command::Maintenance(maintenance)) => {
             process::block_on(maintenance::run(maintenance, args.location()?, &sqlite::CONTENT))

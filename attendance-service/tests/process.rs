@@ -115,6 +115,39 @@ async fn the_doctor_looks_at_the_service_that_runs_whatever_its_own_environment_
     assert!(said.contains(&format!("ok    store: {file}: whole")), "{said}");
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_doctor_tells_that_the_service_runs_and_takes_no_check_ins() {
+    let process = Process::start(service(&[("MAX_STORE_MB", "1")])).await;
+    let (port, url) = (process.address.port().to_string(), format!("http://{}", process.address));
+    let doctor = async || {
+        let mut command = service(&[("PORT", &port)]);
+        let output = command.args(["doctor", "--peer", &url]).output().await.unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(doctor().await.contains("ok    ready: "), "{}", doctor().await);
+    let (token, long) = (token(), "x".repeat(30_000));
+    let mut status = 200;
+    for number in 0..100 {
+        let body = format!(r#"{{"event_id":"e","ticket_id":"{number}-{long}"}}"#);
+        (status, _) = fetch(process.address, "POST /checkins", &token, &body).await;
+        if status != 200 {
+            break;
+        }
+    }
+    assert_eq!(status, 503);
+    let said = doctor().await;
+    for line in [
+        "WRONG ready: the check-ins take all of MAX_STORE_MB: raise it, and start again; see to that\n"
+            .to_owned(),
+        format!(
+            "WRONG peer: {url} is attendance-service itself; name identity-service, such as http://127.0.0.1:18081\n"
+        ),
+    ] {
+        assert!(said.contains(&line), "{line}\n is missing in\n{said}");
+    }
+}
+
 #[tokio::test]
 async fn two_hundred_idle_clients_under_a_limit_of_64_files_lock_nobody_out() {
     let mut shell = command("sh");

@@ -285,7 +285,7 @@ impl Args {
 }
 
 impl Config {
-    /// What an operator is shown of them: no secret, and nothing derived from one.
+    /// What an operator is shown of them: no secret, only a word on how good each is.
     pub fn shown(&self) -> ShownSettings {
         let mut shown = ShownSettings::default();
         self.http.show(&mut shown);

@@ -2,7 +2,13 @@
 
 use std::net::IpAddr;
 
-use shared_http::{doctor::Report, process::Failure, running::ShownSettings, text::printable};
+use shared_http::{
+    config::Unread,
+    doctor::{ATTENDANCE, IDENTITY, Report},
+    process::Failure,
+    running::ShownSettings,
+    text::printable,
+};
 use shared_store::doctor;
 
 use crate::{
@@ -19,9 +25,9 @@ const EVENING: u64 = 360;
 /// # Errors
 ///
 /// Something is not.
-pub async fn examine(args: &Args, peer: Option<&str>) -> Result<(), Failure> {
+pub async fn examine(args: &Args, unread: &Unread, peer: Option<&str>) -> Result<(), Failure> {
     let mut report = Report::default();
-    let config = report.configuration(args.check());
+    let config = report.configuration(args.check(), unread);
     let own = config.as_ref().map(Config::shown);
     let running = report.running(SERVICE, args.address().ok(), own.as_ref()).await;
     if let Some(settings) = running.as_ref().or(own.as_ref()) {
@@ -41,7 +47,7 @@ pub async fn examine(args: &Args, peer: Option<&str>) -> Result<(), Failure> {
     }
     report.clock();
     if let Some(url) = peer {
-        report.peer(url).await;
+        report.peer(url, &IDENTITY, &ATTENDANCE).await;
     }
     report.finish()
 }

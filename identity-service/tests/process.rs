@@ -12,7 +12,8 @@ use std::{
 use serde_json::Value;
 use shared_http::testing::{Process, Raw, command, fetch};
 use tokio::{
-    io::{AsyncBufReadExt, BufReader},
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::TcpListener,
     process::Command,
     time::timeout,
 };
@@ -397,17 +398,107 @@ async fn help_names_every_variable_and_shows_no_secret() {
     assert!(!help.contains(STRONG));
 }
 
+/// The URL of what answers `/health` as `service` does, and everything else as told.
+async fn peer(service: &str, status: &str, body: &str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let answer = |status: &str, body: &str| {
+        let length = body.len();
+        format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}")
+    };
+    let health = answer("200 OK", &format!(r#"{{"status":"ok","service":"{service}"}}"#));
+    let other = answer(status, body);
+    tokio::spawn(async move {
+        loop {
+            let (mut client, _) = listener.accept().await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") && client.read_buf(&mut head).await.unwrap() > 0 {}
+            let answer = if head.starts_with(b"GET /health ") { &health } else { &other };
+            client.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn the_doctor_tells_a_peer_that_is_the_wrong_one_or_not_ready() {
+    let itself = peer("identity-service", "200 OK", "{}").await;
+    let stranger = peer("nginx", "200 OK", "{}").await;
+    let full =
+        peer("attendance", "503 Service Unavailable", r#"{"detail":"the disk is full\u001b[2J"}"#).await;
+    let there = "write http://127.0.0.1:18082, in containers http://attendance:8000\n";
+    for (url, line) in [
+        (
+            &*itself,
+            format!(
+                "{itself} is identity-service itself; name attendance-service, such as http://127.0.0.1:18082\n"
+            ),
+        ),
+        (
+            &stranger,
+            format!(
+                "{stranger} is no attendance-service; name attendance-service, such as http://127.0.0.1:18082\n"
+            ),
+        ),
+        (&full, format!("{full} runs, but is not ready: the disk is full\\u{{1b}}[2J; see to that\n")),
+        ("localhost:18082", format!("\"localhost:18082\" is no http:// address; {there}")),
+        ("https://gate.example.org", format!("\"https://gate.example.org\" is no http:// address; {there}")),
+    ] {
+        let mut command = service(&[("PORT", "1")]);
+        let output = command.args(["doctor", "--peer", url]).output().await.unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        let line = format!("WRONG peer: {line}");
+        assert!(said.ends_with(&line), "{line}\n is missing in\n{said}");
+    }
+}
+
+#[tokio::test]
+async fn the_doctor_names_a_mistyped_setting() {
+    let variables = [("PORT", "1"), ("DATABSE_URL", "postgres://kata-sandi")];
+    let output = service(&variables).arg("doctor").output().await.unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        said.starts_with(
+            "WRONG configuration: DATABSE_URL is set, and nothing reads it; is DATABASE_URL meant?\n"
+        ),
+        "{said}"
+    );
+    assert!(!said.contains("every setting can be used") && !said.contains("kata-sandi"), "{said}");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_doctor_judges_the_secret_of_the_service_that_runs() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("secret").to_str().unwrap().to_owned();
+    std::fs::write(&file, STRONG).unwrap();
+    let running = Process::start(service(&[("JWT_SECRET_FILE", &file)])).await;
+    let (_, said) = doctor(running.address.port(), &[]).await;
+    assert!(said.contains("ok    secret: strong enough\n") && !said.contains("WRONG secret"), "{said}");
+
+    let weak = [("JWT_SECRET", "Kx93nf"), ("JWT_SECRET_PREVIOUS", "dev-secret")];
+    let running = Process::start(service(&weak)).await;
+    let (_, said) = doctor(running.address.port(), &[("JWT_SECRET", STRONG)]).await;
+    for line in [
+        "WRONG secret: JWT_SECRET is shorter than 32 bytes; in production it must be",
+        "WRONG secret: JWT_SECRET_PREVIOUS is the development secret, known to everybody; in production it must be",
+    ] {
+        assert!(said.contains(line), "{line}\n is missing in\n{said}");
+    }
+    assert!(!said.contains("ok    secret") && !said.contains("Kx93nf"), "{said}");
+}
+
 #[tokio::test]
 async fn the_doctor_finds_nothing_wrong_where_nothing_is() {
     let directory = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}/", directory.path().display());
     let good = [("APP_ENV", "production"), ("JWT_SECRET", STRONG), ("DATABASE_URL", &url)];
-    // A service that runs is no obstacle, and is the other's peer.
+    // A service that runs is no obstacle.
     let running = Process::start(service(
         &[&good[..], &[("HOST", "127.0.0.1"), ("ADMIN_USERNAME", "kepala")]].concat(),
     ))
     .await;
-    let peer = format!("http://{}", running.address);
+    let peer = peer("attendance", "200 OK", "{}").await;
     let port = running.address.port().to_string();
     let mut doctor = service(&[&good[..], &[("HOST", "127.0.0.1"), ("ADMIN_USERNAME", "kepala")]].concat());
     let output = doctor.env("PORT", &port).args(["doctor", "--peer", &peer]).output().await.unwrap();
@@ -424,6 +515,7 @@ async fn the_doctor_finds_nothing_wrong_where_nothing_is() {
         "ok    registration: committee",
         "ok    demo users: off",
         "ok    clock: 20",
+        "ok    ready: ",
         "ok    peer: http://127.0.0.1",
     ] {
         assert!(said.contains(line), "{line}\n is missing in\n{said}");
@@ -534,6 +626,7 @@ async fn the_doctor_looks_at_the_service_that_runs_whatever_its_own_environment_
     assert_eq!(status, Some(1), "{said}");
     for line in [
         "WRONG environment: development",
+        "WRONG secret: JWT_SECRET is the development secret, known to everybody; in production it must be",
         "WRONG store: memory, which a restart forgets",
         "WRONG registration: open",
         "WRONG demo users: anybody who reaches 0.0.0.0 can log in as panitia1 or admin1",
@@ -576,7 +669,7 @@ async fn the_settings_that_are_shown_hold_no_secret_and_whoever_does_not_read_ho
     let mut shown = String::new();
     answer.read_to_string(&mut shown).unwrap();
     drop(silent);
-    assert!(shown.contains(r#""JWT_SECRET_PREVIOUS":"set""#), "{shown}");
+    assert!(shown.contains(r#""JWT_SECRET":"strong","JWT_SECRET_PREVIOUS":"strong""#), "{shown}");
     for secret in [STRONG, OTHER, "rahasia"] {
         assert!(!shown.contains(secret), "{shown}");
     }
@@ -597,6 +690,7 @@ async fn another_user_of_the_machine_is_told_no_settings() {
         said.contains("WRONG running: the process ") && said.contains("ask as that user, or as root"),
         "{said}"
     );
+    assert!(said.contains("\nnote  what follows is about this environment\n"), "{said}");
 }
 
 #[cfg(target_os = "linux")]

@@ -1,12 +1,15 @@
 //! The settings of the token: the secret that both services share, and the one before it.
 
-use std::fs;
+use std::{
+    fmt::{self, Display},
+    fs,
+};
 
 use clap::Args;
 use shared_http::{
     config::{Environment, Settings, set},
     doctor::Report,
-    running::ShownSettings,
+    running::{ShownSettings, or_none},
 };
 
 use crate::token::{Secret, Secrets};
@@ -47,6 +50,9 @@ const EXAMPLES: [&str; 26] = [
     "supersecret",
     "your-",
 ];
+
+/// The word for a secret that is good enough in public.
+const STRONG: &str = "strong";
 
 /// A secret with fewer different characters than this was typed, not drawn.
 const LEAST_DISTINCT: usize = 8;
@@ -152,10 +158,10 @@ fn strong(variable: &str, secret: String, environment: Environment, way_out: &st
 
 impl TokenArgs {
     /// Whether the secrets would be good enough in public, wherever this is. Those of a service that is `running`
-    /// are known to nobody else; in production it does not start with others.
+    /// are known to nobody else: it says itself how good they are.
     pub fn examine(&self, report: &mut Report, running: Option<&ShownSettings>) {
-        if running.is_some_and(|settings| settings.get("APP_ENV") == "production") {
-            return report.good("secret: strong enough, or the service would not run");
+        if let Some(settings) = running {
+            return examine_running(report, settings);
         }
         let mut settings = Settings::default();
         self.check(&mut settings, Environment::Production);
@@ -168,10 +174,32 @@ impl TokenArgs {
     }
 }
 
+/// Judges the secrets by the words of the service that has them.
+fn examine_running(report: &mut Report, settings: &ShownSettings) {
+    let mut all_strong = true;
+    for (variable, way_out) in [("JWT_SECRET", WAY_OUT), ("JWT_SECRET_PREVIOUS", PREVIOUS_WAY_OUT)] {
+        let word = settings.get(variable);
+        if let Some(weakness) = Weakness::ALL.into_iter().find(|weakness| weakness.word() == word) {
+            all_strong = false;
+            report.wrong(format_args!("secret: {variable} {weakness}; {way_out}"));
+        }
+    }
+    match settings.get("JWT_SECRET") {
+        STRONG if all_strong => report.good("secret: strong enough"),
+        // Of a version before this one.
+        "" if settings.get("APP_ENV") == "production" => {
+            report.good("secret: strong enough, or the service would not run");
+        }
+        "" => report.note("secret: the running service does not say how good it is; restart it"),
+        _ => {}
+    }
+}
+
 impl Secrets {
-    /// Adds to what an operator is shown whether there is a previous one, and nothing else of them.
+    /// Adds to what an operator is shown a word on how good each is, and nothing else of them.
     pub fn show(&self, shown: &mut ShownSettings) {
-        shown.show("JWT_SECRET_PREVIOUS", if self.previous.is_some() { "set" } else { "none" });
+        shown.show("JWT_SECRET", verdict(&self.signing));
+        shown.show("JWT_SECRET_PREVIOUS", or_none(self.previous.as_ref().map(verdict)));
     }
 
     /// Says in the log what an operator should know of them.
@@ -193,19 +221,64 @@ const WAY_OUT: &str = "in production it must be at least 32 random bytes, the sa
 const PREVIOUS_WAY_OUT: &str =
     "in production it must be as good as JWT_SECRET; unset it, and everybody has to log in again";
 
-fn weakness(secret: &str) -> Option<&'static str> {
+/// Why a secret is not good enough in public.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Weakness {
+    Development,
+    Published,
+    Short,
+    Repetitive,
+    Pattern,
+}
+
+impl Weakness {
+    const ALL: [Self; 5] = [Self::Development, Self::Published, Self::Short, Self::Repetitive, Self::Pattern];
+
+    /// How an operator is shown it among the settings.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Development => "development",
+            Self::Published => "published",
+            Self::Short => "short",
+            Self::Repetitive => "repetitive",
+            Self::Pattern => "pattern",
+        }
+    }
+}
+
+impl Display for Weakness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Development => "is the development secret, known to everybody",
+            Self::Published => "is an example from the documentation",
+            Self::Short => "is shorter than 32 bytes",
+            Self::Repetitive => "repeats a few characters only",
+            Self::Pattern => "follows a pattern",
+        })
+    }
+}
+
+/// How good a secret is, in a word. It tells nothing else of the secret.
+fn verdict(secret: &Secret) -> &'static str {
+    if *secret == Secret::new(DEVELOPMENT_SECRET) {
+        return Weakness::Development.word();
+    }
+    weakness(&String::from_utf8_lossy(secret.bytes())).map_or(STRONG, Weakness::word)
+}
+
+fn weakness(secret: &str) -> Option<Weakness> {
     let lower = secret.to_ascii_lowercase();
     let mut distinct: Vec<u8> = secret.bytes().collect();
     distinct.sort_unstable();
     distinct.dedup();
     if EXAMPLES.iter().any(|example| lower.contains(example)) {
-        Some("is an example from the documentation")
+        Some(Weakness::Published)
     } else if secret.len() < LEAST_BYTES {
-        Some("is shorter than 32 bytes")
+        Some(Weakness::Short)
     } else if distinct.len() < LEAST_DISTINCT {
-        Some("repeats a few characters only")
+        Some(Weakness::Repetitive)
     } else if repeats_itself(lower.as_bytes()) || counts(lower.as_bytes()) {
-        Some("follows a pattern")
+        Some(Weakness::Pattern)
     } else {
         None
     }
@@ -234,7 +307,21 @@ fn counts(secret: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::weakness;
+    use super::*;
+
+    #[test]
+    fn a_secret_is_judged_in_a_word() {
+        for (secret, word) in [
+            ("3mFq0b6Jw1Zc8Yt5Rk2Nv7Xs4Lp9Hd0G", "strong"),
+            ("dev-secret", "development"),
+            ("9f86d081884c7d65", "short"),
+            ("please-change-me-to-a-long-random-string", "published"),
+            ("abababababababababababababababababab", "repetitive"),
+            ("0123456789abcdef0123456789abcdef", "pattern"),
+        ] {
+            assert_eq!(verdict(&Secret::new(secret)), word, "{secret}");
+        }
+    }
 
     #[test]
     fn a_random_secret_of_32_bytes_is_accepted() {
@@ -260,7 +347,7 @@ mod tests {
             "a-string-secret-at-least-256-bits-long",
             "my_super_long_jwt_secret_for_tixgo_2026",
         ] {
-            assert_eq!(weakness(secret), Some("is an example from the documentation"), "{secret}");
+            assert_eq!(weakness(secret), Some(Weakness::Published), "{secret}");
         }
     }
 
@@ -276,18 +363,15 @@ mod tests {
             "12345678901234567890123456789012",
             "gerbang7-2026gerbang7-2026gerbang7-2026",
         ] {
-            assert_eq!(weakness(secret), Some("follows a pattern"), "{secret}");
+            assert_eq!(weakness(secret), Some(Weakness::Pattern), "{secret}");
         }
     }
 
     #[test]
     fn short_published_and_typed_secrets_are_refused() {
-        assert_eq!(weakness("9f86d081884c7d659a2feaa0c55ad01"), Some("is shorter than 32 bytes"));
-        assert_eq!(weakness("dev-secret"), Some("is an example from the documentation"));
-        assert_eq!(
-            weakness("please-CHANGE-ME-to-a-long-random-string"),
-            Some("is an example from the documentation")
-        );
-        assert_eq!(weakness(&"ab".repeat(32)), Some("repeats a few characters only"));
+        assert_eq!(weakness("9f86d081884c7d659a2feaa0c55ad01"), Some(Weakness::Short));
+        assert_eq!(weakness("dev-secret"), Some(Weakness::Published));
+        assert_eq!(weakness("please-CHANGE-ME-to-a-long-random-string"), Some(Weakness::Published));
+        assert_eq!(weakness(&"ab".repeat(32)), Some(Weakness::Repetitive));
     }
 }

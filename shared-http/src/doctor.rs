@@ -1,17 +1,19 @@
 //! What `doctor` finds: a line for everything that was looked at, and what to do about what is wrong.
 
+mod peer;
+
 use std::{
     fmt::{Display, Write as _},
     io::{self, Write as _},
-    net::{SocketAddr, ToSocketAddrs},
+    net::{Ipv4Addr, SocketAddr},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use chrono::{DateTime, SecondsFormat};
-use url::Url;
 
+pub use self::peer::{ATTENDANCE, IDENTITY, Service};
 use crate::{
-    config::ConfigError,
+    config::{ConfigError, Unread},
     health,
     process::Failure,
     running::{self, AskError, NONE, Running, ShownSettings},
@@ -60,11 +62,15 @@ impl Report {
         if self.wrong == 0 { Ok(()) } else { Err(Failure::Unwell(self.wrong)) }
     }
 
-    /// Whether the service would start with these settings.
-    pub fn configuration<T>(&mut self, checked: Result<T, ConfigError>) -> Option<T> {
+    /// Whether the service would start with these settings, and reads all that were meant for it.
+    pub fn configuration<T>(&mut self, checked: Result<T, ConfigError>, unread: &Unread) -> Option<T> {
+        unread.names().for_each(|name| self.wrong(format_args!("configuration: {name}")));
+        unread.dotenv().into_iter().for_each(|left| self.note(format_args!("configuration: {left}")));
         match checked {
             Ok(config) => {
-                self.good("configuration: every setting can be used");
+                if unread.names().next().is_none() {
+                    self.good("configuration: every setting can be used");
+                }
                 Some(config)
             }
             Err(error) => {
@@ -93,6 +99,7 @@ impl Report {
             }
             Err(error) => {
                 self.wrong(format_args!("running: {error}"));
+                self.note("what follows is about this environment");
                 return None;
             }
         };
@@ -107,6 +114,11 @@ impl Report {
                 "setting: {variable} is {theirs:?} in the running service, and {ours:?} in this environment; restart \
                  the service, or run doctor with the service's settings"
             ));
+        }
+        let host = settings.get("HOST").parse().unwrap_or(Ipv4Addr::LOCALHOST.into());
+        match health::ready(SocketAddr::new(host, port)).await {
+            Ok(()) => self.good("ready: the running service can do its work"),
+            Err(reason) => self.wrong(format_args!("ready: {reason}; see to that")),
         }
         Some(settings)
     }
@@ -166,35 +178,6 @@ impl Report {
             self.good(format_args!("clock: {shown}"));
         }
     }
-
-    /// Whether another service can be reached at `url`.
-    pub async fn peer(&mut self, url: &str) {
-        match ask(url).await {
-            Ok(()) => self.good(format_args!("peer: {url} is well")),
-            Err(reason) => self.wrong(format_args!("peer: {reason}; start it, or correct the address")),
-        }
-    }
-}
-
-async fn ask(url: &str) -> Result<(), String> {
-    let parsed = Url::parse(url).map_err(|error| format!("{url} is no address: {error}"))?;
-    let (Some(host), "http") = (parsed.host_str(), parsed.scheme()) else {
-        return Err(format!(
-            "{url} cannot be asked from here; give an address such as http://attendance:8000"
-        ));
-    };
-    let port = parsed.port_or_known_default().unwrap_or(80);
-    let host = host.trim_matches(['[', ']']).to_owned();
-    let found = tokio::task::spawn_blocking(move || (host, port).to_socket_addrs()).await;
-    let found = found.map_err(io::Error::other).and_then(|found| found);
-    let mut said = Err(format!("{url} has no address"));
-    for address in found.map_err(|error| format!("{url} has no address: {error}"))? {
-        said = health::check(address).await;
-        if said.is_ok() {
-            break;
-        }
-    }
-    said
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
-//! `/health`, and the client that asks for it from inside a container that has no curl.
+//! `/health`, and the client that asks for it and for `/ready` where there is no curl.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    pin::pin,
     time::Duration,
 };
 
@@ -9,11 +10,15 @@ use axum::{
     body::Body,
     http::{Request, StatusCode, header::HOST},
 };
+use bytes::Bytes;
+use http_body_util::{BodyExt, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use tokio::{net::TcpStream, time::timeout};
 use utoipa::ToSchema;
+
+use crate::text::printable_sentence;
 
 /// The answer of `GET /health`: the process is up.
 #[derive(Serialize, ToSchema)]
@@ -25,6 +30,15 @@ pub struct Health {
     pub service: &'static str,
 }
 
+/// How long `/health` may take.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long `/ready` may take, which asks the store.
+const READY_PATIENCE: Duration = Duration::from_secs(10);
+
+/// No answer is longer. What listens on an address may be anything.
+const LONGEST: usize = 16 << 10;
+
 /// Asks the service that listens on `address` for its `/health`, over loopback where it listens on
 /// every address.
 ///
@@ -33,27 +47,127 @@ pub struct Health {
 /// A sentence that tells why the service is not well: it cannot be reached, or does not answer 200
 /// within three seconds.
 pub async fn check(address: SocketAddr) -> Result<(), String> {
+    identify(address).await.map(drop)
+}
+
+/// Which service answers `/health` on `address`, as it says itself; empty where it does not say.
+///
+/// # Errors
+///
+/// Those of [`check`].
+pub async fn identify(address: SocketAddr) -> Result<String, String> {
+    match get(address, "/health", PATIENCE).await? {
+        Answer { status: StatusCode::OK, body, .. } => Ok(text_of(&body, "service").unwrap_or_default()),
+        Answer { status, url, .. } => Err(format!("{url} answers {status}")),
+    }
+}
+
+/// Whether the service that listens on `address` can do its work, as its `/ready` says.
+///
+/// # Errors
+///
+/// Why not, in its own words where it has any. They can be shown on a terminal.
+pub async fn ready(address: SocketAddr) -> Result<(), String> {
+    match get(address, "/ready", READY_PATIENCE).await? {
+        Answer { status: StatusCode::OK, .. } => Ok(()),
+        Answer { status, url, body } => Err(match text_of(&body, "detail") {
+            Some(detail) => printable_sentence(&detail).to_string(),
+            None => format!("{url} answers {status}"),
+        }),
+    }
+}
+
+/// The text that a JSON object has under `key`.
+fn text_of(body: &[u8], key: &str) -> Option<String> {
+    let object: serde_json::Value = serde_json::from_slice(body).ok()?;
+    Some(object.get(key)?.as_str()?.to_owned())
+}
+
+struct Answer {
+    url: String,
+    status: StatusCode,
+    body: Bytes,
+}
+
+async fn get(address: SocketAddr, path: &str, patience: Duration) -> Result<Answer, String> {
     let host = match address.ip() {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
         specific => specific,
     };
     let address = SocketAddr::new(host, address.port());
-    match timeout(Duration::from_secs(3), ask(address)).await {
-        Ok(Ok(StatusCode::OK)) => Ok(()),
-        Ok(Ok(status)) => Err(format!("http://{address}/health answers {status}")),
-        Ok(Err(error)) => Err(format!("http://{address}/health cannot be reached: {error}")),
-        Err(_elapsed) => Err(format!("http://{address}/health does not answer")),
+    let url = format!("http://{address}{path}");
+    match timeout(patience, ask(address, path)).await {
+        Ok(Ok((status, body))) => Ok(Answer { url, status, body }),
+        Ok(Err(error)) => Err(format!("{url} cannot be reached: {error}")),
+        Err(_elapsed) => Err(format!("{url} does not answer")),
     }
 }
 
-async fn ask(address: SocketAddr) -> Result<StatusCode, Box<dyn std::error::Error + Send + Sync>> {
+async fn ask(
+    address: SocketAddr,
+    path: &str,
+) -> Result<(StatusCode, Bytes), Box<dyn std::error::Error + Send + Sync>> {
     let stream = TcpStream::connect(address).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let request = Request::get("/health").header(HOST, address.to_string()).body(Body::empty())?;
-    let answer = async { Ok(sender.send_request(request).await?.status()) };
+    let request = Request::get(path).header(HOST, address.to_string()).body(Body::empty())?;
+    let answer = async {
+        let (head, body) = sender.send_request(request).await?.into_parts();
+        Ok((head.status, Limited::new(body, LONGEST).collect().await?.to_bytes()))
+    };
+    let mut connection = pin!(connection);
+    let mut answer = pin!(answer);
     tokio::select! {
-        answer = answer => answer,
-        ended = connection => Err(ended.err().map_or_else(|| "connection closed".into(), Into::into)),
+        answer = &mut answer => answer,
+        ended = &mut connection => match ended {
+            // The last bytes may have come with the end.
+            Ok(()) => answer.await,
+            Err(error) => Err(error.into()),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    /// Answers one request with a status line and a body.
+    async fn answering(status: &str, body: String) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let answer = format!("HTTP/1.1 {status}\r\nConnection: close\r\n\r\n{body}");
+        tokio::spawn(async move {
+            let (mut client, _) = listener.accept().await.expect("a client");
+            let _ = client.read(&mut [0; 1024]).await;
+            // Whoever does not read on hangs up.
+            let _ = client.write_all(answer.as_bytes()).await;
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn what_a_stranger_answers_is_bounded_and_moves_no_cursor() {
+        let detail = answering("503 Busy", r#"{"detail":"full\u001b[2J"}"#.to_owned()).await;
+        assert_eq!(ready(detail).await, Err(r"full\u{1b}[2J".to_owned()));
+        let long = answering("503 Busy", format!(r#"{{"detail":"{}"}}"#, "x".repeat(1000))).await;
+        assert_eq!(ready(long).await, Err(format!("{}…", "x".repeat(256))));
+        let silent = answering("404 Lost", "<html>".to_owned()).await;
+        assert_eq!(ready(silent).await, Err(format!("http://{silent}/ready answers 404 Not Found")));
+        let endless = answering("200 OK", "x".repeat(1 << 20)).await;
+        let refused = identify(endless).await.expect_err("too long");
+        assert!(refused.contains("/health cannot be reached: "), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn a_service_is_asked_for_its_name() {
+        let named = answering("200 OK", r#"{"status":"ok","service":"attendance"}"#.to_owned()).await;
+        assert_eq!(identify(named).await, Ok("attendance".to_owned()));
+        let other = answering("200 OK", "hello".to_owned()).await;
+        assert_eq!(identify(other).await, Ok(String::new()));
     }
 }

@@ -1,5 +1,6 @@
 //! The settings that a service runs with, for whoever operates it: the process shows them on a socket of this
-//! machine, and `doctor` asks there. They hold no secret, and nothing that is derived from one.
+//! machine, and `doctor` asks there. They hold no secret, and of each only
+//! a word on how good it is.
 //!
 //! The socket has a name in Linux's abstract namespace, so it needs no directory to write to and leaves nothing
 //! behind. Names there have no permissions: each end asks the kernel who the other is.
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 pub struct ShownSettings(BTreeMap<String, String>);
 
 impl ShownSettings {
-    /// Adds a setting. Never a secret, nor anything derived from one.
+    /// Adds a setting. Never a secret, nor anything derived from one but a word on how good it is.
     pub fn show(&mut self, variable: &str, value: impl Display) {
         self.0.insert(variable.to_owned(), value.to_string());
     }

@@ -2,16 +2,24 @@
 
 use std::fmt::{self, Display, Write};
 
-/// As many characters of a text are shown.
+/// As many characters of a name are shown.
 const LONGEST: usize = 64;
 
 /// As many characters of a line are shown: the longest path fits.
 const LONGEST_LINE: usize = 8192;
 
+/// And of a sentence.
+const LONGEST_SENTENCE: usize = 256;
+
 /// `text` on a terminal: what could move the cursor, change the direction of the line or be invisible is
 /// escaped as in a Rust string, and what is longer than 64 characters is cut and ends with `…`.
 pub fn printable(text: &str) -> impl Display + use<'_> {
     Printable { text, longest: LONGEST, escapes_backslash: true }
+}
+
+/// The same for a sentence, such as another service sends: it is cut after 256 characters.
+pub(crate) fn printable_sentence(text: &str) -> impl Display + use<'_> {
+    Printable { text, longest: LONGEST_SENTENCE, escapes_backslash: true }
 }
 
 /// A whole line for a terminal, put together from any texts: as [`printable`], but of 8192 characters, and a

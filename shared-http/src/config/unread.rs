@@ -41,7 +41,13 @@ const LEAST_LENGTH: usize = 7;
 
 /// What is set and not read, a sentence each.
 #[derive(Debug, Default)]
-pub struct Unread(Vec<String>);
+pub struct Unread {
+    names: Vec<String>,
+    dotenv: Option<&'static str>,
+}
+
+const DOTENV_LEFT_ALONE: &str = ".env of the working directory is not read, for the environment says \
+     APP_ENV=production; set what it holds in the environment, or take APP_ENV out of that";
 
 impl Unread {
     /// Looks at the names in the environment of the process, those of `.env` among them, for some that look like a setting
@@ -49,27 +55,30 @@ impl Unread {
     pub fn find(command: &Command, dotenv: Dotenv) -> Self {
         let own = command.get_arguments().filter_map(|argument| argument.get_env()?.to_str());
         let known: Vec<&str> = own.chain(READ_ELSEWHERE).collect();
-        let mut found: Vec<String> = env::vars_os()
+        let mut names: Vec<String> = env::vars_os()
             .filter_map(|(name, _)| name.into_string().ok())
             .filter_map(|name| {
                 let meant = meant_by(&name, &known)?;
                 Some(format!("{} is set, and nothing reads it; is {meant} meant?", printable(&name)))
             })
             .collect();
-        found.sort_unstable();
-        if dotenv == Dotenv::LeftAlone {
-            found.push(
-                ".env of the working directory is not read, for the environment says APP_ENV=production; set what it \
-                 holds in the environment, or take APP_ENV out of that"
-                    .to_owned(),
-            );
-        }
-        Self(found)
+        names.sort_unstable();
+        Self { names, dotenv: (dotenv == Dotenv::LeftAlone).then_some(DOTENV_LEFT_ALONE) }
+    }
+
+    /// What looks like a mistyped setting.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(String::as_str)
+    }
+
+    /// Of a `.env` that is left alone.
+    pub fn dotenv(&self) -> Option<&str> {
+        self.dotenv
     }
 
     /// One sentence each.
     pub fn sentences(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(String::as_str)
+        self.names().chain(self.dotenv)
     }
 
     /// Says them in the log.
