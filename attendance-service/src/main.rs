@@ -67,7 +67,7 @@ async fn serve(config: &Config, unread: &Unread) -> Result<(), Failure> {
 
     let connections = telemetry.connections();
     let app = app(state, config, telemetry)?;
-    server::serve(listener, app, config.http.limits, connections, shutdown).await;
+    server::serve(listener, app, config.http.limits.clone(), connections, shutdown).await;
     tracing::info!("stopped");
     Ok(())
 }

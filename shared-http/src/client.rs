@@ -134,7 +134,7 @@ impl TrustedProxies {
             && (headers.contains_key(CONNECTING_IP) || headers.contains_key(FORWARDED_FOR))
     }
 
-    fn trusts(&self, address: IpAddr) -> bool {
+    pub(crate) fn trusts(&self, address: IpAddr) -> bool {
         self.networks.iter().any(|network| network.contains(&address))
     }
 

@@ -182,17 +182,8 @@ impl HttpArgs {
             Environment::Development => LogFormat::Text,
             Environment::Production => LogFormat::Json,
         };
-        HttpConfig {
-            environment,
-            address: self.address(settings, environment, default_port),
-            cors: settings.read(
-                "CORS_ALLOWED_ORIGINS",
-                &self.cors_allowed_origins,
-                Cors::Off,
-                "* or origins separated by commas, such as https://gate.example.org",
-                parse_cors,
-            ),
-            trusted_proxies: settings.read(
+        let trusted_proxies = settings
+            .read(
                 "TRUSTED_PROXIES",
                 &self.trusted_proxies,
                 TrustedProxies::default(),
@@ -205,7 +196,18 @@ impl HttpArgs {
                 None,
                 "the name of a header that holds one address, such as CF-Connecting-IP, or X-Forwarded-For",
                 ClientAddressHeader::parse,
-            )),
+            ));
+        HttpConfig {
+            environment,
+            address: self.address(settings, environment, default_port),
+            cors: settings.read(
+                "CORS_ALLOWED_ORIGINS",
+                &self.cors_allowed_origins,
+                Cors::Off,
+                "* or origins separated by commas, such as https://gate.example.org",
+                parse_cors,
+            ),
+            trusted_proxies: trusted_proxies.clone(),
             has_tunnel: set(&self.compose_profiles)
                 .is_some_and(|profiles| profiles.split(',').any(|profile| profile.trim() == "tunnel")),
             log_format: settings.read("LOG_FORMAT", &self.log_format, log_format, "text or json", |text| {
@@ -246,6 +248,7 @@ impl HttpArgs {
                     0,
                     3600,
                 )),
+                proxies: trusted_proxies,
                 ..Limits::default()
             },
         }

@@ -25,9 +25,9 @@ use tokio::{
     time::{interval, sleep, timeout},
 };
 
-use self::{budget::Budget, connection::converse, hall::Hall, seat::Turn};
 pub(crate) use self::{budget::OverBudget, rejected::Rejected, seat::Seat};
-use crate::metrics::ConnectionMetrics;
+use self::{connection::converse, hall::Hall, seat::Turn};
+use crate::{client::TrustedProxies, metrics::ConnectionMetrics};
 
 /// What hyper may buffer for one connection, in bytes: the longest request head among it.
 const BUFFER: usize = 16 * 1024;
@@ -42,12 +42,15 @@ const BACK_OFF: Duration = Duration::from_millis(20);
 /// has to be read first.
 const PATIENCE: Duration = Duration::from_millis(20);
 
+/// How often those are looked for who take too long.
+const SWEEP: Duration = Duration::from_secs(1);
+
 /// How long a client may take nothing of an answer that waits for it. The kernel tells us of progress only
 /// when a third of its buffer is free.
 const STALLED: Duration = Duration::from_secs(600);
 
 /// The same while memory is short.
-const STALLED_WHILE_SHORT: Duration = Duration::from_secs(1);
+const STALLED_WHILE_SHORT: Duration = Duration::from_secs(2);
 
 /// What the kernel may hold of the answers to one client, and of what it sends, in bytes. Unless told
 /// otherwise it holds megabytes of both, and a container is killed for them as for its own.
@@ -55,7 +58,7 @@ const SEND_BUFFER: usize = 128 * 1024;
 const RECEIVE_BUFFER: usize = 64 * 1024;
 
 /// How many clients at once, and how long they may take.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Limits {
     /// Open connections, if the process may have as many file descriptors.
     pub max_connections: usize,
@@ -64,8 +67,11 @@ pub struct Limits {
     /// From the shutdown signal until the last connection is closed.
     pub shutdown_grace: Duration,
     /// Bytes that all connections together may hold of requests and of answers that are not taken, beyond
-    /// the 40 KiB that each may hold in any case.
+    /// the 40 KiB that each may hold in any case. When the kernel holds as many for clients that take nothing, some
+    /// of these are closed.
     pub buffered: usize,
+    /// Peers whose connections are those of many clients.
+    pub proxies: TrustedProxies,
 }
 
 impl Default for Limits {
@@ -75,6 +81,7 @@ impl Default for Limits {
             request_timeout: Duration::from_secs(10),
             shutdown_grace: Duration::from_secs(8),
             buffered: 24 << 20,
+            proxies: TrustedProxies::default(),
         }
     }
 }
@@ -91,10 +98,10 @@ pub async fn serve(
 ) {
     let capacity = capacity(limits.max_connections);
     bound_socket_buffers(&listener);
-    let hall = Arc::new(Hall::new(capacity, Budget::new(limits.buffered), metrics));
+    let hall = Arc::new(Hall::new(capacity, &limits, metrics));
     let seats = Arc::new(Semaphore::new(capacity));
     tokio::select! {
-        () = accept(listener, app, limits, &hall, &seats) => {}
+        () = accept(listener, app, limits.request_timeout, &hall, &seats) => {}
         () = sweep(&hall, limits.request_timeout) => {}
         () = shutdown => {}
     }
@@ -121,7 +128,7 @@ pub async fn serve(
 async fn accept(
     listener: TcpListener,
     app: Router,
-    limits: Limits,
+    request_timeout: Duration,
     hall: &Arc<Hall>,
     seats: &Arc<Semaphore>,
 ) {
@@ -131,7 +138,7 @@ async fn accept(
         match listener.accept().await {
             Ok((stream, peer)) => {
                 failing = false;
-                hall.enter(peer, seat, |seat| converse(stream, app.clone(), seat, limits.request_timeout));
+                hall.enter(peer, seat, |seat| converse(stream, app.clone(), seat, request_timeout));
             }
             Err(error) if is_about_one_connection(&error) => {}
             Err(error) => {
@@ -151,21 +158,19 @@ async fn accept(
 /// next, and of those that have stopped taking their answer. What takes too long between head and
 /// answer is the middleware's to refuse.
 async fn sweep(hall: &Hall, request_timeout: Duration) {
-    let mut round = interval((request_timeout / 4).min(Duration::from_secs(1)));
+    let mut round = interval((request_timeout / 4).min(SWEEP));
     let mut was_short = false;
     loop {
         round.tick().await;
-        let is_short = hall.budget.is_short();
-        if is_short && !was_short {
-            let bytes = hall.budget.used();
-            tracing::warn!(bytes, "connections hold much memory; closing those that take no answer");
-        }
-        was_short = is_short;
         hall.metrics.buffered.set(hall.budget.used() as i64);
-        let stalled = if is_short { STALLED_WHILE_SHORT } else { STALLED };
+        let excess = hall.evict_stalled();
+        if excess > 0 && !was_short {
+            tracing::warn!(bytes = excess, "connections hold too much; closing some that take no answer");
+        }
+        was_short = excess > 0;
         hall.evict_if(|seat| match seat.turn() {
             Turn::Head => seat.since().elapsed() >= request_timeout,
-            Turn::Answer => seat.since().elapsed() >= stalled,
+            Turn::Answer => seat.since().elapsed() >= STALLED,
             Turn::Body | Turn::Service => false,
         });
     }

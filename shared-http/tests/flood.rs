@@ -11,12 +11,15 @@ use std::{
 
 use axum::{
     Json, Router,
+    body::{Body, Bytes},
     extract::Path,
     routing::{get, post},
 };
+use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use shared_http::{
     ValidJson,
+    client::TrustedProxies,
     json::{Field, Schema},
     middleware::{Options, stack},
     server::Limits,
@@ -54,6 +57,18 @@ async fn start(limits: Limits) -> Server {
                 "done"
             }),
         )
+        .route("/page", get(async || Bytes::from_static(&[b'x'; 400_000])))
+        .route(
+            "/pages",
+            get(async || {
+                let pages = stream::unfold(0, async |number| {
+                    sleep(SECOND * 3 * number).await;
+                    let page = *["first", "done"].get(number as usize)?;
+                    Some((Ok::<_, std::io::Error>(page), number + 1))
+                });
+                Body::from_stream(pages)
+            }),
+        )
         .route("/echo", post(async |ValidJson(echo): ValidJson<Echo>| Json(echo)));
     Server::start(stack(router, Options::default()), limits).await
 }
@@ -80,6 +95,52 @@ async fn while_memory_is_short_clients_that_take_no_answer_are_closed_and_the_ot
     for client in &mut hostile {
         assert!(client.is_closed(SECOND * 5).await);
     }
+}
+
+#[tokio::test]
+async fn what_the_kernel_holds_for_clients_that_read_nothing_takes_no_room_from_others() {
+    let server = start(Limits { buffered: 1 << 20, ..Limits::default() }).await;
+    // Everybody has the same page, so that it is the kernel alone that holds 128 KiB for each.
+    let mut hostile = Vec::new();
+    for _ in 0..20 {
+        hostile.push(Raw::open_from(MANY, server.address, get_request("/page")).await);
+    }
+    for client in &mut hostile {
+        client.until("\r\n\r\n", SECOND * 5).await;
+    }
+    let large = format!(r#"{{"text":"{}"}}"#, "x".repeat(60_000));
+    for _ in 0..10 {
+        let (status, body) = fetch(server.address, "GET /long/100000", "", "").await;
+        assert_eq!((status, body.len()), (200, 100_000));
+        assert_eq!(fetch(server.address, "POST /echo", "", &large).await.0, 200);
+    }
+}
+
+#[tokio::test]
+async fn while_memory_is_short_no_more_are_closed_than_needed_and_first_those_of_one_address() {
+    let server = start(Limits { buffered: 4 << 20, ..Limits::default() }).await;
+    let close = "GET /long/400000 HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n";
+    // Nobody has stalled longer.
+    let mut slow = Raw::open_from(ONE, server.address, close).await;
+    slow.until("\r\n\r\n", SECOND * 5).await;
+    let mut hostile = Vec::new();
+    for _ in 0..20 {
+        hostile.push(Raw::open_from(MANY, server.address, get_request("/long/400000")).await);
+    }
+    let answered = async {
+        while Raw::open(server.address, close).await.rest(SECOND * 20).await.len() < 400_000 {
+            sleep(SECOND / 10).await;
+        }
+    };
+    // The first may have come before all were there.
+    sleep(SECOND * 4).await;
+    timeout(SECOND * 20, answered).await.expect("room for an answer");
+    assert_eq!(slow.rest(SECOND * 20).await.len(), 400_000);
+    let mut closed = 0;
+    for client in &mut hostile {
+        closed += usize::from(client.is_closed(SECOND).await);
+    }
+    assert!((11..20).contains(&closed), "{closed} closed");
 }
 
 #[tokio::test]
@@ -171,16 +232,47 @@ async fn an_address_that_takes_all_connections_locks_out_no_other() {
 
 #[tokio::test]
 async fn what_an_address_with_many_connections_has_at_work_is_not_closed() {
-    // A proxy in front is one address, and has most of the connections.
-    let server = start(Limits { max_connections: 16, ..Limits::default() }).await;
-    let mut working = Vec::new();
-    for _ in 0..12 {
-        working.push(Raw::open_from(MANY, server.address, get_request("/work")).await);
+    // An answer is at work as well while its next piece is.
+    for path in ["/work", "/pages"] {
+        let server = start(Limits { max_connections: 16, ..Limits::default() }).await;
+        let mut working = Vec::new();
+        for _ in 0..12 {
+            working.push(Raw::open_from(MANY, server.address, get_request(path)).await);
+        }
+        let mut others = Vec::new();
+        for _ in 0..20 {
+            let mut other = Raw::open_from(ONE, server.address, get_request("/quick")).await;
+            other.until("quick", SECOND * 2).await;
+            others.push(other);
+        }
+        for client in &mut working {
+            client.until("done", SECOND * 8).await;
+        }
     }
+}
+
+#[tokio::test]
+async fn the_connections_of_a_trusted_proxy_are_not_those_of_one_client() {
+    let proxies = TrustedProxies::parse("127.0.0.1").unwrap_or_default();
+    let limits = Limits { max_connections: 16, request_timeout: SECOND * 60, proxies, ..Limits::default() };
+    let server = start(limits).await;
+    let mut proxy = Vec::new();
+    for _ in 0..10 {
+        let mut connection = Raw::open_from(MANY, server.address, get_request("/quick")).await;
+        connection.until("quick", SECOND * 5).await;
+        proxy.push(connection);
+    }
+    let mut idle = Vec::new();
     for _ in 0..20 {
-        Raw::open_from(ONE, server.address, get_request("/quick")).await.until("quick", SECOND * 2).await;
+        idle.push(Raw::open_from(ONE, server.address, "").await);
+        // Nobody is closed who has only just come.
+        sleep(SECOND / 20).await;
     }
-    for client in &mut working {
-        client.until("done", SECOND * 8).await;
+    // Connections are accepted one after the other.
+    let mut last = Raw::open_from(ONE, server.address, get_request("/quick")).await;
+    last.until("quick", SECOND * 5).await;
+    for connection in &mut proxy {
+        connection.send(get_request("/quick")).await;
+        connection.until("quick", SECOND * 5).await;
     }
 }

@@ -1,21 +1,19 @@
 //! A bound in bytes for what all connections together hold.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
-};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Bytes that all connections share. What each may hold in any case is not in it.
 #[derive(Debug)]
 pub(super) struct Budget {
     limit: usize,
     used: AtomicUsize,
-    has_refused: AtomicBool,
+    /// The most that was refused at once, since this was last asked.
+    refused: AtomicUsize,
 }
 
 impl Budget {
     pub(super) fn new(limit: usize) -> Self {
-        Self { limit, used: AtomicUsize::new(0), has_refused: AtomicBool::new(false) }
+        Self { limit, used: AtomicUsize::new(0), refused: AtomicUsize::new(0) }
     }
 
     /// Takes `bytes` if there are as many left.
@@ -25,7 +23,10 @@ impl Budget {
             return Ok(());
         }
         self.give_back(bytes);
-        self.has_refused.store(true, Ordering::Relaxed);
+        // For what can never fit nobody has to make room.
+        if bytes <= self.limit {
+            self.refused.fetch_max(bytes, Ordering::Relaxed);
+        }
         Err(OverBudget)
     }
 
@@ -42,10 +43,11 @@ impl Budget {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// Whether it is time to close the connections of clients that do not take their answers: there is little
-    /// left, or somebody was refused since this was last asked.
-    pub(super) fn is_short(&self) -> bool {
-        self.has_refused.swap(false, Ordering::Relaxed) || self.used() >= self.limit / 4 * 3
+    /// How much has to be given back until a quarter is left, and room for what was refused since this was last
+    /// asked.
+    pub(super) fn excess(&self) -> usize {
+        let enough = (self.limit / 4 * 3).min(self.limit - self.refused.swap(0, Ordering::Relaxed));
+        self.used().saturating_sub(enough)
     }
 }
 
@@ -54,44 +56,25 @@ impl Budget {
 #[error("the connections hold too much memory together")]
 pub(crate) struct OverBudget;
 
-/// Bytes of a budget, until it is dropped.
-#[derive(Debug)]
-pub(super) struct Reservation {
-    budget: Arc<Budget>,
-    bytes: usize,
-}
-
-impl Reservation {
-    pub(super) fn new(budget: &Arc<Budget>, bytes: usize) -> Result<Self, OverBudget> {
-        budget.try_take(bytes)?;
-        Ok(Self { budget: budget.clone(), bytes })
-    }
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        self.budget.give_back(self.bytes);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn what_is_given_back_can_be_taken_again() {
-        let budget = Arc::new(Budget::new(1000));
-        let all = Reservation::new(&budget, 1000).unwrap();
-        assert!(budget.is_short());
-        assert!(Reservation::new(&budget, 1).is_err());
-        budget.take(500);
-        drop(all);
-        assert_eq!(budget.used(), 500);
-        assert!(budget.is_short(), "somebody was refused");
-        assert!(!budget.is_short());
-        assert!(budget.try_take(501).is_err());
-        budget.try_take(500).unwrap();
+        let budget = Budget::new(1000);
+        budget.try_take(750).unwrap();
+        assert_eq!(budget.excess(), 0);
+        budget.try_take(250).unwrap();
+        assert_eq!(budget.excess(), 250, "a quarter is left");
+        assert!(budget.try_take(400).is_err());
+        assert!(budget.try_take(1).is_err());
+        assert_eq!(budget.excess(), 400, "somebody was refused");
+        assert!(budget.try_take(1001).is_err());
+        assert_eq!(budget.excess(), 250, "nothing makes room for that");
         budget.give_back(1000);
-        assert_eq!(budget.used(), 0);
+        assert_eq!((budget.used(), budget.excess()), (0, 0));
+        budget.take(1100);
+        assert_eq!(budget.excess(), 350);
     }
 }

@@ -27,9 +27,9 @@ use tower::Service;
 
 use super::{
     BUFFER,
-    budget::{Budget, OverBudget, Reservation},
+    budget::OverBudget,
     rejected,
-    seat::{Seat, Turn},
+    seat::{Reservation, Seat, Turn},
 };
 
 /// Of a body so many bytes are part of what every connection may hold.
@@ -228,10 +228,10 @@ struct Piece {
 
 impl Piece {
     /// What others have as well, such as a page of the binary or a chunk of a list, costs nothing here.
-    fn new(bytes: Bytes, budget: &Arc<Budget>) -> Result<Self, OverBudget> {
+    fn new(bytes: Bytes, seat: &Arc<Seat>) -> Result<Self, OverBudget> {
         let is_small = bytes.len() <= SMALL_PIECE;
         let held =
-            if is_small || !bytes.is_unique() { None } else { Some(Reservation::new(budget, bytes.len())?) };
+            if is_small || !bytes.is_unique() { None } else { Some(Reservation::new(seat, bytes.len())?) };
         Ok(Self { bytes, _held: held })
     }
 }
@@ -269,7 +269,7 @@ impl http_body::Body for ResponseBody {
             self.seat.give_turn(Turn::Answer);
         }
         let Some(frame) = frame else { return Poll::Ready(None) };
-        let piece = |bytes| Piece::new(bytes, &self.seat.hall.budget);
+        let piece = |bytes| Piece::new(bytes, &self.seat);
         Poll::Ready(Some(frame.map_err(BoxError::from).and_then(|frame| {
             Ok(match frame.into_data() {
                 Ok(bytes) => Frame::data(piece(bytes)?),

@@ -14,11 +14,14 @@ use parking_lot::Mutex;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
-    PATIENCE,
+    Limits, PATIENCE, SEND_BUFFER, STALLED_WHILE_SHORT, SWEEP,
     budget::Budget,
     seat::{Seat, Turn},
 };
-use crate::{client::network, metrics::ConnectionMetrics};
+use crate::{
+    client::{TrustedProxies, network},
+    metrics::ConnectionMetrics,
+};
 
 /// Of so many connections an address may have one without having too many: a committee can be behind one
 /// address, and an attacker behind a few dozen.
@@ -27,9 +30,13 @@ const FAIR_SHARE: usize = 64;
 /// All open connections.
 pub(super) struct Hall {
     pub(super) draining: AtomicBool,
-    pub(super) budget: Arc<Budget>,
+    /// For bodies of requests, and pieces of answers.
+    pub(super) budget: Budget,
+    /// What the kernel holds for clients that do not take their answers. Nobody is refused for it.
+    pub(super) unsent: Budget,
     pub(super) metrics: ConnectionMetrics,
     capacity: usize,
+    proxies: TrustedProxies,
     entered: AtomicU64,
     taken: Mutex<Table>,
 }
@@ -42,12 +49,14 @@ struct Table {
 }
 
 impl Hall {
-    pub(super) fn new(capacity: usize, budget: Budget, metrics: ConnectionMetrics) -> Self {
+    pub(super) fn new(capacity: usize, limits: &Limits, metrics: ConnectionMetrics) -> Self {
         Self {
             draining: AtomicBool::new(false),
-            budget: Arc::new(budget),
+            budget: Budget::new(limits.buffered),
+            unsent: Budget::new(limits.buffered),
             metrics,
             capacity,
+            proxies: limits.proxies.clone(),
             entered: AtomicU64::new(0),
             taken: Mutex::default(),
         }
@@ -65,7 +74,11 @@ impl Hall {
         let number = self.entered.fetch_add(1, Ordering::Relaxed);
         let seat = {
             let mut taken = self.taken.lock();
-            let neighbours = taken.addresses.entry(network(peer.ip())).or_default().clone();
+            let neighbours = if self.is_proxy(peer.ip()) {
+                Arc::default()
+            } else {
+                taken.addresses.entry(network(peer.ip())).or_default().clone()
+            };
             neighbours.fetch_add(1, Ordering::Relaxed);
             let seat = Arc::new(Seat::new(peer, neighbours, self.clone()));
             taken.connections.insert(number, seat.clone());
@@ -108,10 +121,47 @@ impl Hall {
         }
     }
 
+    /// Closes clients that have taken nothing for a while, until they hold no more than they may together: first
+    /// those whose address has the most connections, and of these whoever has stalled longest. How many bytes were
+    /// too many.
+    pub(super) fn evict_stalled(&self) -> usize {
+        let (mut held, mut unsent) = (self.budget.excess(), self.unsent.excess());
+        let excess = held + unsent;
+        if excess == 0 {
+            return 0;
+        }
+        let taken = self.taken.lock();
+        let mut stalled: Vec<_> = taken
+            .connections
+            .values()
+            .filter(|seat| seat.is_blocked())
+            .map(|seat| (Reverse(seat.neighbours()), seat.since(), seat))
+            .filter(|(_, since, _)| since.elapsed() + SWEEP >= STALLED_WHILE_SHORT)
+            .collect();
+        stalled.sort_by_key(|(neighbours, since, _)| (*neighbours, *since));
+        for (_, since, seat) in stalled {
+            if unsent > 0 || (held > 0 && seat.held() > 0) {
+                held = held.saturating_sub(seat.held());
+                unsent = unsent.saturating_sub(SEND_BUFFER);
+                // Whose turn it is at the next sweep is waited for, and nobody closed in its place.
+                if since.elapsed() >= STALLED_WHILE_SHORT {
+                    seat.close();
+                }
+            }
+        }
+        excess
+    }
+
+    /// Whether the connections from there are those of many clients.
+    fn is_proxy(&self, peer: IpAddr) -> bool {
+        self.proxies.trusts(peer.to_canonical())
+    }
+
     fn leave(&self, number: u64, peer: IpAddr) {
         let mut taken = self.taken.lock();
         taken.connections.remove(&number);
-        if let Entry::Occupied(address) = taken.addresses.entry(network(peer))
+        if !self.is_proxy(peer)
+            && let Entry::Occupied(address) = taken.addresses.entry(network(peer))
             && address.get().fetch_sub(1, Ordering::Relaxed) == 1
         {
             address.remove();

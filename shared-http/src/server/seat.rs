@@ -35,8 +35,9 @@ pub(crate) struct Seat {
     /// How many connections the peer's address has.
     neighbours: Arc<AtomicUsize>,
     pub(super) hall: Arc<Hall>,
-    /// What is held of the request, in bytes of the budget.
+    /// What is held of the request, in bytes of the budget, and of its answer.
     body: AtomicUsize,
+    pieces: AtomicUsize,
     task: OnceLock<AbortHandle>,
 }
 
@@ -58,6 +59,7 @@ impl Seat {
             neighbours,
             hall,
             body: AtomicUsize::new(0),
+            pieces: AtomicUsize::new(0),
             task: OnceLock::new(),
         }
     }
@@ -117,9 +119,9 @@ impl Seat {
         self.state.store((moved * Self::MICROSECOND) | kept, Ordering::Relaxed);
         // So much the kernel holds for it.
         if blocked {
-            self.hall.budget.take(SEND_BUFFER);
+            self.hall.unsent.take(SEND_BUFFER);
         } else {
-            self.hall.budget.give_back(SEND_BUFFER);
+            self.hall.unsent.give_back(SEND_BUFFER);
         }
     }
 
@@ -140,6 +142,11 @@ impl Seat {
         }
     }
 
+    /// How much of the budget is free when the connection is closed.
+    pub(super) fn held(&self) -> usize {
+        self.body.load(Ordering::Relaxed) + self.pieces.load(Ordering::Relaxed)
+    }
+
     pub(super) fn leave_body_unread(&self) {
         self.state.fetch_or(Self::UNREAD_BODY, Ordering::Relaxed);
     }
@@ -151,7 +158,14 @@ impl Seat {
     /// Whose turn it is.
     pub(super) fn turn(&self) -> Turn {
         let state = self.state.load(Ordering::Relaxed);
-        if state & Self::BLOCKED != 0 { Turn::Answer } else { Self::TURNS[(state % 4) as usize] }
+        if state & Self::BLOCKED != 0 {
+            return Turn::Answer;
+        }
+        match Self::TURNS[(state % 4) as usize] {
+            // The client takes what there is, and the next piece is ours to make.
+            Turn::Answer => Turn::Service,
+            turn => turn,
+        }
     }
 
     /// Since when.
@@ -190,6 +204,27 @@ impl Seat {
     /// Whether the client still owes a part of its request.
     pub(crate) fn awaits_body(&self) -> bool {
         self.turn() == Turn::Body
+    }
+}
+
+/// Bytes of the budget that a piece of an answer takes, until it is dropped.
+pub(super) struct Reservation {
+    seat: Arc<Seat>,
+    bytes: usize,
+}
+
+impl Reservation {
+    pub(super) fn new(seat: &Arc<Seat>, bytes: usize) -> Result<Self, OverBudget> {
+        seat.hall.budget.try_take(bytes)?;
+        seat.pieces.fetch_add(bytes, Ordering::Relaxed);
+        Ok(Self { seat: seat.clone(), bytes })
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.seat.pieces.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.seat.hall.budget.give_back(self.bytes);
     }
 }
 

@@ -16,9 +16,9 @@ use crate::store::{Attendance, Part, Records};
 /// Records read at once, as long as they are short.
 const PAGE: i64 = 128;
 
-/// No record is added to a page that holds as many bytes of ids: one may be as long as the body of a request,
-/// and every client that reads slowly holds a page.
-const PAGE_BYTES: i64 = 32 * 1024;
+/// What a page may hold, in bytes, unless it is one record: one may be as long as the body of a request. Every client
+/// that reads slowly holds a page, and so much each connection may hold in any case.
+const PAGE_BYTES: usize = 16 * 1024;
 
 /// How long a client waits for a page after the first, with all others.
 const PAGE_PATIENCE: Duration = Duration::from_secs(5);
@@ -110,23 +110,29 @@ impl Pages {
             .bind(self.after.0)
             .bind(self.after.1)
             .bind(PAGE)
-            .bind(PAGE_BYTES)
+            .bind(PAGE_BYTES as i64)
             .fetch_all(&mut *connection)
             .await?;
         connection.keep();
-        let last = rows.last().ok_or(sqlx::Error::RowNotFound)?;
-        let after = (last.try_get(3)?, last.try_get(4)?);
-        let mut page = Vec::with_capacity(rows.len() * 192);
+        if rows.is_empty() {
+            return Err(sqlx::Error::RowNotFound);
+        }
+        let mut after = self.after;
+        let mut page = Vec::with_capacity(PAGE_BYTES.min(rows.len() * 192));
         let mut records = 0;
         for row in &rows {
-            if !self.snapshot.saw(row.try_get(5)?, row.try_get(3)?) {
-                continue;
+            if self.snapshot.saw(row.try_get(5)?, row.try_get(3)?) {
+                let record = record(row)?;
+                if records > 0 && page.len() + 1 + record.len() > PAGE_BYTES {
+                    break;
+                }
+                if self.left < self.total || records > 0 {
+                    page.push(b',');
+                }
+                page.extend_from_slice(&record);
+                records += 1;
             }
-            if self.left < self.total || records > 0 {
-                page.push(b',');
-            }
-            page.extend_from_slice(&record(row)?);
-            records += 1;
+            after = (row.try_get(3)?, row.try_get(4)?);
         }
         Ok((page.into(), Next { records, after }))
     }
