@@ -610,6 +610,34 @@ async fn lists_whose_clients_stall_hold_up_nothing_and_stay_as_they_were() {
 }
 
 #[tokio::test]
+async fn a_list_comes_in_pieces_that_every_connection_may_hold() {
+    let _turn = undisturbed().await;
+    let url = new_database().await;
+    let process = start(&url).await;
+    Gate::open(process.address).await.check_in("evt1", "T1", None).await.record();
+    // Quotes are twice as long in JSON.
+    let more = r#"INSERT INTO attendance.check_ins
+            (ticket, attempt, event, event_id, ticket_id, checked_in_by, checked_in_at)
+        SELECT sha256(n::text::bytea), sha256(n::text::bytea), event, event_id, n || repeat('"', n), 'panitia1', now()
+        FROM attendance.check_ins, generate_series(1, 500) AS n"#;
+    execute(&url, more).await;
+    let request = format!(
+        "GET /attendance/evt1 HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer {}\r\nConnection: close\r\n\r\n",
+        token()
+    );
+    let answer = Raw::open(process.address, request).await.rest(SECOND * 30).await;
+    let (_, chunks) = answer.split_once("\r\n\r\n").unwrap();
+    let sizes: Vec<_> = chunks
+        .split("\r\n")
+        .step_by(2)
+        .filter(|line| !line.is_empty())
+        .map(|size| usize::from_str_radix(size, 16).unwrap())
+        .collect();
+    assert!(sizes.len() > 10 && sizes.iter().all(|size| *size <= 16 * 1024), "{sizes:?}");
+    assert_eq!(chunks.matches(r#""ticket_id":""#).count(), 501);
+}
+
+#[tokio::test]
 async fn a_database_that_lets_nobody_in_any_more_is_no_error_of_ours() {
     let _turn = undisturbed().await;
     let url = new_database().await;
