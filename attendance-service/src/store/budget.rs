@@ -33,14 +33,19 @@ impl Budget {
         self.taken.load(Ordering::Relaxed)
     }
 
+    /// Whether `bytes` more fit just now.
+    pub(super) fn has(&self, bytes: u64) -> bool {
+        self.taken().saturating_add(bytes) <= self.limit
+    }
+
     /// Takes `bytes`, if that leaves `spare` at least.
     pub(super) fn try_take(&self, bytes: u64, spare: u64) -> bool {
-        let taken = self.taken.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        let fits = taken.saturating_add(spare) <= self.limit;
-        if !fits {
-            self.give_back(bytes);
-        }
-        fits
+        let more = |taken: u64| {
+            let sum = taken.saturating_add(bytes);
+            (sum.saturating_add(spare) <= self.limit).then_some(sum)
+        };
+        // Added and taken back, it would refuse others meanwhile.
+        self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 
     /// Takes `bytes`, whether there are as many or not.
@@ -53,7 +58,8 @@ impl Budget {
         self.try_take(bytes, 0).then(|| Reservation { budget: Arc::clone(self), bytes })
     }
 
-    fn give_back(&self, bytes: u64) {
+    /// Gives back `bytes` that were taken.
+    pub(super) fn give_back(&self, bytes: u64) {
         self.taken.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
@@ -73,6 +79,7 @@ mod tests {
         let budget = Arc::new(Budget::new(100));
         assert!(budget.try_take(60, 0));
         assert!(!budget.try_take(41, 0));
+        assert!(budget.has(40) && !budget.has(41));
         assert!(!budget.try_take(30, 11));
         assert!(budget.try_take(30, 10));
         assert_eq!(budget.taken(), 90);

@@ -1,9 +1,10 @@
 //! Check-ins in memory: gone when the process ends.
 //!
-//! Every event is a log of its records, already written as JSON, in chunks. What is in the log never
-//! changes again, so a reader remembers only where it is and where the log ended when it began. It shares
-//! the full chunks and copies small parts of the last one: it holds the lock for microseconds and next to no
-//! memory, however slowly its client reads. An index of 12 bytes a ticket finds duplicates; the ticket ids
+//! Every event is a log of its records, already written as JSON, in chunks. A chunk is allocated once, larger the
+//! more the event holds, and counted in full: one that grew would leave a hole behind, which nobody counts. What
+//! is in the log never changes again, so a reader remembers only where it is and where the log ended when it
+//! began. It shares the full chunks and copies small parts of the last one: it holds the lock for microseconds and
+//! next to no memory, however slowly its client reads. An index of 12 bytes a ticket finds duplicates; the ticket ids
 //! themselves stand in the log only. Idempotency keys are kept as fingerprints that lead to a record.
 
 use std::{
@@ -32,8 +33,11 @@ use super::{
 };
 use crate::record::{Draft, EventId, IdempotencyKey, Scan, TicketId, Timestamp};
 
-/// A chunk is full once it holds this many bytes.
+/// A chunk holds this many bytes at most, but for a record that is longer.
 const CHUNK: usize = 256 * 1024;
+
+/// All chunks of an event but the first hold this many bytes at least, if there is room.
+const SMALL_CHUNK: usize = 1024;
 
 /// What a ticket takes in the index of its event, at most: that is 7/16 full at least, with a byte of control
 /// an entry.
@@ -42,9 +46,12 @@ const TICKET: u64 = (size_of::<Ticket>() as u64 + 1) * 16 / 7 + 1;
 /// What a key takes, at most.
 const KEY: u64 = (size_of::<(Fingerprint, KeyUse)>() as u64 + 1) * 16 / 7 + 1;
 
-/// What an event takes besides its id and its records: its place among the events, its first chunk, its first
-/// tickets.
-const EVENT: u64 = 640;
+/// What a chunk takes besides its bytes: its place in the list of full chunks, which doubles when it grows and
+/// leaves a hole of half its size, what its readers share, its slot, and what the allocator adds to each.
+const PART: u64 = 3 * size_of::<Part>() as u64 + size_of::<Slot>() as u64 + 80;
+
+/// What an event takes besides its id and its records: itself, its place among the events, its first tickets.
+const EVENT: u64 = size_of::<Event>() as u64 + 300;
 
 /// What a check-in takes, at most: two ids as long as the body of a request.
 const LONGEST: u64 = 192 * 1024;
@@ -171,7 +178,9 @@ impl MemoryCheckInStore {
         if let Some(used) = keys.as_ref().and_then(|(keys, fingerprint)| keys.get(*fingerprint)) {
             return Ok(Known::Outcome(self.judge(used, &draft)));
         }
-        let bytes = record_bytes(&draft) + if keys.is_some() { KEY } else { 0 };
+        // At most: that it needs a chunk of its own is seldom true.
+        let key = if keys.is_some() { KEY } else { 0 };
+        let bytes = record_bytes(Some(draft.length() + 1)) + key;
         Ok(match self.event(&scan.event_id) {
             None => Known::New(bytes + event_bytes(&scan.event_id)),
             Some((_, event)) if event.lock().find(hash, draft.identity()).is_none() => Known::New(bytes),
@@ -185,24 +194,41 @@ impl MemoryCheckInStore {
         self.moments.next(latest.max(queued), now)
     }
 
-    /// Takes over a record that is stored elsewhere, whose ticket is not here yet, whether there is room or not.
+    /// Takes over a record that was read from where it is stored, whose ticket is not here yet, whether there is
+    /// room or not.
+    pub(super) fn load(&self, scan: &Scan, at: Timestamp) -> Result<(), StoreError> {
+        self.insert_in(scan, at, |chunk| chunk.wanted).map(drop)
+    }
+
+    /// Takes over a record that has just been stored, whose ticket is not here yet, and for which room is reserved.
     pub(super) fn insert(&self, scan: &Scan, at: Timestamp) -> Result<Bytes, StoreError> {
+        let is_free = |bytes: usize| self.budget.has(record_bytes(Some(bytes)));
+        // No more is reserved than it needs.
+        self.insert_in(scan, at, |chunk| if is_free(chunk.wanted) { chunk.wanted } else { chunk.needed })
+    }
+
+    fn insert_in(
+        &self,
+        scan: &Scan,
+        at: Timestamp,
+        capacity: impl FnOnce(NewChunk) -> usize,
+    ) -> Result<Bytes, StoreError> {
         let hash = self.hash(&scan.ticket_id);
         let draft = draft(scan)?;
         let (number, event) = self.event_or_new(&scan.event_id, |bytes| {
             self.budget.take(bytes);
             Ok(())
         })?;
-        let bytes = record_bytes(&draft);
-        let Some(key) = &scan.idempotency_key else {
-            self.budget.take(bytes);
-            return Ok(event.lock().accept(hash, draft, at, &self.budget).0);
-        };
-        let fingerprint = fingerprint(&scan.checked_in_by, key);
-        let mut keys = self.keys.lock();
-        self.budget.take(bytes + KEY);
-        let (record, place) = event.lock().accept(hash, draft, at, &self.budget);
-        keys.insert(fingerprint, KeyUse { event: number, place });
+        let fingerprint = scan.idempotency_key.as_ref().map(|key| fingerprint(&scan.checked_in_by, key));
+        // Before the event, as everywhere.
+        let keys = fingerprint.map(|fingerprint| (self.keys.lock(), fingerprint));
+        let mut event = event.lock();
+        let chunk = event.new_chunk(&draft).map(capacity);
+        self.budget.take(record_bytes(chunk) + if keys.is_some() { KEY } else { 0 });
+        let (record, place) = event.accept(hash, draft, at, chunk, &self.budget);
+        if let Some((mut keys, fingerprint)) = keys {
+            keys.insert(fingerprint, KeyUse { event: number, place });
+        }
         Ok(record)
     }
 
@@ -218,9 +244,16 @@ impl MemoryCheckInStore {
         if event.find(hash, draft.identity()).is_some() {
             return Ok(None);
         }
-        self.take(record_bytes(&draft) + key)?;
+        let chunk = self.take_record(event.new_chunk(&draft), key)?;
         let at = self.moments.next(event.latest, Timestamp::now());
-        Ok(Some(event.accept(hash, draft, at, &self.budget)))
+        Ok(Some(event.accept(hash, draft, at, chunk, &self.budget)))
+    }
+
+    /// Takes room for a record and for `key` bytes more; tells how many bytes the new chunk holds, if it needs one.
+    fn take_record(&self, chunk: Option<NewChunk>, key: u64) -> Result<Option<usize>, StoreError> {
+        let chunks = chunk.map_or([None, None], |chunk| [Some(chunk.wanted), Some(chunk.needed)]);
+        let taken = chunks.into_iter().find(|chunk| self.budget.try_take(record_bytes(*chunk) + key, 0));
+        taken.ok_or_else(|| self.full())
     }
 
     /// What a scan is that would make the record `draft`, with a key that was used before.
@@ -235,14 +268,14 @@ impl MemoryCheckInStore {
     }
 }
 
-/// What a new event takes, with both copies of its id.
+/// What a new event takes, with its id.
 fn event_bytes(id: &EventId) -> u64 {
     EVENT + id.0.len() as u64
 }
 
-/// What a record takes, with its comma and its ticket.
-fn record_bytes(draft: &Draft) -> u64 {
-    draft.length() as u64 + 1 + TICKET
+/// What a record takes, with its ticket, that begins a chunk of so many bytes or needs none.
+fn record_bytes(chunk: Option<usize>) -> u64 {
+    TICKET + chunk.map_or(0, |capacity| PART + capacity as u64)
 }
 
 fn draft(scan: &Scan) -> Result<Draft, StoreError> {
@@ -330,6 +363,14 @@ struct Event {
     latest: Option<Timestamp>,
 }
 
+/// How many bytes a chunk can have that begins with a certain record.
+struct NewChunk {
+    /// As many as are good for what will come.
+    wanted: usize,
+    /// As many as the record takes.
+    needed: usize,
+}
+
 /// A ticket that is in.
 struct Ticket {
     /// A part of the hash of its id: most others are told apart without looking at their records.
@@ -367,10 +408,32 @@ impl Iterator for LogReader {
 }
 
 impl Event {
-    fn accept(&mut self, hash: u32, draft: Draft, at: Timestamp, budget: &Arc<Budget>) -> (Bytes, Place) {
+    /// The chunk that the record would begin, if the last one has no room for it.
+    fn new_chunk(&self, draft: &Draft) -> Option<NewChunk> {
+        let needed = usize::from(!self.tickets.is_empty()) + draft.length();
+        if needed <= self.last.capacity() - self.last.len() {
+            return None;
+        }
+        // Half of what there is, so that there are few chunks and little of the last one is empty.
+        let spare = if self.length == 0 { 0 } else { (self.length as usize / 2).clamp(SMALL_CHUNK, CHUNK) };
+        Some(NewChunk { wanted: spare.max(needed), needed })
+    }
+
+    /// Adds a record, which begins a chunk of that many bytes if [`Self::new_chunk`] says that it has to.
+    fn accept(
+        &mut self,
+        hash: u32,
+        draft: Draft,
+        at: Timestamp,
+        chunk: Option<usize>,
+        budget: &Arc<Budget>,
+    ) -> (Bytes, Place) {
         self.latest = Some(at);
         let record = draft.accepted(at);
-        let place = self.append(&record, budget);
+        if let Some(capacity) = chunk {
+            self.begin_chunk(capacity, budget);
+        }
+        let place = self.append(&record);
         self.tickets.insert_unique(spread(hash), Ticket { hash, place }, |ticket| spread(ticket.hash));
         (record, place)
     }
@@ -394,13 +457,15 @@ impl Event {
         Bytes::copy_from_slice(&log[..values.byte_offset()])
     }
 
-    fn append(&mut self, json: &[u8], budget: &Arc<Budget>) -> Place {
-        if !self.last.is_empty() && self.last.len() + 1 + json.len() > CHUNK {
-            let mut full = std::mem::replace(&mut self.last, Vec::with_capacity(CHUNK));
-            full.shrink_to_fit();
+    fn begin_chunk(&mut self, capacity: usize, budget: &Arc<Budget>) {
+        let full = std::mem::replace(&mut self.last, Vec::with_capacity(capacity));
+        if !full.is_empty() {
             let slot = Some(Arc::new(Slot::new(Arc::clone(budget))));
             self.full.push(Part { json: full.into(), slot });
         }
+    }
+
+    fn append(&mut self, json: &[u8]) -> Place {
         let comma = usize::from(!self.tickets.is_empty());
         self.last.extend_from_slice(&b","[..comma]);
         let place = Place { chunk: self.full.len() as u32, offset: self.last.len() as u32 };
@@ -574,15 +639,55 @@ mod tests {
         }
         let mut held = Vec::new();
         for number in 3000..4000 {
+            let full = store.event(&EventId("e".to_owned())).unwrap().1.lock().full.len();
             // Each is at the part that it would have to copy, and has been told nothing else yet.
             let mut parts = attendance(&store, "e").await.records.parts;
             let mut next = async || parts.next().await.unwrap().unwrap().json;
-            held.push((next().await, next().await));
+            let mut shared = Vec::new();
+            for _ in 0..full {
+                shared.push(next().await);
+            }
+            held.push((shared, next().await));
             assert!(accepts(&store, "e", &number.to_string()).await);
         }
-        let shared = held[0].0.as_ptr();
-        assert!(held.iter().all(|(full, _)| full.len() > CHUNK / 2 && full.as_ptr() == shared));
+        let places = |shared: &[Bytes]| shared.iter().map(|part| part.as_ptr()).collect::<Vec<_>>();
+        let first = places(&held[0].0);
+        assert!(held[0].0.iter().map(Bytes::len).sum::<usize>() > CHUNK / 2);
+        assert!(held.iter().all(|(shared, _)| places(shared).starts_with(&first)));
         assert!(held.iter().all(|(_, copy)| copy.len() <= COPY));
+    }
+
+    #[tokio::test]
+    async fn what_is_allocated_for_records_is_what_is_counted() {
+        for ids in [1, 200, 2000, 60_000] {
+            let store = MemoryCheckInStore::new(8 << 20);
+            let (mut number, mut accepted) = (0, 0);
+            // In turns, so that all grow.
+            while let Ok(checked_in) = store
+                .check_in(scan(&(number % 20).to_string(), &format!("{number}{}", "x".repeat(ids))))
+                .await
+            {
+                assert!(matches!(checked_in, CheckIn::Accepted(_)));
+                (number, accepted) = (number + 1, accepted + 1);
+            }
+            let events = store.events.read();
+            let mut allocated = 0;
+            for event in events.values().map(|event| event.lock()) {
+                let full: usize = event.full.iter().map(|part| part.json.len()).sum();
+                assert!(
+                    event.length as usize == full + event.last.len(),
+                    "no record is longer than its room"
+                );
+                allocated += full + event.last.capacity();
+            }
+            let counted = store.budget.taken();
+            assert!(counted <= 8 << 20 && counted > 7 << 20, "{counted} with {ids}");
+            let least = allocated as u64 + accepted * TICKET + events.len() as u64 * EVENT;
+            assert!(
+                counted >= least && counted < least + least / 3,
+                "{counted} is counted of {least} with {ids}"
+            );
+        }
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -232,7 +232,7 @@ impl Writer {
 
     async fn load(&mut self, connection: &mut SqliteConnection) -> sqlx::Result<()> {
         read(connection, self.last_seq, |seq, scan, at| {
-            self.memory.insert(&scan, at).map_err(decode)?;
+            self.memory.load(&scan, at).map_err(decode)?;
             self.last_seq = seq;
             Ok(())
         })

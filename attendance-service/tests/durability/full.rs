@@ -1,12 +1,13 @@
-//! A SQLite file of more check-ins than may be held.
+//! As many check-ins as may be held, and more.
 
 use std::{path::Path, sync::Arc};
 
-use shared_http::testing::Process;
+use shared_http::testing::{Process, command, fetch};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use crate::{
+    BINARY,
     gate::{DUPLICATE, Gate, UNAVAILABLE},
     kill, service,
 };
@@ -92,4 +93,44 @@ async fn one_token_takes_no_more_memory_than_it_may() {
     gate.ready().await;
     gate.check_in("evt1", "new", None).await.record();
     assert_eq!(gate.check_in("evt1", "new", None).await.text(), (400, DUPLICATE));
+}
+
+/// `tixgo_store_bytes`, of a process that shows its metrics.
+async fn counted(process: &Process) -> u64 {
+    let log = process.log();
+    let address = log.split_once("metrics=http://").unwrap().1.split_once("/metrics").unwrap().0;
+    let (_, metrics) = fetch(address.parse().unwrap(), "GET /metrics", "", "").await;
+    let sample = metrics.lines().find_map(|line| line.strip_prefix("tixgo_store_bytes ")).unwrap();
+    sample.parse::<f64>().unwrap() as u64
+}
+
+/// How often what is counted is what a process takes that holds `rounds` tickets of 2 kB in each of many events.
+async fn taken_to_counted(rounds: usize) -> f64 {
+    let mut command = command(BINARY);
+    command.envs([("MAX_STORE_MB", "16"), ("METRICS_ADDR", "127.0.0.1:0")]);
+    let process = Process::start(command).await;
+    let mut gate = Gate::open(process.address).await;
+    // The first requests take memory that every service takes.
+    gate.check_in("first", "T1", None).await.record();
+    let (before, counted_before) = (process.kibibytes("VmRSS") * 1024, counted(&process).await);
+    let long = "x".repeat(2000);
+    // As many as there is room for, one ticket to each event before any has two.
+    for round in 0..rounds {
+        for event in 0..5000 / rounds {
+            gate.check_in(&format!("event{event}"), &format!("{round}{long}"), None).await.record();
+        }
+    }
+    let counted = counted(&process).await - counted_before;
+    let taken = process.kibibytes("VmRSS") * 1024 - before;
+    println!("{rounds} tickets of 2 kB in each event: {counted} bytes counted, {taken} taken");
+    assert!(counted > 10 * MEGABYTE, "{counted}");
+    taken as f64 / counted as f64
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_that_grow_in_turns_take_the_memory_that_is_counted() {
+    for rounds in [2, 5] {
+        let ratio = taken_to_counted(rounds).await;
+        assert!(ratio < 1.4, "{ratio:.2} with {rounds}");
+    }
 }
