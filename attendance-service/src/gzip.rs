@@ -144,9 +144,9 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_is_kept_of_the_last_quarter_of_the_budget() {
-        let budget = Arc::new(Budget::new(100));
+        let budget = Arc::new(Budget::new(11_000));
         let slot = Some(Arc::new(Slot::new(Arc::clone(&budget))));
-        let parts = [Part { slot, ..part(noise(100)) }];
+        let parts = [Part { slot, ..part(noise(10_000)) }];
         let compressor = Arc::default();
         let (first, second) = (compressed(&compressor, &parts).await, compressed(&compressor, &parts).await);
         assert_eq!(plain(&first), plain(&second));
