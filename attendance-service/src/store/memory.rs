@@ -39,6 +39,9 @@ const CHUNK: usize = 256 * 1024;
 /// All chunks of an event but the first hold this many bytes at least, if there is room.
 const SMALL_CHUNK: usize = 1024;
 
+/// A record of this many bytes gets no larger chunk than it needs: few others would fit into it.
+const LONG_RECORD: usize = 16 * 1024;
+
 /// What a ticket takes in the index of its event, at most: that is 7/16 full at least, with a byte of control
 /// an entry.
 const TICKET: u64 = (size_of::<Ticket>() as u64 + 1) * 16 / 7 + 1;
@@ -415,8 +418,9 @@ impl Event {
             return None;
         }
         // Half of what there is, so that there are few chunks and little of the last one is empty.
-        let spare = if self.length == 0 { 0 } else { (self.length as usize / 2).clamp(SMALL_CHUNK, CHUNK) };
-        Some(NewChunk { wanted: spare.max(needed), needed })
+        let is_exact = self.length == 0 || needed >= LONG_RECORD;
+        let wanted = if is_exact { needed } else { (self.length as usize / 2).clamp(SMALL_CHUNK, CHUNK) };
+        Some(NewChunk { wanted: wanted.max(needed), needed })
     }
 
     /// Adds a record, which begins a chunk of that many bytes if [`Self::new_chunk`] says that it has to.
