@@ -63,7 +63,9 @@ async fn stop(mut process: Process) {
 pub(crate) async fn an_operator_sees_and_changes_who_is_registered(url: &str, serves_meanwhile: bool) {
     let hostile = "\u{1b}[2Jnimda\u{202e}";
     let process = Process::start(service(url)).await;
-    for (username, role) in [("siti", "committee"), ("tamu", "admin"), (hostile, "committee")] {
+    for (username, role) in
+        [("siti", "committee"), ("tamu", "admin"), ("wawan", "committee"), (hostile, "committee")]
+    {
         register(&process, username, role).await;
     }
     let list = done(url, &["list"], "").await;
@@ -98,6 +100,7 @@ pub(crate) async fn an_operator_sees_and_changes_who_is_registered(url: &str, se
     done(url, &["password", "tamu"], "gerbang utara\n").await;
     done(url, &["role", "siti", "admin"], "").await;
     done(url, &["role", "tamu", "committee"], "").await;
+    done(url, &["role", "wawan", "admin"], "").await;
     done(url, &["password", hostile], "gerbang barat\n").await;
     done(url, &["remove", hostile], "").await;
 
@@ -110,6 +113,7 @@ pub(crate) async fn an_operator_sees_and_changes_who_is_registered(url: &str, se
         ("siti", "gerbang timur", Some("admin")),
         ("siti", "rahasia", None),
         ("tamu", "gerbang utara", Some("committee")),
+        ("wawan", "rahasia", Some("admin")),
         (hostile, "rahasia", None),
     ] {
         assert_eq!(log_in(&process, username, password).await.as_deref(), role, "{username} {password}");
@@ -120,8 +124,9 @@ pub(crate) async fn an_operator_sees_and_changes_who_is_registered(url: &str, se
     for line in [
         "admin      yes          kepala\n",
         "admin      yes          siti\n",
+        "committee  yes          tamu\n",
         // A role alone makes nobody the operator's, nor does a name that the operator's user had before.
-        "committee  no           tamu\n",
+        "admin      no           wawan\n",
         "committee  no           \\u{1b}[2Jnimda\\u{202e}\n",
     ] {
         assert!(list.contains(line), "{line} is missing in {list}");
