@@ -138,7 +138,7 @@ async fn the_doctor_tells_that_the_service_runs_and_takes_no_check_ins() {
     assert_eq!(status, 503);
     let said = doctor().await;
     for line in [
-        "WRONG ready: the check-ins take all of MAX_STORE_MB: raise it, and start again; see to that\n"
+        "WRONG ready: the check-ins take all of MAX_STORE_MB, or nearly all: raise it, and start again; see to that\n"
             .to_owned(),
         format!(
             "WRONG peer: {url} is attendance-service itself; name identity-service, such as http://127.0.0.1:18081\n"
