@@ -32,7 +32,7 @@ start() {
     docker compose --file docker-compose.prod.yml up --build --detach --wait --wait-timeout 120 >"$log" 2>&1 ||
         { tail -n 40 "$log" >&2; return 1; }
 }
-check 'both start as they are shipped' start
+check 'both start as they are shipped, but in memory' start
 
 identity=http://127.0.0.1:18081 attendance=http://127.0.0.1:18082
 json='Content-Type: application/json'
