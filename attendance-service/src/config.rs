@@ -121,12 +121,13 @@ impl Config {
     /// Says in the log what runs where.
     pub fn announce(&self, address: SocketAddr) {
         let environment = self.http.environment;
-        tracing::info!(%address, %environment, store = %self.location, "attendance-service is ready");
         if environment == Environment::Production && self.location == Location::Memory {
             tracing::warn!(
                 "check-ins are kept in memory only: a restart forgets them; set DATABASE_URL to keep them"
             );
         }
         self.secrets.announce();
+        // Last, so that whoever waits for it has seen the rest.
+        tracing::info!(%address, %environment, store = %self.location, "attendance-service is ready");
     }
 }

@@ -168,7 +168,7 @@ async fn two_hundred_idle_clients_under_a_limit_of_64_files_lock_nobody_out() {
     for client in &mut idle {
         client.rest(SECOND * 5).await;
     }
-    assert!(process.log().contains("the limit on open files (ulimit -n) allows fewer connections"));
+    process.log_with("the limit on open files (ulimit -n) allows fewer connections").await;
 }
 
 #[tokio::test]
@@ -180,12 +180,7 @@ async fn with_no_file_left_to_open_it_waits_and_goes_on_when_there_is() {
     // What is open stays open; nothing can be added to stdin, stdout and stderr.
     may_open(3).unwrap();
     let waiting = tokio::spawn(fetch_health(process.address));
-    let refused = async {
-        while !process.log().contains("cannot accept connections; trying on") {
-            tokio::task::yield_now().await;
-        }
-    };
-    timeout(SECOND * 5, refused).await.expect("a line in the log");
+    process.log_with("cannot accept connections; trying on").await;
     may_open(1024).unwrap();
     assert_eq!(waiting.await.unwrap(), 200);
 }

@@ -304,8 +304,6 @@ impl Config {
     /// Says in the log what runs where.
     pub fn announce(&self, address: SocketAddr) {
         let environment = self.http.environment;
-        let demo_users = if self.demo_users { "on" } else { "off" };
-        tracing::info!(%address, %environment, store = %self.location, demo_users, "identity-service is ready");
         if environment == Environment::Production && self.location == Location::Memory {
             tracing::warn!(
                 "users are kept in memory only: a restart forgets them; set DATABASE_URL to keep them"
@@ -332,5 +330,8 @@ impl Config {
         if self.demo_users && is_reachable {
             tracing::warn!("anybody can log in as panitia1 or admin1; set DEMO_USERS=false in public");
         }
+        // Last, so that whoever waits for it has seen the rest.
+        let demo_users = if self.demo_users { "on" } else { "off" };
+        tracing::info!(%address, %environment, store = %self.location, demo_users, "identity-service is ready");
     }
 }

@@ -616,7 +616,7 @@ async fn a_disk_that_fails_is_logged_once_and_what_it_kept_is_found_out() {
     assert!(status == 200 || body.contains("sudah terdaftar"), "{status} {body}");
     assert_eq!(ask(&process, "POST /auth/login", "while").await.0, 200);
     assert_eq!(names(directory.path()).await, ["before", "while"]);
-    let log = process.log();
+    let log = process.log_with("the storage takes writes again").await;
     assert_eq!(log.matches("the storage takes no writes").count(), 1, "{log}");
     assert_eq!(log.matches("the storage takes writes again").count(), 1, "{log}");
 }

@@ -24,7 +24,7 @@ use tokio::{
     process::{Child, Command},
     sync::oneshot,
     task::{JoinHandle, JoinSet},
-    time::timeout,
+    time::{interval, timeout},
 };
 use tower::ServiceExt;
 
@@ -279,6 +279,22 @@ impl Process {
     /// Everything it logged until now.
     pub fn log(&self) -> String {
         self.log.lock().clone()
+    }
+
+    /// Everything it logged until now, once `text` is part of it: lines are written a moment after what they tell of.
+    pub async fn log_with(&self, text: &str) -> String {
+        let mut tick = interval(Duration::from_millis(5));
+        let said = async {
+            loop {
+                let log = self.log();
+                if log.contains(text) {
+                    return log;
+                }
+                tick.tick().await;
+            }
+        };
+        let said = timeout(Duration::from_secs(20), said).await;
+        said.unwrap_or_else(|_| panic!("{text:?} is not in the log after 20 s:\n{}", self.log()))
     }
 
     /// Ends it; everything that it has logged.

@@ -217,7 +217,7 @@ async fn a_sync_that_hangs_is_said_in_time_and_settled_when_it_ends() {
         assert_eq!(gate.check_in("evt1", &ticket, None).await.status, status, "{ticket}");
     }
     assert_eq!(gate.records("evt1").await.len(), 52);
-    let log = process.log();
+    let log = process.log_with("the disk answers again").await;
     for line in ["the disk does not answer", "the disk answers again"] {
         assert_eq!(log.matches(line).count(), 1, "{log}");
     }

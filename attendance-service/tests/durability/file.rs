@@ -91,7 +91,7 @@ async fn moments_differ_and_never_go_back_within_an_event_though_the_clock_start
             );
         }
         gate.records("evt1").await;
-        let log = process.log();
+        let log = process.log_with("of a moment that is still to come").await;
         assert_eq!(log.matches("of a moment that is still to come").count(), 1, "{log}");
         drop(gate);
         kill(process).await;
