@@ -66,7 +66,7 @@ for service in identity attendance; do
     check "$service: builds" build "$service"
 
     size=$(image "$service" '{{.Size}}')
-    check "$service: at most 12.5 MB ($size bytes)" [ "$size" -le 12500000 ]
+    check "$service: at most 12 MB ($size bytes)" [ "$size" -le 12000000 ]
 
     unpack "$service" "$work/$service"
     check "$service: holds the binary and an empty /data of 65532, nothing else" \

@@ -1,9 +1,11 @@
 //! What a browser is shown: the landing page, Swagger UI, ReDoc and the OpenAPI document behind both.
 //! All of it comes from the binary, for a gate may have no internet.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    io::Read,
+    sync::{Arc, OnceLock},
+};
 
-use aide::{redoc::Redoc, swagger::Swagger};
 use axum::{
     Router,
     http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE},
@@ -11,6 +13,7 @@ use axum::{
     routing::{MethodRouter, get},
 };
 use bytes::Bytes;
+use flate2::read::GzDecoder;
 use utoipa::openapi::OpenApi;
 
 use crate::openapi;
@@ -22,6 +25,11 @@ const DOCS_STYLE: &str = include_str!("../assets/docs.css");
 const REDOC: &str = include_str!("../assets/redoc.html");
 const REDOC_STYLE: &str = include_str!("../assets/redoc.css");
 const SWAGGER_INITIALIZER: &str = include_str!("../assets/swagger-initializer.js");
+
+// Compressed by the build.
+const REDOC_SCRIPT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/redoc.standalone.js.gz"));
+const SWAGGER_SCRIPT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/swagger-ui-bundle.js.gz"));
+const SWAGGER_STYLE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/swagger-ui.css.gz"));
 
 /// A Content-Security-Policy (CSP Level 3) that lets a page do what is named and nothing else. Scripts and
 /// styles are files, so that nothing inside a page needs an exception.
@@ -47,10 +55,6 @@ const REDOC_POLICY: &str = allow_only!(
     "connect-src 'self'",
     "worker-src blob:"
 );
-
-/// ReDoc's logo is the one thing that it would fetch from elsewhere; in its place comes an empty picture.
-const REDOC_LOGO: &str = "https://cdn.redoc.ly/redoc/logo-mini.svg";
-const NO_LOGO: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' width='1' height='1'/%3E";
 
 /// What the pages say of a service.
 pub struct About {
@@ -80,44 +84,31 @@ pub fn pages(about: &About, mut openapi: OpenApi) -> Result<Router, serde_json::
     let document = Bytes::from(serde_json::to_vec(&openapi)?);
     Ok(Router::new()
         .route("/", fill(LANDING, LANDING_POLICY))
-        .route("/landing.css", file("text/css", || LANDING_STYLE.into()))
+        .route("/landing.css", text("text/css", LANDING_STYLE))
         .route("/openapi.json", get(async move || ([(CONTENT_TYPE, "application/json")], document)))
         .route("/docs", fill(DOCS, DOCS_POLICY))
-        .route("/docs/docs.css", file("text/css", || DOCS_STYLE.into()))
-        .route("/docs/swagger-ui.css", file("text/css", swagger_style))
-        .route("/docs/swagger-ui-bundle.js", file("text/javascript", swagger_script))
-        .route("/docs/swagger-initializer.js", file("text/javascript", || SWAGGER_INITIALIZER.into()))
+        .route("/docs/docs.css", text("text/css", DOCS_STYLE))
+        .route("/docs/swagger-ui.css", compressed("text/css", SWAGGER_STYLE))
+        .route("/docs/swagger-ui-bundle.js", compressed("text/javascript", SWAGGER_SCRIPT))
+        .route("/docs/swagger-initializer.js", text("text/javascript", SWAGGER_INITIALIZER))
         .route("/redoc", fill(REDOC, REDOC_POLICY))
-        .route("/redoc/redoc.css", file("text/css", || REDOC_STYLE.into()))
-        .route("/redoc/redoc.standalone.js", file("text/javascript", redoc_script)))
+        .route("/redoc/redoc.css", text("text/css", REDOC_STYLE))
+        .route("/redoc/redoc.standalone.js", compressed("text/javascript", REDOC_SCRIPT)))
 }
 
-/// A megabyte that few ever ask for, made once for those who do.
-fn file<S: Clone + Send + Sync + 'static>(
-    content_type: &'static str,
-    make: fn() -> Bytes,
-) -> MethodRouter<S> {
-    let made = Arc::new(OnceLock::<Bytes>::new());
-    get(async move || ([(CONTENT_TYPE, content_type)], made.get_or_init(make).clone()))
+fn text(content_type: &'static str, text: &'static str) -> MethodRouter {
+    get(async move || ([(CONTENT_TYPE, content_type)], text))
 }
 
-// The scripts and the style out of the pages that aide has for them: as files of their own they need no
-// exception from a policy. Empty, should aide's pages ever look different; the browser test would tell.
-
-fn redoc_script() -> Bytes {
-    let page = Redoc::new("").html().replace(REDOC_LOGO, NO_LOGO);
-    between(&page, "<script>", "Redoc.init(")
+/// A megabyte that few ever ask for, inflated once for those who do.
+fn compressed(content_type: &'static str, gzip: &'static [u8]) -> MethodRouter {
+    let inflated = Arc::new(OnceLock::<Bytes>::new());
+    get(async move || ([(CONTENT_TYPE, content_type)], inflated.get_or_init(|| inflate(gzip)).clone()))
 }
 
-fn swagger_script() -> Bytes {
-    between(&Swagger::new("").html(), "<script>", "</script>\n<!--")
-}
-
-fn swagger_style() -> Bytes {
-    between(&Swagger::new("").html(), "<style>", "</style>")
-}
-
-fn between(page: &str, beginning: &str, end: &str) -> Bytes {
-    let part = page.split_once(beginning).and_then(|(_, rest)| rest.rsplit_once(end));
-    part.map_or_else(Bytes::new, |(part, _)| Bytes::copy_from_slice(part.as_bytes()))
+fn inflate(gzip: &[u8]) -> Bytes {
+    let mut text = Vec::new();
+    // What the build compressed cannot be broken; the browser test would tell.
+    let _ = GzDecoder::new(gzip).read_to_end(&mut text);
+    text.into()
 }
