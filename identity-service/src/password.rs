@@ -8,11 +8,12 @@ use std::{
         atomic::{AtomicU32, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 use bcrypt::BcryptResult;
 use prometheus_client::metrics::counter::Counter;
-use tokio::task::spawn_blocking;
+use tokio::{task::spawn_blocking, time::sleep};
 
 use crate::{
     bcrypt_queue::{BcryptQueue, QueueFull, Worker},
@@ -21,6 +22,10 @@ use crate::{
 
 /// What bcrypt reads of a password, in bytes. It would cut silently what is longer.
 const LONGEST: usize = 72;
+
+/// How long it takes to be turned away. Clients that ask again at once would otherwise keep the processors busier
+/// than the passwords do.
+const REFUSAL: Duration = Duration::from_millis(250);
 
 /// A password as somebody typed it, of at most 72 bytes of UTF-8.
 #[derive(Clone)]
@@ -163,7 +168,13 @@ impl Passwords {
     ///
     /// [`PasswordError::Busy`]
     pub async fn worker(&self, client: Option<IpAddr>, username: &str) -> Result<Worker, PasswordError> {
-        self.queue.enter(client, username).await.map_err(|QueueFull| PasswordError::Busy)
+        match self.queue.enter(client, username).await {
+            Ok(worker) => Ok(worker),
+            Err(QueueFull) => {
+                sleep(REFUSAL).await;
+                Err(PasswordError::Busy)
+            }
+        }
     }
 
     /// A hash of `password` with a salt of its own, where no client asks for it and so none waits.
@@ -278,5 +289,28 @@ async fn work<T: Send + 'static>(
         Ok(Ok(result)) => Ok(result),
         Ok(Err(error)) => Err(PasswordError::Failed(Box::new(error))),
         Err(error) => Err(PasswordError::Failed(Box::new(error))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use futures_util::future::{join_all, select_all};
+    use prometheus_client::registry::Registry;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_is_turned_away_cannot_ask_again_at_once() {
+        let cost = Cost::new(Cost::LEAST).unwrap();
+        let passwords = Passwords::new(cost, BcryptMetrics::new(&mut Registry::default()));
+        let cores = thread::available_parallelism().unwrap().get();
+        let ask = || Box::pin(passwords.worker(None, ""));
+        let _workers = join_all((1..cores.max(2)).map(|_| ask())).await;
+        let begin = Instant::now();
+        let (first, ..) = select_all((0..17).map(|_| ask())).await;
+        assert!(matches!(first, Err(PasswordError::Busy)));
+        assert!(begin.elapsed() >= REFUSAL, "{:?}", begin.elapsed());
     }
 }
