@@ -26,11 +26,12 @@ RUN set -eu; \
         rm -rf /var/lib/apt/lists/*; \
     fi; \
     rustup target add "$rust"; \
-    mkdir .cargo; \
+    mkdir -p "$CARGO_HOME"; \
     printf '[build]\ntarget = "%s"\n[target.%s]\nlinker = "%s"\nrustflags = ["-C", "target-feature=+crt-static"]\n' \
-        "$rust" "$rust" "$gnu-gcc" >.cargo/config.toml
+        "$rust" "$rust" "$gnu-gcc" >"$CARGO_HOME/config.toml"
 
 # The dependencies, in a layer that stays while no Cargo.toml changes: our own crates are empty here.
+COPY .cargo/config.toml .cargo/
 COPY Cargo.toml Cargo.lock ./
 COPY shared-http/Cargo.toml shared-http/
 COPY shared-auth/Cargo.toml shared-auth/
@@ -44,6 +45,7 @@ RUN set -eu; \
         touch "$crate/src/lib.rs" "$crate/tests/api_postgres.rs" "$crate/tests/postgres.rs"; \
         echo 'fn main() {}' >"$crate/src/main.rs"; \
     done; \
+    echo 'fn main() {}' >shared-http/build.rs; \
     cargo build --release --locked --package identity-service --package attendance-service
 
 # Cargo compares times, and a checkout can be older than the empty crates.

@@ -71,13 +71,8 @@ impl FromRef<AppState> for Arc<TokenVerifier> {
 }
 
 /// The whole service, without a socket.
-///
-/// # Errors
-///
-/// The OpenAPI document cannot be written.
-pub fn app(state: AppState, config: &Config, telemetry: Telemetry) -> Result<Router, serde_json::Error> {
-    let (api, openapi) = routes::api().split_for_parts();
-    let pages = pages::pages(&routes::ABOUT, openapi)?;
-    let router = api.with_state(state).merge(pages);
-    Ok(middleware::stack(router, config.http.stack(telemetry)))
+pub fn app(state: AppState, config: &Config, telemetry: Telemetry) -> Router {
+    let pages = pages::pages(&routes::ABOUT, routes::document);
+    let router = routes::router().with_state(state).merge(pages);
+    middleware::stack(router, config.http.stack(telemetry))
 }

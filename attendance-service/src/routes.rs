@@ -13,7 +13,6 @@ use shared_http::{
     pages::About,
 };
 use utoipa::OpenApi;
-use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{AppState, store::StoreError};
 
@@ -30,13 +29,13 @@ pub(crate) const ABOUT: About = About { service: "attendance-service", tagline: 
 )]
 struct Description;
 
-pub(crate) fn api() -> OpenApiRouter<AppState> {
-    OpenApiRouter::with_openapi(Description::openapi())
-        .routes(routes!(health::health))
-        .routes(routes!(ready::ready))
-        .routes(routes!(check_in::check_in))
-        .routes(routes!(ticket::ticket))
-        .routes(routes!(attendance::attendance))
+shared_http::routes! {
+    AppState, Description:
+    get "/health" => health::health,
+    get "/ready" => ready::ready,
+    post "/checkins" => check_in::check_in,
+    get "/attendance/{event_id}/tickets/{ticket_id}" => ticket::ticket,
+    get "/attendance/{event_id}" => attendance::attendance,
 }
 
 /// What a gate is told when no more can be held.

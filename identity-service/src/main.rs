@@ -75,7 +75,7 @@ async fn serve(config: &Config, unread: &Unread) -> Result<(), Failure> {
     config.announce(address);
 
     let connections = telemetry.connections();
-    let app = app(state, config, telemetry)?;
+    let app = app(state, config, telemetry);
     server::serve(listener, app, config.http.limits.clone(), connections, shutdown).await;
     tracing::info!("stopped");
     Ok(())

@@ -16,7 +16,6 @@ use shared_http::{
     pages::About,
 };
 use utoipa::{OpenApi, ToSchema};
-use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     AppState,
@@ -35,13 +34,13 @@ use crate::{
 )]
 struct Description;
 
-pub(crate) fn api() -> OpenApiRouter<AppState> {
-    OpenApiRouter::with_openapi(Description::openapi())
-        .routes(routes!(health::health))
-        .routes(routes!(ready::ready))
-        .routes(routes!(register::register))
-        .routes(routes!(login::login))
-        .routes(routes!(me::me))
+shared_http::routes! {
+    AppState, Description:
+    get "/health" => health::health,
+    get "/ready" => ready::ready,
+    post "/auth/register" => register::register,
+    post "/auth/login" => login::login,
+    get "/auth/me" => me::me,
 }
 
 pub(crate) fn about(demo_users: bool) -> About {

@@ -115,7 +115,7 @@ async fn in_browser(test: impl AsyncFnOnce(&Page) + 'static) {
     ];
     let config = Args::try_parse_from(args).expect("flags").check().expect("settings");
     let state = AppState::open(&config, &mut Registry::default()).await.expect("a store");
-    let app = app(state, &config, Telemetry::default()).expect("a router");
+    let app = app(state, &config, Telemetry::default());
     let server = Server::start(app, config.http.limits).await;
 
     let home = tempfile::tempdir().expect("a directory");

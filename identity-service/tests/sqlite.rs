@@ -375,7 +375,7 @@ impl Service {
     async fn open(directory: &Path) -> Self {
         let config = config(directory, false);
         let state = AppState::open(&config, &mut Registry::default()).await.unwrap();
-        Self(app(state, &config, Telemetry::default()).unwrap())
+        Self(app(state, &config, Telemetry::default()))
     }
 
     async fn register(&self, name: &str) -> Answer {

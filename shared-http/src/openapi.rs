@@ -8,6 +8,25 @@ use utoipa::{
     openapi::{ContentBuilder, HeaderBuilder, Object, OpenApi, Ref, RefOr, Response, ResponseBuilder, Type},
 };
 
+/// Declares the routes of a service, each once, as `METHOD PATH => MODULE::HANDLER`: `router()` serves them, and
+/// `document()` describes them. Building the document takes more time and memory than all else at a start, so it is
+/// not built together with the router, as `OpenApiRouter` alone would.
+#[macro_export]
+macro_rules! routes {
+    ($state:ty, $description:ty: $($method:ident $path:literal => $module:ident::$handler:ident),+ $(,)?) => {
+        pub(crate) fn router() -> ::axum::Router<$state> {
+            ::axum::Router::new()$(.route($path, ::axum::routing::$method($module::$handler)))+
+        }
+
+        pub(crate) fn document() -> ::utoipa::openapi::OpenApi {
+            let description = <$description as ::utoipa::OpenApi>::openapi();
+            ::utoipa_axum::router::OpenApiRouter::<$state>::with_openapi(description)
+                $(.routes(::utoipa_axum::routes!($module::$handler)))+
+                .into_openapi()
+        }
+    };
+}
+
 /// The responses by status, as utoipa wants them.
 pub type Responses = BTreeMap<String, RefOr<Response>>;
 

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use flate2::read::GzDecoder;
 use utoipa::openapi::OpenApi;
 
-use crate::openapi;
+use crate::{ApiError, openapi};
 
 const LANDING: &str = include_str!("../assets/landing.html");
 const LANDING_STYLE: &str = include_str!("../assets/landing.css");
@@ -67,11 +67,7 @@ pub struct About {
 }
 
 /// The routes `/`, `/docs`, `/redoc`, `/openapi.json` and the files that the pages load.
-///
-/// # Errors
-///
-/// The document cannot be written as JSON.
-pub fn pages(about: &About, mut openapi: OpenApi) -> Result<Router, serde_json::Error> {
+pub fn pages(about: &About, document: fn() -> OpenApi) -> Router {
     let fill = |template: &str, policy: &'static str| {
         let page = template
             .replace("{{service}}", about.service)
@@ -80,12 +76,10 @@ pub fn pages(about: &About, mut openapi: OpenApi) -> Result<Router, serde_json::
         let page = Bytes::from(page);
         get(async move || ([(CONTENT_SECURITY_POLICY, policy)], Html(page)))
     };
-    openapi::add_request_ids(&mut openapi);
-    let document = Bytes::from(serde_json::to_vec(&openapi)?);
-    Ok(Router::new()
+    Router::new()
         .route("/", fill(LANDING, LANDING_POLICY))
         .route("/landing.css", text("text/css", LANDING_STYLE))
-        .route("/openapi.json", get(async move || ([(CONTENT_TYPE, "application/json")], document)))
+        .route("/openapi.json", openapi_json(document))
         .route("/docs", fill(DOCS, DOCS_POLICY))
         .route("/docs/docs.css", text("text/css", DOCS_STYLE))
         .route("/docs/swagger-ui.css", compressed("text/css", SWAGGER_STYLE))
@@ -93,7 +87,24 @@ pub fn pages(about: &About, mut openapi: OpenApi) -> Result<Router, serde_json::
         .route("/docs/swagger-initializer.js", text("text/javascript", SWAGGER_INITIALIZER))
         .route("/redoc", fill(REDOC, REDOC_POLICY))
         .route("/redoc/redoc.css", text("text/css", REDOC_STYLE))
-        .route("/redoc/redoc.standalone.js", compressed("text/javascript", REDOC_SCRIPT)))
+        .route("/redoc/redoc.standalone.js", compressed("text/javascript", REDOC_SCRIPT))
+}
+
+/// The document, built once somebody asks for it.
+fn openapi_json(document: fn() -> OpenApi) -> MethodRouter {
+    let built = Arc::new(OnceLock::<Bytes>::new());
+    get(async move || {
+        let json = match built.get() {
+            Some(json) => json.clone(),
+            None => {
+                let mut document = document();
+                openapi::add_request_ids(&mut document);
+                let json = serde_json::to_vec(&document).map_err(ApiError::internal)?;
+                built.get_or_init(|| json.into()).clone()
+            }
+        };
+        Ok::<_, ApiError>(([(CONTENT_TYPE, "application/json")], json))
+    })
 }
 
 fn text(content_type: &'static str, text: &'static str) -> MethodRouter {

@@ -54,9 +54,6 @@ pub enum Failure {
     /// Something an operator asked for cannot be done.
     #[error("{0}")]
     Maintenance(Box<dyn Error + Send + Sync>),
-    /// The pages cannot be built.
-    #[error("cannot describe the service: {0}")]
-    Pages(#[from] serde_json::Error),
 }
 
 /// Tells on stderr why `service` failed, if it did, and what its exit status is.

@@ -80,7 +80,7 @@ pub(crate) async fn app_with(settings: &[(&str, &str)]) -> Router {
     let args = Args::try_parse_from(["attendance-service".to_owned()].into_iter().chain(flags));
     let config = args.expect("flags that clap knows").check().expect("settings that are right");
     let state = AppState::open(&config, &mut Registry::default()).await.expect("a store");
-    let app = attendance_service::app(state, &config, Telemetry::default()).expect("a router");
+    let app = attendance_service::app(state, &config, Telemetry::default());
     // The directory goes when the last clone of the router does.
     app.layer(Extension(Arc::new(directory)))
 }

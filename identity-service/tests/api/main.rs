@@ -70,7 +70,7 @@ pub(crate) async fn new_store(directory: &Path) -> String {
 pub(crate) async fn app_on(database_url: &str, settings: &[(&str, &str)]) -> Router {
     let config = config(database_url, settings);
     let state = AppState::open(&config, &mut Registry::default()).await.expect("a store");
-    identity_service::app(state, &config, Telemetry::default()).expect("a router")
+    identity_service::app(state, &config, Telemetry::default())
 }
 
 pub(crate) fn config(database_url: &str, settings: &[(&str, &str)]) -> Config {

@@ -24,7 +24,7 @@ impl Service {
         let config = config(url, &[("bcrypt-cost", cost), ("login-guard", "off")]);
         let mut registry = Registry::default();
         let state = AppState::open(&config, &mut registry).await.expect("a store");
-        let app = app(state.clone(), &config, Telemetry::default()).expect("a router");
+        let app = app(state.clone(), &config, Telemetry::default());
         Self { app, state, registry }
     }
 
