@@ -255,8 +255,9 @@ def guard() -> Iterator[Row]:
             asyncio.run(hang_up(service.port))
             # bcrypt goes on for the one that hung up, and the next would be refused for want of room.
             time.sleep(0.4)
-        status = Client(service.port).ask("POST", "/auth/login", wrong).status
-    yield Row("25 wrong passwords, each hung up on: the next is answered 429", "at least", 1, status == 429)
+        # The delay that the last of them brought may just be over, so that the first of these may try.
+        refused = [Client(service.port).ask("POST", "/auth/login", wrong).status for _ in range(3)].count(429)
+    yield Row("25 wrong passwords, each hung up on: answered 429 of the next 3", "at least", 2, refused)
 
 
 def log() -> Iterator[Row]:

@@ -20,7 +20,7 @@ use std::{
 use axum::Router;
 use socket2::SockRef;
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{interval, sleep, timeout},
 };
@@ -55,6 +55,8 @@ const STALLED_WHILE_SHORT: Duration = Duration::from_secs(2);
 /// What the kernel may hold of the answers to one client, and of what it sends, in bytes. Unless told
 /// otherwise it holds megabytes of both, and a container is killed for them as for its own.
 const SEND_BUFFER: usize = 128 * 1024;
+/// The same while few connections are open is the kernel's choice: a long list takes a quarter of the writes then.
+const FEW_CONNECTIONS: usize = 8;
 const RECEIVE_BUFFER: usize = 64 * 1024;
 
 /// How many clients at once, and how long they may take.
@@ -97,7 +99,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) {
     let capacity = capacity(limits.max_connections);
-    bound_socket_buffers(&listener);
+    bound_receive_buffers(&listener);
     let hall = Arc::new(Hall::new(capacity, &limits, metrics));
     let seats = Arc::new(Semaphore::new(capacity));
     tokio::select! {
@@ -138,6 +140,9 @@ async fn accept(
         match listener.accept().await {
             Ok((stream, peer)) => {
                 failing = false;
+                if hall.len() >= FEW_CONNECTIONS {
+                    bound_send_buffer(&stream);
+                }
                 hall.enter(peer, seat, |seat| converse(stream, app.clone(), seat, request_timeout));
             }
             Err(error) if is_about_one_connection(&error) => {}
@@ -212,14 +217,17 @@ fn capacity(wanted: usize) -> usize {
     capacity
 }
 
-/// Connections inherit it. The kernel doubles what it is told, for what it needs beside the bytes.
-fn bound_socket_buffers(listener: &TcpListener) {
-    let socket = SockRef::from(listener);
-    let bounded = socket
-        .set_send_buffer_size(SEND_BUFFER / 2)
-        .and_then(|()| socket.set_recv_buffer_size(RECEIVE_BUFFER / 2));
-    if let Err(error) = bounded {
+/// Connections inherit it: once they are open it would come too late.
+fn bound_receive_buffers(listener: &TcpListener) {
+    if let Err(error) = SockRef::from(listener).set_recv_buffer_size(RECEIVE_BUFFER / 2) {
         tracing::warn!(%error, "the kernel's buffers of connections cannot be bounded");
+    }
+}
+
+/// The kernel doubles what it is told, for what it needs beside the bytes.
+fn bound_send_buffer(stream: &TcpStream) {
+    if let Err(error) = SockRef::from(stream).set_send_buffer_size(SEND_BUFFER / 2) {
+        tracing::debug!(%error, "the kernel's buffer of a connection cannot be bounded");
     }
 }
 

@@ -95,6 +95,11 @@ impl Hall {
         seat.set_task(task.abort_handle());
     }
 
+    /// How many connections are open.
+    pub(super) fn len(&self) -> usize {
+        self.taken.lock().connections.len()
+    }
+
     /// Closes one connection to make room, if any client has tried our patience: of those whose address has
     /// the most connections, beyond a fair share, the one that has kept us waiting longest.
     pub(super) fn evict_for_another(&self) {
