@@ -127,7 +127,7 @@ impl Config {
             );
         }
         self.secrets.announce();
-        // Last, so that whoever waits for it has seen the rest.
+        // Last, so that whoever waits for this line has seen the others.
         tracing::info!(%address, %environment, store = %self.location, "attendance-service is ready");
     }
 }

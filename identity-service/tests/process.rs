@@ -876,7 +876,7 @@ async fn an_unknown_user_and_a_wrong_password_take_the_same_time() {
 }
 
 #[tokio::test]
-async fn a_flood_of_logins_is_refused_at_once_beyond_the_queue_and_leaves_the_rest_responsive() {
+async fn a_flood_of_logins_is_refused_beyond_the_queue_and_leaves_the_rest_responsive() {
     for guard in ["on", "off"] {
         flood(guard).await;
     }

@@ -8,9 +8,10 @@ use utoipa::{
     openapi::{ContentBuilder, HeaderBuilder, Object, OpenApi, Ref, RefOr, Response, ResponseBuilder, Type},
 };
 
-/// Declares the routes of a service, each once, as `METHOD PATH => MODULE::HANDLER`: `router()` serves them, and
-/// `document()` describes them. Building the document takes more time and memory than all else at a start, so it is
-/// not built together with the router, as `OpenApiRouter` alone would.
+/// Declares the routes of a service as `METHOD PATH => MODULE::HANDLER`: `router()` serves them, and `document()`
+/// describes them. Method and path are those of the handler's `#[utoipa::path]`; `tests/api/pages.rs` compares them.
+/// Building the document takes more time and memory than all else at a start, so it is not built together with the
+/// router, as `OpenApiRouter` alone would.
 #[macro_export]
 macro_rules! routes {
     ($state:ty, $description:ty: $($method:ident $path:literal => $module:ident::$handler:ident),+ $(,)?) => {

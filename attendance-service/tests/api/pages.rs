@@ -58,6 +58,7 @@ async fn all_that_a_page_loads_comes_from_the_service() {
             assert!(url.starts_with('/') && !url.starts_with("//"), "{path}: {url}");
             let answer = get(&app, url).send().await;
             assert_eq!(answer.status, 200, "{path}: {url}");
+            assert!(!answer.text().1.is_empty(), "{path}: {url}");
             let content_type = answer.headers["content-type"].to_str().expect("ASCII");
             if content_type.starts_with("text/css") {
                 let css = answer.text().1;

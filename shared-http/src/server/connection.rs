@@ -18,6 +18,7 @@ use bytes::{Buf, Bytes};
 use http_body::{Frame, SizeHint};
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::TcpStream,
@@ -37,6 +38,9 @@ const SMALL_BODY: usize = 4 * 1024;
 
 /// So is a piece of an answer of so many bytes.
 const SMALL_PIECE: usize = 16 * 1024;
+
+/// How long the kernel keeps what a client does not take once its connection is closed.
+const UNREAD: Duration = Duration::from_secs(10);
 
 /// Answers every request of a connection, one after the other.
 pub(super) async fn converse(stream: TcpStream, mut app: Router, seat: Arc<Seat>, request_timeout: Duration) {
@@ -157,6 +161,8 @@ impl Drop for Watched {
         // The kernel would go on offering its part of the answer, and keep it, for minutes.
         if self.seat.is_blocked() {
             let _ = self.stream.set_zero_linger();
+        } else {
+            let _ = SockRef::from(&self.stream).set_tcp_user_timeout(Some(UNREAD));
         }
     }
 }
