@@ -24,7 +24,12 @@ pub(crate) fn open_lock(path: &Path) -> io::Result<File> {
 /// Takes from others what they may do to the files whose names begin as that of `database`, and says so in the log.
 pub(crate) fn make_private(database: &Path) -> io::Result<()> {
     for path in beginning_with(database)? {
-        let metadata = path.symlink_metadata()?;
+        let metadata = match path.symlink_metadata() {
+            Ok(metadata) => metadata,
+            // SQLite removes its log when the last connection closes, such as that of a doctor.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
         if !metadata.is_file() || metadata.permissions().mode() & 0o077 == 0 {
             continue;
         }
