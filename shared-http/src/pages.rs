@@ -79,47 +79,49 @@ pub fn pages(about: &About, document: fn() -> OpenApi) -> Router {
     Router::new()
         .route("/", fill(LANDING, LANDING_POLICY))
         .route("/landing.css", text("text/css", LANDING_STYLE))
-        .route("/openapi.json", openapi_json(document))
+        .route("/openapi.json", on_demand("application/json", move || openapi_json(document)))
         .route("/docs", fill(DOCS, DOCS_POLICY))
         .route("/docs/docs.css", text("text/css", DOCS_STYLE))
-        .route("/docs/swagger-ui.css", compressed("text/css", SWAGGER_STYLE))
-        .route("/docs/swagger-ui-bundle.js", compressed("text/javascript", SWAGGER_SCRIPT))
+        .route("/docs/swagger-ui.css", on_demand("text/css", || inflate(SWAGGER_STYLE)))
+        .route("/docs/swagger-ui-bundle.js", on_demand("text/javascript", || inflate(SWAGGER_SCRIPT)))
         .route("/docs/swagger-initializer.js", text("text/javascript", SWAGGER_INITIALIZER))
         .route("/redoc", fill(REDOC, REDOC_POLICY))
         .route("/redoc/redoc.css", text("text/css", REDOC_STYLE))
-        .route("/redoc/redoc.standalone.js", compressed("text/javascript", REDOC_SCRIPT))
-}
-
-/// The document, built once somebody asks for it.
-fn openapi_json(document: fn() -> OpenApi) -> MethodRouter {
-    let built = Arc::new(OnceLock::<Bytes>::new());
-    get(async move || {
-        let json = match built.get() {
-            Some(json) => json.clone(),
-            None => {
-                let mut document = document();
-                openapi::add_request_ids(&mut document);
-                let json = serde_json::to_vec(&document).map_err(ApiError::internal)?;
-                built.get_or_init(|| json.into()).clone()
-            }
-        };
-        Ok::<_, ApiError>(([(CONTENT_TYPE, "application/json")], json))
-    })
+        .route("/redoc/redoc.standalone.js", on_demand("text/javascript", || inflate(REDOC_SCRIPT)))
 }
 
 fn text(content_type: &'static str, text: &'static str) -> MethodRouter {
     get(async move || ([(CONTENT_TYPE, content_type)], text))
 }
 
-/// A megabyte that few ever ask for, inflated once for those who do.
-fn compressed(content_type: &'static str, gzip: &'static [u8]) -> MethodRouter {
-    let inflated = Arc::new(OnceLock::<Bytes>::new());
-    get(async move || ([(CONTENT_TYPE, content_type)], inflated.get_or_init(|| inflate(gzip)).clone()))
+/// Up to a megabyte that few clients ask for: made for the first of them, and kept for the others.
+fn on_demand(
+    content_type: &'static str,
+    make: impl Fn() -> Result<Vec<u8>, ApiError> + Clone + Send + Sync + 'static,
+) -> MethodRouter {
+    let made = Arc::new(OnceLock::<Bytes>::new());
+    get(async move || {
+        let bytes = match made.get() {
+            Some(bytes) => bytes.clone(),
+            None => {
+                let bytes = make()?;
+                made.get_or_init(|| bytes.into()).clone()
+            }
+        };
+        Ok::<_, ApiError>(([(CONTENT_TYPE, content_type)], bytes))
+    })
 }
 
-fn inflate(gzip: &[u8]) -> Bytes {
+fn openapi_json(document: fn() -> OpenApi) -> Result<Vec<u8>, ApiError> {
+    let mut document = document();
+    openapi::add_request_ids(&mut document);
+    serde_json::to_vec(&document).map_err(ApiError::internal)
+}
+
+fn inflate(gzip: &[u8]) -> Result<Vec<u8>, ApiError> {
     let mut text = Vec::new();
-    // What the build compressed cannot be broken; the browser test would tell.
-    let _ = GzDecoder::new(gzip).read_to_end(&mut text);
-    text.into()
+    GzDecoder::new(gzip).read_to_end(&mut text).map_err(ApiError::internal)?;
+    // It is kept for good.
+    text.shrink_to_fit();
+    Ok(text)
 }

@@ -173,6 +173,11 @@ impl Raw {
         raw
     }
 
+    /// The port at this end.
+    pub fn local_port(&self) -> u16 {
+        self.0.local_addr().expect("an address").port()
+    }
+
     /// Whether the server has closed the connection within `at_most`, whatever it said before.
     pub async fn is_closed(&mut self, at_most: Duration) -> bool {
         timeout(at_most, tokio::io::copy(&mut self.0, &mut tokio::io::sink())).await.is_ok()

@@ -1,5 +1,7 @@
 //! The server against more than it has room for: memory, and connections.
 
+#![expect(clippy::unwrap_used, reason = "clippy knows test functions, not what they call")]
+
 use std::{
     net::{IpAddr, Ipv4Addr},
     sync::{
@@ -275,4 +277,72 @@ async fn the_connections_of_a_trusted_proxy_are_not_those_of_one_client() {
         connection.send(get_request("/quick")).await;
         connection.until("quick", SECOND * 5).await;
     }
+}
+
+/// What the kernel holds for the clients of `server`, in the order in which they connected: the state of each
+/// connection as `/proc/net/tcp` names it, and the bytes that were not acknowledged.
+fn held_by_kernel(server: &Server, clients: &[Raw]) -> Vec<Option<(String, u64)>> {
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let port = |field: &str| u16::from_str_radix(field.split_once(':').unwrap().1, 16).unwrap();
+    let connections: Vec<Vec<_>> =
+        table.lines().skip(1).map(|line| line.split_whitespace().collect()).collect();
+    let of = |client: &Raw| {
+        let is_it = |fields: &&Vec<&str>| {
+            port(fields[1]) == server.address.port() && port(fields[2]) == client.local_port()
+        };
+        let fields = connections.iter().find(is_it)?;
+        let unacknowledged = fields[4].split_once(':').unwrap().0;
+        Some((fields[3].to_owned(), u64::from_str_radix(unacknowledged, 16).unwrap()))
+    };
+    clients.iter().map(of).collect()
+}
+
+/// Polls until `found` returns something.
+async fn eventually<T>(mut found: impl FnMut() -> Option<T>) -> T {
+    let polling = async {
+        loop {
+            if let Some(found) = found() {
+                return found;
+            }
+            sleep(SECOND / 20).await;
+        }
+    };
+    timeout(SECOND * 60, polling).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_kernel_holds_a_bounded_part_of_an_answer_and_less_once_many_are_connected() {
+    let server = start(Limits { buffered: 256 << 20, ..Limits::default() }).await;
+    let mut clients = Vec::new();
+    for _ in 0..12 {
+        let mut client = Raw::open(server.address, get_request("/long/4000000")).await;
+        client.until("\r\n\r\n", SECOND * 5).await;
+        clients.push(client);
+    }
+    let mut before = Vec::new();
+    let held = eventually(|| {
+        let now: Vec<_> = held_by_kernel(&server, &clients).into_iter().map(|held| held.unwrap().1).collect();
+        // All are blocked: nothing moves any more.
+        let is_still = now == before && !now.contains(&0);
+        before.clone_from(&now);
+        is_still.then_some(now)
+    })
+    .await;
+    // The last segment may begin below the bound and end above it; on loopback it is of 64 KiB.
+    let bound = |kibibytes: u64| (kibibytes + 64) << 10;
+    assert!(held[..8].iter().all(|bytes| *bytes <= bound(416)), "{held:?}");
+    assert!(held[8..].iter().all(|bytes| *bytes <= bound(128)), "{held:?}");
+    assert!(held[0] > bound(128), "the first eight have more room: {held:?}");
+}
+
+#[tokio::test]
+async fn the_kernel_drops_what_a_client_has_not_read_of_a_connection_that_is_closed() {
+    let server = start(Limits::default()).await;
+    let request = "GET /long/100000 HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n";
+    let client = [Raw::open_from(ONE, server.address, request).await];
+    // 04 is FIN_WAIT1: the server has closed, and the client has yet to acknowledge.
+    eventually(|| held_by_kernel(&server, &client)[0].as_ref().filter(|(state, _)| state == "04").cloned())
+        .await;
+    // Left to itself the kernel keeps it for many minutes.
+    eventually(|| held_by_kernel(&server, &client)[0].is_none().then_some(())).await;
 }

@@ -40,7 +40,7 @@ const SMALL_BODY: usize = 4 * 1024;
 const SMALL_PIECE: usize = 16 * 1024;
 
 /// How long the kernel keeps what a client does not take once its connection is closed.
-const UNREAD: Duration = Duration::from_secs(10);
+const ORPHAN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Answers every request of a connection, one after the other.
 pub(super) async fn converse(stream: TcpStream, mut app: Router, seat: Arc<Seat>, request_timeout: Duration) {
@@ -162,7 +162,7 @@ impl Drop for Watched {
         if self.seat.is_blocked() {
             let _ = self.stream.set_zero_linger();
         } else {
-            let _ = SockRef::from(&self.stream).set_tcp_user_timeout(Some(UNREAD));
+            let _ = SockRef::from(&self.stream).set_tcp_user_timeout(Some(ORPHAN_TIMEOUT));
         }
     }
 }
