@@ -1,6 +1,9 @@
 //! The server and the middleware against clients that do not behave, over real sockets.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::Ipv4Addr,
+    time::{Duration, Instant},
+};
 
 use axum::{
     Json, Router,
@@ -20,12 +23,14 @@ use shared_http::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpSocket,
+    task::JoinSet,
     time::{interval, sleep, timeout},
 };
 use validator::Validate;
 
 const SECOND: Duration = Duration::from_secs(1);
 const GET: &str = "GET /quick HTTP/1.1\r\nHost: t\r\n\r\n";
+const GET_SLOW: &str = "GET /slow HTTP/1.1\r\nHost: t\r\n\r\n";
 
 #[derive(Deserialize, Serialize, Validate)]
 struct Echo {
@@ -162,6 +167,33 @@ async fn when_every_seat_is_taken_the_client_that_waits_longest_makes_room() {
     for client in &mut idle[..180] {
         assert_eq!(client.rest(SECOND).await, "");
     }
+}
+
+#[tokio::test]
+async fn connections_that_are_always_busy_make_room_for_others_and_lose_no_answer() {
+    let server = start(Limits { max_connections: 16, request_timeout: SECOND * 60, ..limits() }).await;
+    let address = server.address;
+    let mut busy = JoinSet::new();
+    for _ in 0..24 {
+        busy.spawn(async move {
+            let mut client = Raw::open(address, GET_SLOW).await;
+            loop {
+                match client.until("slow", SECOND * 20).await {
+                    // It is told so, and no request of it is lost.
+                    answer if answer.contains("connection: close") => {
+                        client = Raw::open(address, GET_SLOW).await;
+                    }
+                    _ => client.send(GET_SLOW).await,
+                }
+            }
+        });
+    }
+    for _ in 0..3 {
+        let mut client = Raw::open_from(Ipv4Addr::new(127, 0, 0, 3).into(), address, GET).await;
+        let answer = client.until("quick", SECOND * 20).await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    }
+    assert!(busy.try_join_next().is_none(), "an answer was lost");
 }
 
 #[tokio::test]

@@ -55,7 +55,7 @@ pub(super) async fn converse(stream: TcpStream, mut app: Router, seat: Arc<Seat>
         async move {
             let mut response = answer.await?;
             seat.release_body();
-            if seat.hall.draining.load(Ordering::Relaxed) {
+            if seat.closes_after_answer() || seat.hall.draining.load(Ordering::Relaxed) {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             Ok::<_, Infallible>(response.map(|body| ResponseBody { body, seat }))

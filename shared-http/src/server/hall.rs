@@ -101,7 +101,8 @@ impl Hall {
     }
 
     /// Closes one connection to make room, if any client has tried our patience: of those whose address has
-    /// the most connections, beyond a fair share, the one that has kept us waiting longest.
+    /// the most connections, beyond a fair share, the one that has kept us waiting longest. If none has, one of the
+    /// address with the most connections is closed after its next answer.
     pub(super) fn evict_for_another(&self) {
         let fair = self.capacity / FAIR_SHARE;
         let taken = self.taken.lock();
@@ -115,6 +116,11 @@ impl Hall {
         if let Some((_, _, seat)) = first {
             seat.close();
             self.metrics.refused.inc();
+            return;
+        }
+        let busy = taken.connections.values().filter(|seat| !seat.closes_after_answer());
+        if let Some(seat) = busy.max_by_key(|seat| seat.neighbours()) {
+            seat.close_after_answer();
         }
     }
 

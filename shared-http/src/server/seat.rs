@@ -4,7 +4,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -39,6 +39,7 @@ pub(crate) struct Seat {
     body: AtomicUsize,
     pieces: AtomicUsize,
     task: OnceLock<AbortHandle>,
+    closes_after_answer: AtomicBool,
 }
 
 impl Seat {
@@ -61,6 +62,7 @@ impl Seat {
             body: AtomicUsize::new(0),
             pieces: AtomicUsize::new(0),
             task: OnceLock::new(),
+            closes_after_answer: AtomicBool::new(false),
         }
     }
 
@@ -194,6 +196,15 @@ impl Seat {
         if let Some(task) = self.task.get() {
             task.abort();
         }
+    }
+
+    /// Lets the client finish its request, and no other.
+    pub(super) fn close_after_answer(&self) {
+        self.closes_after_answer.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn closes_after_answer(&self) -> bool {
+        self.closes_after_answer.load(Ordering::Relaxed)
     }
 
     /// Whether the connection is closed, or there is no task yet that could be ended.
