@@ -10,6 +10,7 @@ export IMAGE_TAG=container-test
 
 port_is_taken() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
+stop_leftovers
 # The names and ports are those of an event, and so would be what `clean_up` removes.
 checking='the names and ports of TixGo are free'
 found=$(

@@ -9,6 +9,7 @@ clean_up() {
     [ -z "${scanner:-}" ] || kill "$scanner"
     stop_tixgo
 }
+stop_leftovers
 fails docker container inspect tixgo-identity >/dev/null 2>&1 ||
     { echo 'A TixGo runs on this machine already; these tests would take its place.' >&2; exit 1; }
 

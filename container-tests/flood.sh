@@ -10,6 +10,7 @@ unset JWT_SECRET IMAGE_REGISTRY BIND_ADDRESS IDENTITY_PORT ATTENDANCE_PORT COMPO
 # No image of whoever works on this machine is exchanged for one of these.
 export IMAGE_TAG=container-test no_proxy='*'
 
+stop_leftovers
 checking='no TixGo runs here'
 found=$(docker ps --all --filter name='^tixgo-' --format '{{.Names}}'; docker volume ls --filter name='^tixgo_' --format '{{.Name}}')
 [ -z "$found" ] || { printf 'flood.sh: remove these first, for they may be somebody'\''s:\n%s\n' "$found" >&2; exit 1; }

@@ -80,5 +80,11 @@ stop_tixgo() {
     docker compose --project-name tixgo-dev down --volumes --timeout 1 || true
 } >/dev/null 2>&1
 
+# A test that was killed could not stop what it had started, which is told from somebody's TixGo by where it was started.
+stop_leftovers() (
+    started_in=$(docker ps --all --filter name='^tixgo-' --format '{{.Label "com.docker.compose.project.working_dir"}}')
+    if grep -q '/tixgo-test\.[^/]*/' <<<"$started_in"; then stop_tixgo; fi
+)
+
 running_image() { docker container inspect --format '{{.Config.Image}}' "tixgo-$1"; }
 containers() { docker container inspect --format '{{.Id}} {{.State.StartedAt}}' tixgo-identity tixgo-attendance; }

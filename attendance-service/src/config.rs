@@ -127,7 +127,7 @@ impl Config {
             );
         }
         self.secrets.announce();
-        // Last, so that whoever waits for this line has seen the others.
+        // Last, so that a script that waits for this line has seen the warnings.
         tracing::info!(%address, %environment, store = %self.location, "attendance-service is ready");
     }
 }

@@ -330,7 +330,7 @@ impl Config {
         if self.demo_users && is_reachable {
             tracing::warn!("anybody can log in as panitia1 or admin1; set DEMO_USERS=false in public");
         }
-        // Last, so that whoever waits for this line has seen the others.
+        // Last, so that a script that waits for this line has seen the warnings.
         let demo_users = if self.demo_users { "on" } else { "off" };
         tracing::info!(%address, %environment, store = %self.location, demo_users, "identity-service is ready");
     }

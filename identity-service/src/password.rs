@@ -23,9 +23,9 @@ use crate::{
 /// What bcrypt reads of a password, in bytes. It would cut silently what is longer.
 const LONGEST: usize = 72;
 
-/// How long it takes to be turned away. Clients that ask again at once would otherwise keep the processors busier
-/// than the passwords do.
-const REFUSAL: Duration = Duration::from_millis(250);
+/// How long a refusal takes. Clients that retry at once would otherwise keep the processors busier than the passwords
+/// do.
+const REFUSAL_DELAY: Duration = Duration::from_millis(250);
 
 /// A password as somebody typed it, of at most 72 bytes of UTF-8.
 #[derive(Clone)]
@@ -171,7 +171,7 @@ impl Passwords {
         match self.queue.enter(client, username).await {
             Ok(worker) => Ok(worker),
             Err(QueueFull) => {
-                sleep(REFUSAL).await;
+                sleep(REFUSAL_DELAY).await;
                 Err(PasswordError::Busy)
             }
         }
@@ -302,7 +302,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn whoever_is_turned_away_cannot_ask_again_at_once() {
+    async fn a_refusal_takes_a_while() {
         let cost = Cost::new(Cost::LEAST).unwrap();
         let passwords = Passwords::new(cost, BcryptMetrics::new(&mut Registry::default()));
         let cores = thread::available_parallelism().unwrap().get();
@@ -311,6 +311,6 @@ mod tests {
         let begin = Instant::now();
         let (first, ..) = select_all((0..17).map(|_| ask())).await;
         assert!(matches!(first, Err(PasswordError::Busy)));
-        assert!(begin.elapsed() >= REFUSAL, "{:?}", begin.elapsed());
+        assert!(begin.elapsed() >= REFUSAL_DELAY, "{:?}", begin.elapsed());
     }
 }
