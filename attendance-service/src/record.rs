@@ -110,7 +110,7 @@ pub struct Scan {
 
 impl Scan {
     /// Whether at most one of two scans can be accepted: the same ticket, or the same attempt.
-    pub fn competes(&self, other: &Self) -> bool {
+    pub fn conflicts_with(&self, other: &Self) -> bool {
         let same_ticket = self.ticket_id == other.ticket_id && self.event_id == other.event_id;
         let same_attempt = self.idempotency_key.is_some()
             && self.idempotency_key == other.idempotency_key

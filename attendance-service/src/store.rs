@@ -1,11 +1,11 @@
 //! Where check-ins are kept. No HTTP in here: what an outcome means to a client stands in `routes`.
 
-mod answer;
 mod budget;
 pub mod memory;
 mod moments;
 mod part;
 pub mod postgres;
+mod reply;
 pub mod sqlite;
 
 use std::sync::Arc;

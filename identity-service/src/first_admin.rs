@@ -36,7 +36,7 @@ pub enum FirstAdminError {
          password {name}",
         name = printable(&.0.0)
     )]
-    Squatted(Username),
+    NameTaken(Username),
     /// There is no directory of data.
     #[error(
         "ADMIN_USERNAME needs a password: put one into a file and name that in ADMIN_PASSWORD_FILE. One is drawn only \
@@ -141,7 +141,7 @@ async fn judge(
             None => false,
         };
         if !is_known {
-            return Err(FirstAdminError::Squatted(admin.username.clone()));
+            return Err(FirstAdminError::NameTaken(admin.username.clone()));
         }
         store.confirm(&admin.username).await?;
     }

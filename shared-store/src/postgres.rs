@@ -190,7 +190,7 @@ impl Connections {
     /// # Errors
     ///
     /// Those of `ask`, and that it took too long.
-    pub async fn patiently<T, Asked: Future<Output = sqlx::Result<T>>>(
+    pub async fn retry<T, Asked: Future<Output = sqlx::Result<T>>>(
         &self,
         patience: Duration,
         ask: impl Fn() -> Asked,
@@ -217,31 +217,31 @@ fn silence() -> sqlx::Error {
 }
 
 /// When the database last showed whether it takes writes, and what it showed. One asks for all who want to know.
-pub struct Proof<E>(tokio::sync::Mutex<Option<(Instant, Result<(), E>)>>);
+pub struct WriteProbe<E>(tokio::sync::Mutex<Option<(Instant, Result<(), E>)>>);
 
-/// How long one proof is good for.
+/// How long one result is good for.
 const GOOD: Duration = Duration::from_secs(1);
 
-impl<E> Default for Proof<E> {
+impl<E> Default for WriteProbe<E> {
     fn default() -> Self {
         Self(tokio::sync::Mutex::default())
     }
 }
 
-impl<E: Clone> Proof<E> {
-    /// What the last proof showed, or what `prove` shows now.
+impl<E: Clone> WriteProbe<E> {
+    /// What the last probe showed, or what `probe` shows now.
     ///
     /// # Errors
     ///
-    /// Those of `prove`.
-    pub async fn or(&self, prove: impl Future<Output = Result<(), E>>) -> Result<(), E> {
+    /// Those of `probe`.
+    pub async fn get_or(&self, probe: impl Future<Output = Result<(), E>>) -> Result<(), E> {
         let mut last = self.0.lock().await;
         if let Some((at, shown)) = &*last
             && at.elapsed() < GOOD
         {
             return shown.clone();
         }
-        let shown = prove.await;
+        let shown = probe.await;
         *last = Some((Instant::now(), shown.clone()));
         shown
     }
@@ -256,7 +256,7 @@ pub struct Lease {
 
 impl Lease {
     /// Leaves the connection to the next one: everything asked was answered, and no transaction is open.
-    pub fn keep(self) {
+    pub fn release(self) {
         let Self { connection, idle, permit } = self;
         idle.lock().push(Idle { connection, since: Instant::now() });
         drop(permit);

@@ -113,13 +113,13 @@ impl MissingFile {
 
 /// A SQLite file that this process, and no other, serves from.
 #[derive(Debug)]
-pub struct Claim {
+pub struct FileLock {
     path: PathBuf,
     was_open: bool,
     _lock: File,
 }
 
-impl Claim {
+impl FileLock {
     /// Takes the file at `path`, whether it is there yet or not, unless it `is_expected` to be.
     ///
     /// # Errors
@@ -127,25 +127,25 @@ impl Claim {
     /// Somebody else has it, a restore was interrupted, it or all but its log is missing, or the lock beside the
     /// file cannot be made.
     pub fn take(path: &Path, is_expected: bool) -> Result<Self, SqliteError> {
-        let claim = Self::lock(path).map_err(|error| match error.reason {
+        let lock = Self::lock(path).map_err(|error| match error.reason {
             Reason::NoDirectory(_) if is_expected => SqliteError { reason: Reason::Missing, ..error },
             _ => error,
         })?;
-        files::make_private(path).map_err(|error| claim.failed(Reason::Io(error)))?;
+        files::make_private(path).map_err(|error| lock.failed(Reason::Io(error)))?;
         let markers = files::beginning_with(&beside(path, RESTORING));
-        if !markers.map_err(|error| claim.failed(Reason::Io(error)))?.is_empty() {
-            return Err(claim.failed(Reason::HalfRestored));
+        if !markers.map_err(|error| lock.failed(Reason::Io(error)))?.is_empty() {
+            return Err(lock.failed(Reason::HalfRestored));
         }
         // SQLite would begin a new file, and delete what may be the only copy of the newest records.
         let log = log_of(path);
         let is_empty = path.metadata().map_or(true, |file| file.len() == 0);
         if is_empty && log.metadata().is_ok_and(|log| log.len() > 0) {
-            return Err(claim.failed(Reason::LogAlone(log)));
+            return Err(lock.failed(Reason::LogAlone(log)));
         }
         if is_expected && is_empty {
-            return Err(claim.failed(Reason::Missing));
+            return Err(lock.failed(Reason::Missing));
         }
-        Ok(claim)
+        Ok(lock)
     }
 
     /// [`take`](Self::take), in whatever state the file is.
@@ -221,7 +221,7 @@ impl Claim {
             MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => self.classify(error),
             other => self.failed(Reason::Migration(other)),
         })?;
-        prove_writable(&mut connection).await.map_err(failed)?;
+        probe_write(&mut connection).await.map_err(failed)?;
         self.was_open = true;
         Ok(connection)
     }
@@ -341,7 +341,7 @@ fn code_of(error: &sqlx::Error) -> Option<u32> {
 /// # Errors
 ///
 /// The file takes no writes.
-pub async fn prove_writable(connection: &mut SqliteConnection) -> sqlx::Result<()> {
+pub async fn probe_write(connection: &mut SqliteConnection) -> sqlx::Result<()> {
     // The version of the schema is ours already (sqlx keeps its own in a table), and any write is a commit.
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     sqlx::raw_sql("PRAGMA user_version = 1; PRAGMA user_version = 2").execute(&mut *transaction).await?;

@@ -6,7 +6,7 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use shared_store::{
     Migration, Migrations,
-    sqlite::{Claim, SqliteError},
+    sqlite::{FileLock, SqliteError},
 };
 use sqlx::{
     ConnectOptions, Connection, SqlSafeStr, SqliteConnection,
@@ -25,7 +25,7 @@ const NEEDED: Migration =
 
 /// What a version with these migrations gets when it starts with the file at `path`.
 async fn start(path: &Path, list: &[Migration]) -> Result<SqliteConnection, SqliteError> {
-    Claim::take(path, false)?.connect(&Migrations::new(list)).await
+    FileLock::take(path, false)?.connect(&Migrations::new(list)).await
 }
 
 /// Such a version starts, stores a ticket and stops.
@@ -87,7 +87,7 @@ async fn a_version_that_refuses_unknown_migrations_starts_with_a_file_that_has_a
     let migrations = Migrations::new(&[FIRST]).with_tables(&[marks]);
     let mut stored: Vec<String> = Vec::new();
     for id in ["a", "b"] {
-        let mut connection = Claim::take(&path, false).unwrap().connect(&migrations).await.unwrap();
+        let mut connection = FileLock::take(&path, false).unwrap().connect(&migrations).await.unwrap();
         query("INSERT INTO marks VALUES ($1)").bind(id).execute(&mut connection).await.unwrap();
         let first = sqlx::migrate::Migration::new(
             1,

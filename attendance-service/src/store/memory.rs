@@ -74,8 +74,8 @@ pub struct MemoryCheckInStore {
     /// What all this may take.
     budget: Arc<Budget>,
     has_said_full: AtomicBool,
-    /// Tells this life of the store from every other.
-    life: u64,
+    /// Tells this start of the store from every other.
+    boot_id: u64,
 }
 
 /// What is known of a scan without writing.
@@ -106,7 +106,7 @@ impl MemoryCheckInStore {
             moments: Moments::default(),
             budget: Arc::new(Budget::new(limit)),
             has_said_full: AtomicBool::default(),
-            life: RandomState::new().hash_one(0),
+            boot_id: RandomState::new().hash_one(0),
         }
     }
 
@@ -328,7 +328,7 @@ impl CheckInStore for MemoryCheckInStore {
         Ok(Attendance {
             total,
             records: Records { length: Some(left), parts: stream::iter(reader.map(Ok)).boxed() },
-            version: format!("{:016x}-{total}", self.life),
+            version: format!("{:016x}-{total}", self.boot_id),
         })
     }
 
@@ -438,13 +438,14 @@ impl Event {
             self.begin_chunk(capacity, budget);
         }
         let place = self.append(&record);
-        self.tickets.insert_unique(spread(hash), Ticket { hash, place }, |ticket| spread(ticket.hash));
+        self.tickets
+            .insert_unique(widen_hash(hash), Ticket { hash, place }, |ticket| widen_hash(ticket.hash));
         (record, place)
     }
 
     fn find(&self, hash: u32, identity: &[u8]) -> Option<Place> {
         let is_same = |ticket: &Ticket| ticket.hash == hash && self.at(ticket.place).starts_with(identity);
-        self.tickets.find(spread(hash), is_same).map(|ticket| ticket.place)
+        self.tickets.find(widen_hash(hash), is_same).map(|ticket| ticket.place)
     }
 
     /// The log from where a record begins.
@@ -499,7 +500,7 @@ impl Event {
 }
 
 /// A hash as the table wants it, which picks from both ends.
-fn spread(hash: u32) -> u64 {
+fn widen_hash(hash: u32) -> u64 {
     u64::from(hash) << 32 | u64::from(hash)
 }
 

@@ -23,7 +23,7 @@ use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 use shared_store::{
     CommitMetrics, Migration, Migrations,
-    postgres::{Connections, Database, PostgresError, Proof, is_our_fault},
+    postgres::{Connections, Database, PostgresError, WriteProbe, is_our_fault},
 };
 use sqlx::{Row, postgres::PgRow};
 use tokio::{
@@ -33,9 +33,9 @@ use tokio::{
 
 use super::{
     Attendance, CheckIn, CheckInStore, Held, StoreError,
-    answer::{Answer, QUEUE, ask, gather, too_many},
     budget::{Budget, Reservation},
     moments::Moments,
+    reply::{QUEUE, Reply, ask, recv_batch, too_many},
 };
 use crate::record::{Draft, EventId, Scan, TicketId, Timestamp};
 
@@ -84,12 +84,12 @@ const LOOK_UP: &str =
 pub struct PostgresCheckInStore {
     reads: Connections,
     pages: Arc<Connections>,
-    jobs: mpsc::Sender<(Entry, Answer<CheckIn>)>,
+    jobs: mpsc::Sender<(Entry, Reply<CheckIn>)>,
     queued: Arc<Budget>,
-    /// Tells the marks of this process from those of others.
-    life: u64,
-    marks: AtomicU64,
-    proof: Proof<StoreError>,
+    /// Tells the attempts of this process from those of others.
+    boot_id: u64,
+    attempt_ids: AtomicU64,
+    write_probe: WriteProbe<StoreError>,
 }
 
 type Digest = [u8; 32];
@@ -125,9 +125,9 @@ impl PostgresCheckInStore {
             pages: Arc::new(database.connections(PAGES)),
             jobs,
             queued: Arc::new(Budget::new(QUEUE_BYTES)),
-            life: RandomState::new().hash_one(0),
-            marks: AtomicU64::default(),
-            proof: Proof::default(),
+            boot_id: RandomState::new().hash_one(0),
+            attempt_ids: AtomicU64::default(),
+            write_probe: WriteProbe::default(),
         })
     }
 
@@ -136,8 +136,8 @@ impl PostgresCheckInStore {
         let attempt = match &scan.idempotency_key {
             Some(key) => digest(&[scan.checked_in_by.as_bytes(), key.as_ref().as_bytes()]),
             None => {
-                let mark = self.marks.fetch_add(1, Ordering::Relaxed);
-                digest(&[&self.life.to_le_bytes(), &mark.to_le_bytes(), b""])
+                let attempt_id = self.attempt_ids.fetch_add(1, Ordering::Relaxed);
+                digest(&[&self.boot_id.to_le_bytes(), &attempt_id.to_le_bytes(), b""])
             }
         };
         let (event, ticket) = (scan.event_id.as_ref().as_bytes(), scan.ticket_id.as_ref().as_bytes());
@@ -154,14 +154,14 @@ impl PostgresCheckInStore {
             .bind(Vec::<Vec<u8>>::new())
             .fetch_optional(&mut *connection)
             .await?;
-        connection.keep();
+        connection.release();
         row.map(|row| record(&row)).transpose()
     }
 
-    async fn prove(&self) -> sqlx::Result<()> {
+    async fn probe(&self) -> sqlx::Result<()> {
         let mut connection = self.reads.lease().await?;
         sqlx::query("UPDATE attendance.proof SET at = now()").execute(&mut *connection).await?;
-        connection.keep();
+        connection.release();
         Ok(())
     }
 }
@@ -184,7 +184,7 @@ fn storage(error: sqlx::Error) -> StoreError {
 
 /// Sends whatever waits, as long as somebody may still come.
 async fn write(
-    mut queue: mpsc::Receiver<(Entry, Answer<CheckIn>)>,
+    mut queue: mpsc::Receiver<(Entry, Reply<CheckIn>)>,
     connections: Arc<Connections>,
     commits: CommitMetrics,
 ) {
@@ -193,33 +193,32 @@ async fn write(
     let moments = Arc::new(Moments::default());
     while let Ok(writer) = Arc::clone(&writers).acquire_owned().await {
         let mut jobs = Vec::with_capacity(BATCH);
-        gather(&mut queue, &mut jobs, BATCH).await;
+        recv_batch(&mut queue, &mut jobs, BATCH).await;
         if jobs.is_empty() {
             return;
         }
         // Whoever finds such a ticket used later must not wonder by whom.
-        jobs.retain(|(_, answer)| !answer.is_unheard());
+        jobs.retain(|(_, reply)| !reply.is_unheard());
         if jobs.is_empty() {
             continue;
         }
         let (connections, outage) = (Arc::clone(&connections), Arc::clone(&outage));
         let (commits, moments) = (commits.clone(), Arc::clone(&moments));
         tokio::spawn(async move {
-            let (entries, answers): (Vec<_>, Vec<_>) = jobs.into_iter().unzip();
+            let (entries, replies): (Vec<_>, Vec<_>) = jobs.into_iter().unzip();
             let begin = Instant::now();
             // Asked again after a lost connection: what was written stands, and is recognised by its mark.
-            let outcomes =
-                connections.patiently(PATIENCE, || check_in(&connections, &moments, &entries)).await;
+            let outcomes = connections.retry(PATIENCE, || check_in(&connections, &moments, &entries)).await;
             let outcomes = outcomes.map_err(storage);
             report(&mut outage.lock(), outcomes.as_ref().err());
             match outcomes {
                 Ok(outcomes) => {
                     commits.observe(begin.elapsed(), outcomes.len());
-                    for (answer, outcome) in answers.into_iter().zip(outcomes) {
-                        answer.tell(outcome);
+                    for (reply, outcome) in replies.into_iter().zip(outcomes) {
+                        reply.send(outcome);
                     }
                 }
-                Err(error) => answers.into_iter().for_each(|answer| answer.tell(Err(error.clone()))),
+                Err(error) => replies.into_iter().for_each(|reply| reply.send(Err(error.clone()))),
             }
             drop(writer);
         });
@@ -280,7 +279,7 @@ async fn check_in(
         .map(|(entry, _)| entry)
         .collect();
     if refused.is_empty() {
-        connection.keep();
+        connection.release();
         return Ok(outcomes.into_iter().flatten().map(Ok).collect());
     }
     let standing = sqlx::query(LOOK_UP)
@@ -288,7 +287,7 @@ async fn check_in(
         .bind(refused.iter().map(|entry| entry.attempt.as_slice()).collect::<Vec<_>>())
         .fetch_all(&mut *connection)
         .await?;
-    connection.keep();
+    connection.release();
     let mut rows = Vec::with_capacity(standing.len());
     for row in standing {
         rows.push((row.try_get::<Vec<u8>, _>(4)?, row.try_get::<Vec<u8>, _>(5)?, record(&row)?));
@@ -298,7 +297,7 @@ async fn check_in(
     }
     Ok(outcomes
         .into_iter()
-        .map(|outcome| outcome.ok_or_else(|| super::answer::unavailable("the scan has to be sent again")))
+        .map(|outcome| outcome.ok_or_else(|| super::reply::unavailable("the scan has to be sent again")))
         .collect())
 }
 
@@ -335,7 +334,7 @@ fn moment(row: &PgRow, column: usize) -> sqlx::Result<Timestamp> {
 impl CheckInStore for PostgresCheckInStore {
     async fn check_in(&self, scan: Scan) -> Result<CheckIn, StoreError> {
         let entry = self.entry(scan)?;
-        ask(&self.jobs, |answer| (entry, answer)).await
+        ask(&self.jobs, |reply| (entry, reply)).await
     }
 
     async fn attendance(&self, event: &EventId) -> Result<Attendance, StoreError> {
@@ -345,7 +344,7 @@ impl CheckInStore for PostgresCheckInStore {
 
     async fn record(&self, event: &EventId, ticket: &TicketId) -> Result<Option<Bytes>, StoreError> {
         let ticket = digest(&[event.as_ref().as_bytes(), ticket.as_ref().as_bytes()]);
-        self.reads.patiently(PATIENCE, || self.look_up(ticket)).await.map_err(storage)
+        self.reads.retry(PATIENCE, || self.look_up(ticket)).await.map_err(storage)
     }
 
     fn held(&self) -> Option<Held> {
@@ -353,7 +352,7 @@ impl CheckInStore for PostgresCheckInStore {
     }
 
     async fn ready(&self) -> Result<(), StoreError> {
-        let prove = async { self.reads.patiently(PATIENCE, || self.prove()).await.map_err(storage) };
-        self.proof.or(prove).await
+        let probe = async { self.reads.retry(PATIENCE, || self.probe()).await.map_err(storage) };
+        self.write_probe.get_or(probe).await
     }
 }

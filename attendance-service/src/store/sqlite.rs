@@ -13,7 +13,7 @@ use parking_lot::RwLock;
 use serde::Deserialize;
 use shared_store::{
     CommitMetrics, Content, Migration, Migrations,
-    sqlite::{Claim, SqliteError, prove_writable, watched},
+    sqlite::{FileLock, SqliteError, probe_write, watched},
 };
 use sqlx::{Connection, QueryBuilder, Sqlite, SqliteConnection};
 use tokio::{
@@ -23,9 +23,9 @@ use tokio::{
 
 use super::{
     Attendance, CheckIn, CheckInStore, Held, StoreError,
-    answer::{Answer, QUEUE, ask, gather, unavailable},
     budget::Reservation,
     memory::{Known, MemoryCheckInStore},
+    reply::{QUEUE, Reply, ask, recv_batch, unavailable},
 };
 use crate::record::{EventId, IdempotencyKey, Scan, TicketId, Timestamp};
 
@@ -62,7 +62,7 @@ struct Row(i64, EventId, TicketId, String, i64, Option<String>);
 const PAUSE: Duration = Duration::from_millis(250);
 
 /// How long one proof that the file takes writes is good for.
-const PROOF: Duration = Duration::from_secs(1);
+const PROBE_IS_GOOD_FOR: Duration = Duration::from_secs(1);
 
 /// The embedded store.
 pub struct SqliteCheckInStore {
@@ -74,13 +74,13 @@ pub struct SqliteCheckInStore {
 
 enum Job {
     CheckIn(Queued),
-    Prove(Answer<()>),
+    Probe(Reply<()>),
 }
 
 /// A scan that waits, and the room that was taken for it.
 struct Queued {
     scan: Scan,
-    answer: Answer<CheckIn>,
+    reply: Reply<CheckIn>,
     _room: Reservation,
 }
 
@@ -88,8 +88,8 @@ impl Job {
     fn refuse(self, reason: &Arc<str>) {
         let error = StoreError::Unavailable(Arc::clone(reason));
         match self {
-            Self::CheckIn(queued) => queued.answer.tell(Err(error)),
-            Self::Prove(answer) => answer.tell(Err(error)),
+            Self::CheckIn(queued) => queued.reply.send(Err(error)),
+            Self::Probe(reply) => reply.send(Err(error)),
         }
     }
 }
@@ -116,16 +116,16 @@ impl SqliteCheckInStore {
         let broken = Arc::default();
         let (jobs, queue) = mpsc::channel(QUEUE);
         let mut writer = Writer {
-            claim: Claim::take(path, is_expected)?,
+            lock: FileLock::take(path, is_expected)?,
             migrations: migrations(),
             memory: Arc::clone(&memory),
             commits,
             broken: Arc::clone(&broken),
             connection: None,
             last_seq: 0,
-            proven: Instant::now(),
+            probed_at: Instant::now(),
         };
-        writer.claim.inspect(&CONTENT).await?;
+        writer.lock.inspect(&CONTENT).await?;
         writer.connect().await?;
         let check_ins = memory.held().map(|held| held.check_ins);
         tracing::info!(path = %path.display(), check_ins, "the file is loaded");
@@ -155,7 +155,7 @@ impl CheckInStore for SqliteCheckInStore {
         self.is_open()?;
         // Before it waits: what is queued is held too, and what is on the disk must be held.
         let room = self.memory.reserve(bytes)?;
-        ask(&self.jobs, |answer| Job::CheckIn(Queued { scan, answer, _room: room })).await
+        ask(&self.jobs, |reply| Job::CheckIn(Queued { scan, reply, _room: room })).await
     }
 
     async fn attendance(&self, event: &EventId) -> Result<Attendance, StoreError> {
@@ -179,13 +179,13 @@ impl CheckInStore for SqliteCheckInStore {
     async fn ready(&self) -> Result<(), StoreError> {
         self.is_open()?;
         self.memory.has_room()?;
-        ask(&self.jobs, Job::Prove).await
+        ask(&self.jobs, Job::Probe).await
     }
 }
 
 /// The one who writes.
 struct Writer {
-    claim: Claim,
+    lock: FileLock,
     migrations: Migrations,
     memory: Arc<MemoryCheckInStore>,
     commits: CommitMetrics,
@@ -194,7 +194,7 @@ struct Writer {
     /// The last row that memory knows.
     last_seq: i64,
     /// When the file last took a write.
-    proven: Instant,
+    probed_at: Instant,
 }
 
 impl Writer {
@@ -212,7 +212,7 @@ impl Writer {
                     Err(error) => self.refuse(&mut queue, &error),
                 }
             }
-            gather(&mut queue, &mut jobs, BATCH).await;
+            recv_batch(&mut queue, &mut jobs, BATCH).await;
             if jobs.is_empty() {
                 return;
             }
@@ -222,10 +222,10 @@ impl Writer {
 
     /// Opens the file and tells memory what it does not know yet.
     async fn connect(&mut self) -> Result<(), SqliteError> {
-        let mut connection = self.claim.connect(&self.migrations).await?;
-        self.load(&mut connection).await.map_err(|error| self.claim.classify(error))?;
+        let mut connection = self.lock.connect(&self.migrations).await?;
+        self.load(&mut connection).await.map_err(|error| self.lock.classify(error))?;
         self.connection = Some(connection);
-        self.proven = Instant::now();
+        self.probed_at = Instant::now();
         *self.broken.write() = None;
         Ok(())
     }
@@ -254,16 +254,18 @@ impl Writer {
         let now = Timestamp::now();
         let mut batch: Vec<(Queued, Timestamp)> = Vec::with_capacity(jobs.len());
         let mut later = vec![];
-        let mut proofs = vec![];
+        let mut probes = vec![];
         for job in jobs.drain(..) {
             match job {
-                Job::Prove(answer) => proofs.push(answer),
+                Job::Probe(reply) => probes.push(reply),
                 // Told to come again, or gone: whoever finds the ticket used later must not wonder by whom.
-                Job::CheckIn(queued) if queued.answer.is_unheard() => {}
+                Job::CheckIn(queued) if queued.reply.is_unheard() => {}
                 Job::CheckIn(queued) => match self.memory.known(&queued.scan) {
-                    Ok(Known::Outcome(known)) => queued.answer.tell(Ok(known)),
-                    Err(error) => queued.answer.tell(Err(error)),
-                    Ok(Known::New(_)) if batch.iter().any(|(other, _)| other.scan.competes(&queued.scan)) => {
+                    Ok(Known::Outcome(known)) => queued.reply.send(Ok(known)),
+                    Err(error) => queued.reply.send(Err(error)),
+                    Ok(Known::New(_))
+                        if batch.iter().any(|(other, _)| other.scan.conflicts_with(&queued.scan)) =>
+                    {
                         later.push(queued);
                     }
                     Ok(Known::New(_)) => {
@@ -283,29 +285,29 @@ impl Writer {
                 self.commits.observe(begin.elapsed(), batch.len());
                 self.last_seq = last_seq;
             })
-        } else if !proofs.is_empty() && self.proven.elapsed() > PROOF {
-            watched(prove_writable(connection), &broken).await
+        } else if !probes.is_empty() && self.probed_at.elapsed() > PROBE_IS_GOOD_FOR {
+            watched(probe_write(connection), &broken).await
         } else {
-            return proofs.into_iter().for_each(|answer| answer.tell(Ok(())));
+            return probes.into_iter().for_each(|reply| reply.send(Ok(())));
         };
         let outcome = match written {
             Ok(()) => {
-                self.proven = Instant::now();
+                self.probed_at = Instant::now();
                 Ok(())
             }
             Err(error) => Err(self.give_up(&error)),
         };
-        for (Queued { scan, answer, .. }, at) in batch {
-            answer.tell(outcome.clone().and_then(|()| self.memory.insert(&scan, at).map(CheckIn::Accepted)));
+        for (Queued { scan, reply, .. }, at) in batch {
+            reply.send(outcome.clone().and_then(|()| self.memory.insert(&scan, at).map(CheckIn::Accepted)));
         }
         // Whoever lost against somebody in the same commit is told so once that is on the disk.
-        for Queued { scan, answer, .. } in later {
-            answer.tell(outcome.clone().and_then(|()| match self.memory.known(&scan)? {
+        for Queued { scan, reply, .. } in later {
+            reply.send(outcome.clone().and_then(|()| match self.memory.known(&scan)? {
                 Known::Outcome(known) => Ok(known),
                 Known::New(_) => Err(unavailable("the scan has to be sent again")),
             }));
         }
-        proofs.into_iter().for_each(|answer| answer.tell(outcome.clone()));
+        probes.into_iter().for_each(|reply| reply.send(outcome.clone()));
         if outcome.is_ok() {
             // If it was: memory knows now whatever the disk does.
             *broken.write() = None;
@@ -382,8 +384,8 @@ mod tests {
     #[tokio::test]
     async fn no_statement_sorts() {
         let directory = tempfile::tempdir().unwrap();
-        let mut claim = Claim::take(&directory.path().join(FILE_NAME), false).unwrap();
-        let mut database = claim.connect(&migrations()).await.unwrap();
+        let mut lock = FileLock::take(&directory.path().join(FILE_NAME), false).unwrap();
+        let mut database = lock.connect(&migrations()).await.unwrap();
         assert_no_temporary_btree(&mut database, &[LOAD, CONTENT.newest]).await;
     }
 }

@@ -7,7 +7,7 @@ use shared_http::text::printable;
 use shared_store::{
     Location,
     postgres::{Database, Lease, PostgresError},
-    sqlite::{Claim, MissingFile, SqliteError, open_read_only},
+    sqlite::{FileLock, MissingFile, SqliteError, open_read_only},
 };
 use sqlx::{Connection, SqliteConnection};
 
@@ -67,7 +67,7 @@ pub enum OperatorStore {
         /// Open to it.
         connection: SqliteConnection,
         /// Keeps the service out.
-        _claim: Claim,
+        _lock: FileLock,
     },
     /// Replicas that serve see changes at once.
     Postgres(Lease),
@@ -86,12 +86,12 @@ impl OperatorStore {
         match location {
             Location::Memory => Err(OperatorError::Memory),
             Location::Sqlite { path, is_expected } => {
-                let mut claim = Claim::take(path, *is_expected).map_err(|error| {
+                let mut lock = FileLock::take(path, *is_expected).map_err(|error| {
                     if error.is_in_use() { OperatorError::InUse(error) } else { error.into() }
                 })?;
-                claim.inspect(&sqlite::CONTENT).await?;
-                let connection = claim.connect(&sqlite::migrations()).await?;
-                Ok(Self::Sqlite { connection, _claim: claim })
+                lock.inspect(&sqlite::CONTENT).await?;
+                let connection = lock.connect(&sqlite::migrations()).await?;
+                Ok(Self::Sqlite { connection, _lock: lock })
             }
             Location::Postgres(url) => {
                 let database = Database::open(url, postgres::SCHEMA, postgres::migrations()).await?;

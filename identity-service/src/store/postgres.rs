@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use shared_store::{
     CommitMetrics, Migration, Migrations,
-    postgres::{Connections, Database, PostgresError, Proof, is_our_fault},
+    postgres::{Connections, Database, PostgresError, WriteProbe, is_our_fault},
 };
 use sqlx::{PgConnection, Row};
 use tokio::time::Instant;
@@ -33,7 +33,7 @@ pub struct PostgresUserStore {
     /// Never stored, and there only while nobody stored has their names.
     demo_users: MemoryUserStore,
     commits: CommitMetrics,
-    proof: Proof<StoreError>,
+    write_probe: WriteProbe<StoreError>,
 }
 
 /// The migrations of this service, oldest first.
@@ -61,14 +61,14 @@ impl PostgresUserStore {
             connections: database.connections(CONNECTIONS),
             demo_users,
             commits,
-            proof: Proof::default(),
+            write_probe: WriteProbe::default(),
         })
     }
 
     async fn stored(&self, username: &Username) -> sqlx::Result<Option<User>> {
         let mut connection = self.connections.lease().await?;
         let user = stored(&mut connection, username).await?;
-        connection.keep();
+        connection.release();
         Ok(user)
     }
 
@@ -84,7 +84,7 @@ impl PostgresUserStore {
             let stands = stored(&mut connection, &user.username).await?;
             stands.is_some_and(|stands| stands.password.as_ref() == user.password.as_ref())
         };
-        connection.keep();
+        connection.release();
         Ok(if is_ours { Registration::Accepted } else { Registration::Taken })
     }
 
@@ -98,7 +98,7 @@ impl PostgresUserStore {
         .bind::<&str>(password.as_ref())
         .execute(&mut *connection)
         .await?;
-        connection.keep();
+        connection.release();
         Ok(())
     }
 
@@ -109,14 +109,14 @@ impl PostgresUserStore {
             "SELECT max(cost) FROM (SELECT split_part(password_hash, '$', 3) AS cost FROM identity.users) _
                      WHERE cost BETWEEN '04' AND '15'";
         let cost = sqlx::query_scalar(query).fetch_one(&mut *connection).await?;
-        connection.keep();
+        connection.release();
         Ok(cost)
     }
 
-    async fn prove(&self) -> sqlx::Result<()> {
+    async fn probe(&self) -> sqlx::Result<()> {
         let mut connection = self.connections.lease().await?;
         sqlx::query("UPDATE identity.proof SET at = now()").execute(&mut *connection).await?;
-        connection.keep();
+        connection.release();
         Ok(())
     }
 }
@@ -147,7 +147,7 @@ impl UserStore for PostgresUserStore {
         if username.0.contains('\0') {
             return Ok(None);
         }
-        match self.connections.patiently(PATIENCE, || self.stored(username)).await.map_err(storage)? {
+        match self.connections.retry(PATIENCE, || self.stored(username)).await.map_err(storage)? {
             Some(user) => Ok(Some(user)),
             None => self.demo_users.find(username).await,
         }
@@ -158,16 +158,16 @@ impl UserStore for PostgresUserStore {
             return Ok(Registration::Taken);
         }
         let begin = Instant::now();
-        let inserted = self.connections.patiently(PATIENCE, || self.insert(&user)).await.map_err(storage);
+        let inserted = self.connections.retry(PATIENCE, || self.insert(&user)).await.map_err(storage);
         inserted.inspect(|_| self.commits.observe(begin.elapsed(), 1))
     }
 
     async fn rehash(&self, user: &User, password: PasswordHash) -> Result<(), StoreError> {
-        self.connections.patiently(PATIENCE, || self.update(user, &password)).await.map_err(storage)
+        self.connections.retry(PATIENCE, || self.update(user, &password)).await.map_err(storage)
     }
 
     async fn greatest_cost(&self) -> Result<Option<Cost>, StoreError> {
-        let stored = self.connections.patiently(PATIENCE, || self.stored_cost()).await.map_err(storage)?;
+        let stored = self.connections.retry(PATIENCE, || self.stored_cost()).await.map_err(storage)?;
         Ok(stored.and_then(|text| Cost::new(text.parse().ok()?)))
     }
 
@@ -176,7 +176,7 @@ impl UserStore for PostgresUserStore {
     }
 
     async fn ready(&self) -> Result<(), StoreError> {
-        let prove = async { self.connections.patiently(PATIENCE, || self.prove()).await.map_err(storage) };
-        self.proof.or(prove).await
+        let probe = async { self.connections.retry(PATIENCE, || self.probe()).await.map_err(storage) };
+        self.write_probe.get_or(probe).await
     }
 }

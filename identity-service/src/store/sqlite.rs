@@ -11,7 +11,7 @@ use futures_util::TryStreamExt;
 use parking_lot::RwLock;
 use shared_store::{
     CommitMetrics, Content, Migration, Migrations,
-    sqlite::{Claim, SqliteError, prove_writable, watched},
+    sqlite::{FileLock, SqliteError, probe_write, watched},
 };
 use sqlx::{Connection, Row, SqliteConnection};
 use tokio::{
@@ -46,7 +46,7 @@ const PATIENCE: Duration = Duration::from_millis(1500);
 const PAUSE: Duration = Duration::from_millis(250);
 
 /// How long one proof that the file takes writes is good for.
-const PROOF: Duration = Duration::from_secs(1);
+const PROBE_IS_GOOD_FOR: Duration = Duration::from_secs(1);
 
 /// The embedded store.
 pub struct SqliteUserStore {
@@ -80,16 +80,16 @@ impl SqliteUserStore {
         let memory = Arc::new(MemoryUserStore::new(demo_users));
         let broken = Arc::default();
         let mut file = UserFile {
-            claim: Claim::take(path, is_expected)?,
+            lock: FileLock::take(path, is_expected)?,
             migrations: migrations(),
             memory: Arc::clone(&memory),
             commits,
             broken: Arc::clone(&broken),
             connection: None,
             last_seq: 0,
-            proven: Instant::now(),
+            probed_at: Instant::now(),
         };
-        file.claim.inspect(&CONTENT).await?;
+        file.lock.inspect(&CONTENT).await?;
         file.connect().await?;
         tracing::info!(path = %path.display(), users = memory.held(), "the file is loaded");
         Ok(Self { memory, file: Arc::new(Mutex::new(file)), broken })
@@ -150,13 +150,13 @@ impl UserStore for SqliteUserStore {
     }
 
     async fn ready(&self) -> Result<(), StoreError> {
-        self.with_file(prove).await
+        self.with_file(probe).await
     }
 }
 
 /// The file, and what memory knows of it.
 struct UserFile {
-    claim: Claim,
+    lock: FileLock,
     migrations: Migrations,
     memory: Arc<MemoryUserStore>,
     commits: CommitMetrics,
@@ -165,16 +165,16 @@ struct UserFile {
     /// The last row that memory knows.
     last_seq: i64,
     /// When the file last took a write.
-    proven: Instant,
+    probed_at: Instant,
 }
 
 impl UserFile {
     /// Opens the file and tells memory what it does not know yet.
     async fn connect(&mut self) -> Result<(), SqliteError> {
-        let mut connection = self.claim.connect(&self.migrations).await?;
-        self.load(&mut connection).await.map_err(|error| self.claim.classify(error))?;
+        let mut connection = self.lock.connect(&self.migrations).await?;
+        self.load(&mut connection).await.map_err(|error| self.lock.classify(error))?;
         self.connection = Some(connection);
-        self.proven = Instant::now();
+        self.probed_at = Instant::now();
         *self.broken.write() = None;
         Ok(())
     }
@@ -243,7 +243,7 @@ async fn register(mut file: OwnedMutexGuard<UserFile>, user: User) -> Result<Reg
         Ok(seq) => {
             file.commits.observe(begin.elapsed(), 1);
             file.last_seq = seq;
-            file.proven = Instant::now();
+            file.probed_at = Instant::now();
             file.memory.insert(user);
             *broken.write() = None;
             Ok(Registration::Accepted)
@@ -263,7 +263,7 @@ async fn rehash(mut file: OwnedMutexGuard<UserFile>, old: User, new: User) -> Re
     match watched(file.update(&new), &broken).await {
         Ok(()) => {
             file.commits.observe(begin.elapsed(), 1);
-            file.proven = Instant::now();
+            file.probed_at = Instant::now();
             file.memory.insert(new);
             *broken.write() = None;
             Ok(())
@@ -272,15 +272,15 @@ async fn rehash(mut file: OwnedMutexGuard<UserFile>, old: User, new: User) -> Re
     }
 }
 
-async fn prove(mut file: OwnedMutexGuard<UserFile>) -> Result<(), StoreError> {
-    if file.proven.elapsed() <= PROOF {
+async fn probe(mut file: OwnedMutexGuard<UserFile>) -> Result<(), StoreError> {
+    if file.probed_at.elapsed() <= PROBE_IS_GOOD_FOR {
         return Ok(());
     }
     let broken = Arc::clone(&file.broken);
-    let proof = async { prove_writable(file.connection()?).await };
-    match watched(proof, &broken).await {
+    let write = async { probe_write(file.connection()?).await };
+    match watched(write, &broken).await {
         Ok(()) => {
-            file.proven = Instant::now();
+            file.probed_at = Instant::now();
             *broken.write() = None;
             Ok(())
         }
@@ -320,8 +320,8 @@ mod tests {
     #[tokio::test]
     async fn no_statement_sorts() {
         let directory = tempfile::tempdir().unwrap();
-        let mut claim = Claim::take(&directory.path().join(FILE_NAME), false).unwrap();
-        let mut database = claim.connect(&migrations()).await.unwrap();
+        let mut lock = FileLock::take(&directory.path().join(FILE_NAME), false).unwrap();
+        let mut database = lock.connect(&migrations()).await.unwrap();
         assert_no_temporary_btree(&mut database, &[LOAD, CONTENT.newest]).await;
     }
 }

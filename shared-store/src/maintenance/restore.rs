@@ -19,7 +19,7 @@ use crate::{
     files::{
         beginning_with, beside, create_new, directory_of, move_durably, remove, remove_database, with_suffix,
     },
-    sqlite::{Claim, RESTORING},
+    sqlite::{FileLock, RESTORING},
 };
 
 /// How the name of a copy goes on that is not examined yet. No marker: whoever finds it may remove it.
@@ -36,7 +36,7 @@ pub(super) async fn restore(
     copy: &Path,
     content: &Content,
 ) -> Result<String, MaintenanceError> {
-    let _lock = Claim::lock(database)
+    let _lock = FileLock::lock(database)
         .map_err(|error| if error.is_in_use() { MaintenanceError::InUse(error) } else { error.into() })?;
     let incoming = beside(database, INCOMING);
     let report = match take_over(copy, &incoming, content).await {

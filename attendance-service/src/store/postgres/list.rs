@@ -45,7 +45,7 @@ const LIST: &str = "SELECT event_id, ticket_id, checked_in_by,
 /// The list of `event` as it is now: its length, its version, and its pages.
 pub(super) async fn begin(connections: &Arc<Connections>, event: Digest) -> sqlx::Result<Attendance> {
     let begin = || Pages::begin(connections, event);
-    let (version, first, pages) = connections.patiently(PATIENCE, begin).await?;
+    let (version, first, pages) = connections.retry(PATIENCE, begin).await?;
     let total = pages.total as usize;
     let is_whole = pages.left == 0;
     let length = is_whole.then_some(first.len() as u64);
@@ -56,7 +56,7 @@ pub(super) async fn begin(connections: &Arc<Connections>, event: Digest) -> sqlx
         }
         let connections = Arc::clone(&pages.connections);
         // From where the last page ended, however often it is tried.
-        let (page, next) = connections.patiently(PAGE_PATIENCE, || pages.next()).await?;
+        let (page, next) = connections.retry(PAGE_PATIENCE, || pages.next()).await?;
         pages.advance(next);
         Ok(Some((Part::from(page), pages)))
     });
@@ -88,7 +88,7 @@ impl Pages {
         type Counted = (i64, Option<i64>, Option<i64>, String, i64);
         let (total, last, at, snapshot, now): Counted =
             sqlx::query_as(COUNT).bind(event.as_slice()).fetch_one(&mut *connection).await?;
-        connection.keep();
+        connection.release();
         // With the moment, for a database that was brought back counts from where it was.
         let version = format!("{total}-{}-{}", last.unwrap_or_default(), at.unwrap_or_default());
         let snapshot = Snapshot::new(&snapshot, now)?;
@@ -113,7 +113,7 @@ impl Pages {
             .bind(PAGE_BYTES as i64)
             .fetch_all(&mut *connection)
             .await?;
-        connection.keep();
+        connection.release();
         if rows.is_empty() {
             return Err(sqlx::Error::RowNotFound);
         }

@@ -17,10 +17,10 @@ pub(super) const QUEUE: usize = 4096;
 const PATIENCE: Duration = Duration::from_millis(1800);
 
 /// Where a client waits, unless it has hung up.
-pub(super) struct Answer<T>(oneshot::Sender<Result<T, StoreError>>);
+pub(super) struct Reply<T>(oneshot::Sender<Result<T, StoreError>>);
 
-impl<T> Answer<T> {
-    pub(super) fn tell(self, outcome: Result<T, StoreError>) {
+impl<T> Reply<T> {
+    pub(super) fn send(self, outcome: Result<T, StoreError>) {
         // A client that has hung up meanwhile is told nothing; its check-in stands.
         let _ = self.0.send(outcome);
     }
@@ -34,10 +34,10 @@ impl<T> Answer<T> {
 /// Queues a job, and waits for its answer.
 pub(super) async fn ask<Job, T>(
     jobs: &mpsc::Sender<Job>,
-    job: impl FnOnce(Answer<T>) -> Job,
+    job: impl FnOnce(Reply<T>) -> Job,
 ) -> Result<T, StoreError> {
-    let (answer, answered) = oneshot::channel();
-    jobs.try_send(job(Answer(answer))).map_err(|_| too_many())?;
+    let (reply, answered) = oneshot::channel();
+    jobs.try_send(job(Reply(reply))).map_err(|_| too_many())?;
     match timeout(PATIENCE, answered).await {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(_)) => Err(unavailable("the service is stopping")),
@@ -46,7 +46,7 @@ pub(super) async fn ask<Job, T>(
 }
 
 /// Takes whatever waits, up to `limit` jobs. Nothing, once nobody can come any more.
-pub(super) async fn gather<Job>(queue: &mut mpsc::Receiver<Job>, jobs: &mut Vec<Job>, limit: usize) {
+pub(super) async fn recv_batch<Job>(queue: &mut mpsc::Receiver<Job>, jobs: &mut Vec<Job>, limit: usize) {
     queue.recv_many(jobs, limit).await;
     // The first is seen before those who came with it, and would have a commit to itself while they wait.
     yield_now().await;
