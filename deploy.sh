@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Deploys both services as containers, here or on another machine over ssh. See usage below and DEPLOYMENT.md.
+# Deploys both services as containers, here or on another machine over ssh. See usage below and docs/deploy.md.
 #
 # A release is one file: docker-compose.prod.yml with every setting filled in and both images named by
 # their content. .deploy/current.yml is the one that passed last, .deploy/previous.yml the one before.
@@ -262,7 +262,7 @@ check_data() {
         serves_from_file "$service" || continue
         docker exec "tixgo-$service" "/$service-service" check >>"$log" 2>&1 || {
             tail -n 1 "$log" >&3 || true
-            warn "✗ The data of $service is not whole: bring a backup back first (DEPLOYMENT.md, Backups)."
+            warn "✗ The data of $service is not whole: bring a backup back first (docs/operate.md, Backups)."
             return 1
         }
     done

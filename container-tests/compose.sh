@@ -247,10 +247,10 @@ down $production
 check 'both are removed and made anew' works up $production
 remember A-1
 
-### Copies of the data, with the commands of DEPLOYMENT.md
+### Copies of the data, with the commands of docs/operate.md
 
 # documented PATTERN: the lines of its chapter on backups.
-documented() { sed -n '/^## Backups$/,/^## Limits$/p' DEPLOYMENT.md | grep -E "$1"; }
+documented() { sed -n '/^## Backups$/,/^## /p' docs/operate.md | grep -E "$1"; }
 run_documented() { works bash -euc "$(documented "$1" | sed -E "${2:-}")"; }
 
 backups='^docker exec .* backup '
