@@ -6,7 +6,6 @@ use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use validator::ValidateLength;
 
 /// Names an event. Compared byte by byte, as all ids: what looks alike need not be alike.
 #[derive(Clone, Debug, Deserialize, Eq, Hash, PartialEq, Serialize, ToSchema)]
@@ -25,18 +24,6 @@ impl AsRef<str> for EventId {
 impl AsRef<str> for TicketId {
     fn as_ref(&self) -> &str {
         &self.0
-    }
-}
-
-impl ValidateLength<u64> for EventId {
-    fn length(&self) -> Option<u64> {
-        self.0.length()
-    }
-}
-
-impl ValidateLength<u64> for TicketId {
-    fn length(&self) -> Option<u64> {
-        self.0.length()
     }
 }
 

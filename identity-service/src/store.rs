@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 use shared_auth::Role;
 use shared_http::text::printable;
 use utoipa::ToSchema;
-use validator::ValidateLength;
 
 use crate::password::{Cost, PasswordHash};
 
@@ -23,12 +22,6 @@ pub struct Username(pub String);
 impl AsRef<str> for Username {
     fn as_ref(&self) -> &str {
         &self.0
-    }
-}
-
-impl ValidateLength<u64> for Username {
-    fn length(&self) -> Option<u64> {
-        self.0.length()
     }
 }
 

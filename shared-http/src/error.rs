@@ -111,13 +111,15 @@ pub struct FieldError {
 }
 
 /// One step of the way to a failure inside a request.
-#[derive(Debug, PartialEq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[serde(untagged)]
 pub enum Location {
     /// A part of the request or a field.
     Name(&'static str),
     /// An offset into the body, in characters.
     Offset(usize),
+    /// An item of a list, from 0 on.
+    Index(usize),
 }
 
 impl ApiError {

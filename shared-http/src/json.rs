@@ -2,6 +2,9 @@
 
 mod cpython;
 mod document;
+mod field;
+mod flat;
+mod schema;
 
 use std::borrow::Cow;
 
@@ -13,13 +16,19 @@ use axum::{
 use bytes::Bytes;
 use http_body::Body as _;
 use http_body_util::BodyExt;
-use serde::de::DeserializeOwned;
-use serde_json::{Map, Value, json};
-use validator::{Validate, ValidationError, ValidationErrors, ValidationErrorsKind};
+use serde_json::{Map, json};
 
 use self::{
     cpython::Fault,
-    document::{Document, Element},
+    document::Document,
+    schema::{Failure, missing, not_an_object, read_flat},
+};
+pub use self::{
+    field::{
+        Field, IntegerField, ListField, Moment, MomentField, Optional, Or, TextField, integer, list_of,
+        moment, text,
+    },
+    schema::{Fields, Schema, describe},
 };
 use crate::{
     error::{ApiError, FieldError, Input, Location},
@@ -28,31 +37,6 @@ use crate::{
 
 /// The longest body that is read, in bytes.
 pub const BODY_LIMIT: usize = 64 * 1024;
-
-/// A field of a [`Schema`]. All fields are strings: the contract knows no others.
-pub struct Field {
-    name: &'static str,
-    required: bool,
-}
-
-impl Field {
-    /// A field that has to be there.
-    pub const fn required(name: &'static str) -> Self {
-        Self { name, required: true }
-    }
-
-    /// A field that may be left out, but not be `null`.
-    pub const fn optional(name: &'static str) -> Self {
-        Self { name, required: false }
-    }
-}
-
-/// A request body: its fields in the order in which failures are reported, their limits as
-/// `#[validate(…)]` on the struct.
-pub trait Schema: DeserializeOwned + Validate {
-    /// The fields, named as in the struct.
-    const FIELDS: &'static [Field];
-}
 
 /// The body of a request, known to keep to the schema of `T`.
 ///
@@ -67,50 +51,28 @@ impl<S: Send + Sync, T: Schema> FromRequest<S> for ValidJson<T> {
         let is_json = is_json(request.headers());
         let body = read(request.into_body()).await?;
         let text = std::str::from_utf8(&body).map_err(|_| unreadable())?;
-        match plain(text) {
-            Some(body) if is_json => Ok(Self(body)),
-            _ => explain(text, is_json).map(Self),
-        }
+        let flat = if is_json { read_flat(text) } else { None };
+        flat.map_or_else(|| explain(text, is_json), Ok).map(Self)
     }
 }
 
-/// The quick way, for what nearly every request is: an object with the fields of `T` and no others, all
-/// good.
-fn plain<T: Schema>(text: &str) -> Option<T> {
-    // serde would fill a struct from a list as well.
-    if !text.starts_with('{') {
-        return None;
-    }
-    let mut others = false;
-    let mut json = serde_json::Deserializer::from_str(text);
-    let body: T = serde_ignored::deserialize(&mut json, |_| others = true).ok()?;
-    json.end().ok()?;
-    (!others && body.validate().is_ok()).then_some(body)
-}
-
-/// FastAPI's way, for every other body: read as CPython does, then collect what is wrong, if anything.
+/// FastAPI's way, for every body that is not read the quick way: read as CPython does, then collect what is wrong, if
+/// anything.
 fn explain<T: Schema>(text: &str, is_json: bool) -> Result<T, ApiError> {
+    let body_error = |failure: Failure, input| Err(ApiError::Invalid(vec![failure.at_body(input)]));
     if text.is_empty() {
-        return Err(body_error("missing", "Field required", Input::new(&())));
+        return body_error(missing(), Input::new(&()));
     }
     if !is_json {
-        return Err(not_an_object(Input::new(text)));
+        return body_error(not_an_object(), Input::new(text));
     }
     let document = parse(text)?;
     let body = document.root();
-    if body.is_object() {
-        check(body)
-    } else if body.is_null() {
-        Err(body_error("missing", "Field required", Input::new(&())))
+    if body.is_null() {
+        body_error(missing(), Input::new(&()))
     } else {
-        Err(not_an_object(Input::new(&body)))
+        schema::read(body).map_err(ApiError::Invalid)
     }
-}
-
-/// For `#[validate(custom(function = "no_nul"))]` on a stored text: bcrypt cannot tell `a` from
-/// `a\0a`, and PostgreSQL cannot store it.
-pub fn no_nul(text: &impl AsRef<str>) -> Result<(), ValidationError> {
-    if text.as_ref().contains('\0') { Err(ValidationError::new("nul")) } else { Ok(()) }
 }
 
 /// FastAPI's rule: `application/json` or `application/…+json`, and no content type counts as JSON.
@@ -168,74 +130,5 @@ fn parse(text: &str) -> Result<Document<'_>, ApiError> {
     })
 }
 
-fn not_an_object(input: Input) -> ApiError {
-    let msg = "Input should be a valid dictionary or object to extract fields from";
-    body_error("model_attributes_type", msg, input)
-}
-
-fn body_error(kind: &'static str, msg: &str, input: Input) -> ApiError {
-    let loc = vec![Location::Name("body")];
-    ApiError::Invalid(vec![FieldError { kind, loc, msg: msg.to_owned(), input, ctx: None }])
-}
-
-/// Collects every failing field. A field that is absent or no string is replaced by an empty one
-/// meanwhile, so that the limits of the others are still checked.
-fn check<T: Schema>(body: Element<'_>) -> Result<T, ApiError> {
-    let mut fields = Map::new();
-    let mut failures = Vec::new();
-    let mut whole_body = None;
-    for field in T::FIELDS {
-        let member = body.member(field.name);
-        let text = member.and_then(Element::as_str);
-        let failing = match member {
-            Some(_) if text.is_some() => None,
-            Some(other) => Some(("string_type", "Input should be a valid string", Input::new(&other))),
-            None if field.required => {
-                let input: &mut Input = whole_body.get_or_insert_with(|| Input::new(&body));
-                Some(("missing", "Field required", input.clone()))
-            }
-            None => None,
-        };
-        if text.is_some() || failing.is_some() {
-            fields.insert(field.name.to_owned(), Value::String(text.unwrap_or_default().into_owned()));
-        }
-        failures.push(failing.map(|(kind, msg, input)| failure(field, kind, msg.to_owned(), input)));
-    }
-
-    let body: T = serde_json::from_value(Value::Object(fields)).map_err(ApiError::internal)?;
-    if let Err(broken) = body.validate() {
-        for (field, failure) in T::FIELDS.iter().zip(&mut failures) {
-            if failure.is_none() {
-                *failure = broken_limit(field, &broken);
-            }
-        }
-    }
-    let failures: Vec<_> = failures.into_iter().flatten().collect();
-    if failures.is_empty() { Ok(body) } else { Err(ApiError::Invalid(failures)) }
-}
-
-fn broken_limit(field: &Field, broken: &ValidationErrors) -> Option<FieldError> {
-    let Some(ValidationErrorsKind::Field(errors)) = broken.0.get(field.name) else { return None };
-    let error = errors.iter().find(|error| error.code == "length").or(errors.first())?;
-    let value = error.params.get("value");
-    let input = Input::new(&value);
-    if error.code == "nul" {
-        let msg = "Value error, NUL characters are not allowed".to_owned();
-        return Some(failure(field, "value_error", msg, input));
-    }
-
-    let length = value.and_then(Value::as_str).unwrap_or_default().chars().count() as u64;
-    let limit = |name| error.params.get(name).and_then(Value::as_u64);
-    let (kind, bound, key, limit) = match (limit("min"), limit("max")) {
-        (Some(min), _) if length < min => ("string_too_short", "at least", "min_length", min),
-        (_, max) => ("string_too_long", "at most", "max_length", max?),
-    };
-    let plural = if limit == 1 { "" } else { "s" };
-    let msg = format!("String should have {bound} {limit} character{plural}");
-    Some(FieldError { ctx: Some(json!({ key: limit })), ..failure(field, kind, msg, input) })
-}
-
-fn failure(field: &Field, kind: &'static str, msg: String, input: Input) -> FieldError {
-    let loc = vec![Location::Name("body"), Location::Name(field.name)];
-    FieldError { kind, loc, msg, input, ctx: None }
-}
+#[cfg(test)]
+mod tests;

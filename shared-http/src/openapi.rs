@@ -94,7 +94,10 @@ impl IntoResponses for JsonBody {
 /// Adds `X-Request-Id` to every response of every route: whatever is answered, the middleware sends it.
 pub(crate) fn add_request_ids(openapi: &mut OpenApi) {
     let id = text("The request's own id where it sent a well-formed one, else a new one.");
-    let operations = openapi.paths.paths.values_mut().flat_map(|path| [&mut path.get, &mut path.post]);
+    let operations =
+        openapi.paths.paths.values_mut().flat_map(|path| {
+            [&mut path.get, &mut path.post, &mut path.put, &mut path.patch, &mut path.delete]
+        });
     for response in operations.flatten().flat_map(|operation| operation.responses.responses.values_mut()) {
         if let RefOr::T(response) = response {
             response.headers.insert("X-Request-Id".to_owned(), id.clone().into());

@@ -18,11 +18,11 @@ use axum::{
     routing::{get, post},
 };
 use futures_util::stream;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use shared_http::{
     ValidJson,
     client::TrustedProxies,
-    json::{Field, Schema},
+    json::{Fields, Schema, text},
     middleware::{Options, stack},
     server::Limits,
     testing::{Raw, Server, fetch},
@@ -31,7 +31,6 @@ use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
-use validator::Validate;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -39,13 +38,17 @@ const SECOND: Duration = Duration::from_secs(1);
 const MANY: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const ONE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
-#[derive(Deserialize, Serialize, Validate)]
+#[derive(Serialize)]
 struct Echo {
     text: String,
 }
 
 impl Schema for Echo {
-    const FIELDS: &'static [Field] = &[Field::required("text")];
+    const DESCRIPTION: &'static str = "What comes back.";
+
+    fn read(fields: &mut Fields<'_>) -> Self {
+        Self { text: fields.get(text("text")) }
+    }
 }
 
 async fn start(limits: Limits) -> Server {

@@ -11,11 +11,11 @@ use axum::{
     http::{HeaderName, StatusCode},
     routing::{get, post},
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use shared_http::{
     ValidJson,
     client::{ClientAddr, TrustedProxies},
-    json::{Field, Schema},
+    json::{Fields, Schema, text},
     middleware::{Cors, Options, stack},
     server::Limits,
     testing::{self, Raw, Server},
@@ -26,19 +26,22 @@ use tokio::{
     task::JoinSet,
     time::{interval, sleep, timeout},
 };
-use validator::Validate;
 
 const SECOND: Duration = Duration::from_secs(1);
 const GET: &str = "GET /quick HTTP/1.1\r\nHost: t\r\n\r\n";
 const GET_SLOW: &str = "GET /slow HTTP/1.1\r\nHost: t\r\n\r\n";
 
-#[derive(Deserialize, Serialize, Validate)]
+#[derive(Serialize)]
 struct Echo {
     text: String,
 }
 
 impl Schema for Echo {
-    const FIELDS: &'static [Field] = &[Field::required("text")];
+    const DESCRIPTION: &'static str = "What comes back.";
+
+    fn read(fields: &mut Fields<'_>) -> Self {
+        Self { text: fields.get(text("text")) }
+    }
 }
 
 fn app(deadline: Duration) -> Router {

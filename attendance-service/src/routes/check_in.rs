@@ -5,17 +5,15 @@ use axum::{
     http::{HeaderMap, header::CONTENT_TYPE, request::Parts},
     response::{IntoResponse, Response},
 };
-use serde::Deserialize;
 use serde_json::json;
 use shared_auth::{AuthUser, openapi::Unauthorized};
 use shared_http::{
-    ApiError, ValidJson,
+    ApiError, ValidJson, describe_body,
     error::{ErrorBody, FieldError, Input, InvalidBody, Location},
-    json::{Field, Schema, no_nul},
+    json::{Fields, Schema, text},
     openapi::{AnyRoute, JsonBody},
 };
 use utoipa::ToSchema;
-use validator::Validate;
 
 use crate::{
     AppState,
@@ -24,21 +22,23 @@ use crate::{
 };
 
 /// A ticket to check in.
-#[derive(Deserialize, ToSchema, Validate)]
 pub(super) struct CheckInRequest {
-    /// The event, at least 1 character.
-    #[validate(length(min = 1), custom(function = "no_nul"))]
-    #[schema(value_type = String, min_length = 1, pattern = "^[^\\u0000]*$", example = "evt1")]
     event_id: EventId,
-    /// The ticket, at least 1 character.
-    #[validate(length(min = 1), custom(function = "no_nul"))]
-    #[schema(value_type = String, min_length = 1, pattern = "^[^\\u0000]*$", example = "TICKET123")]
     ticket_id: TicketId,
 }
 
 impl Schema for CheckInRequest {
-    const FIELDS: &'static [Field] = &[Field::required("event_id"), Field::required("ticket_id")];
+    const DESCRIPTION: &'static str = "A ticket to check in.";
+
+    fn read(fields: &mut Fields<'_>) -> Self {
+        let id = |name| text(name).min(1).no_nul();
+        let event_id = id("event_id").about("The event, at least 1 character.").example("evt1");
+        let ticket_id = id("ticket_id").about("The ticket, at least 1 character.").example("TICKET123");
+        Self { event_id: EventId(fields.get(event_id)), ticket_id: TicketId(fields.get(ticket_id)) }
+    }
 }
+
+describe_body!(CheckInRequest);
 
 /// The ticket is in.
 #[derive(ToSchema)]

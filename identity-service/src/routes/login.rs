@@ -1,16 +1,16 @@
 use std::time::{Duration, Instant};
 
 use axum::{Json, extract::State, http::header::CACHE_CONTROL, response::IntoResponse};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use shared_http::{
     ApiError, ValidJson,
     client::ClientAddr,
+    describe_body,
     error::ErrorBody,
-    json::{Field, Schema},
+    json::{Fields, Schema, text},
     openapi::{AnyRoute, JsonBody},
 };
 use utoipa::ToSchema;
-use validator::Validate;
 
 use super::whole_seconds;
 use crate::{
@@ -20,19 +20,23 @@ use crate::{
 };
 
 /// Somebody who wants a token.
-#[derive(Deserialize, ToSchema, Validate)]
 pub(super) struct LoginRequest {
-    /// The name.
-    #[schema(value_type = String, example = "panitia1")]
     username: Username,
-    /// The password, of at most 72 bytes of UTF-8.
-    #[schema(example = "secret")]
     password: String,
 }
 
 impl Schema for LoginRequest {
-    const FIELDS: &'static [Field] = &[Field::required("username"), Field::required("password")];
+    const DESCRIPTION: &'static str = "Somebody who wants a token.";
+
+    fn read(fields: &mut Fields<'_>) -> Self {
+        let username = text("username").about("The name.").example("panitia1");
+        let password =
+            text("password").about("The password, of at most 72 bytes of UTF-8.").example("secret");
+        Self { username: Username(fields.get(username)), password: fields.get(password) }
+    }
 }
+
+describe_body!(LoginRequest);
 
 /// A token, and how to send it.
 #[derive(Serialize, ToSchema)]

@@ -8,17 +8,15 @@ use axum::{
     extract::{FromRequestParts, State},
     http::request::Parts,
 };
-use serde::Deserialize;
 use shared_auth::{AuthUser, Role, openapi::Unauthorized};
 use shared_http::{
     ApiError, ValidJson,
     client::ClientAddr,
+    describe_body,
     error::ErrorBody,
-    json::{Field, Schema, no_nul},
+    json::{Field as _, Fields, Schema, text},
     openapi::{AnyRoute, JsonBody},
 };
-use utoipa::ToSchema;
-use validator::Validate;
 
 use super::{UserBody, whole_seconds};
 use crate::{
@@ -30,30 +28,34 @@ use crate::{
 };
 
 /// Somebody who wants to join.
-#[derive(Deserialize, ToSchema, Validate)]
 pub(super) struct RegisterRequest {
-    /// 3 to 50 characters.
-    #[validate(length(min = 3, max = 50), custom(function = "no_nul"))]
-    #[schema(value_type = String, min_length = 3, max_length = 50, pattern = "^[^\\u0000]*$", example = "panitia2")]
     username: Username,
-    /// 4 to 200 characters, and at most 72 bytes of UTF-8.
-    #[validate(length(min = 4, max = 200), custom(function = "no_nul"))]
-    #[schema(min_length = 4, max_length = 200, pattern = "^[^\\u0000]*$", example = "rahasia-gerbang-timur")]
     password: String,
-    /// `committee` or `admin`, in any case.
-    #[serde(default = "committee")]
-    #[schema(default = "committee", example = "committee")]
     role: String,
 }
 
 impl Schema for RegisterRequest {
-    const FIELDS: &'static [Field] =
-        &[Field::required("username"), Field::required("password"), Field::optional("role")];
+    const DESCRIPTION: &'static str = "Somebody who wants to join.";
+
+    fn read(fields: &mut Fields<'_>) -> Self {
+        let username =
+            text("username").min(3).max(50).no_nul().about("3 to 50 characters.").example("panitia2");
+        let password = text("password")
+            .min(4)
+            .max(200)
+            .no_nul()
+            .about("4 to 200 characters, and at most 72 bytes of UTF-8.")
+            .example("rahasia-gerbang-timur");
+        let role = text("role").about("`committee` or `admin`, in any case.").example("committee");
+        Self {
+            username: Username(fields.get(username)),
+            password: fields.get(password),
+            role: fields.get(role.or("committee".to_owned())),
+        }
+    }
 }
 
-fn committee() -> String {
-    "committee".to_owned()
-}
+describe_body!(RegisterRequest);
 
 /// Whoever asks, and may. Found out before the body is read.
 pub(super) struct Registrar {
@@ -273,7 +275,7 @@ mod tests {
         let request = |username: &str| RegisterRequest {
             username: Username(username.to_owned()),
             password: "rahasia".to_owned(),
-            role: committee(),
+            role: "committee".to_owned(),
         };
         let registrar = Registrar { is_admin: false };
         let mut registration = Box::pin(add(&state, &registrar, client, request("budi")));

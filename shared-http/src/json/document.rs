@@ -40,27 +40,45 @@ impl Document<'_> {
 /// A value of a document. Serialised, it is the value that `CPython` would echo: of equal names the last
 /// one's value, at the place of the first.
 #[derive(Clone, Copy)]
-pub(crate) struct Element<'a> {
+pub struct Element<'a> {
     document: &'a Document<'a>,
     index: usize,
 }
 
 impl<'a> Element<'a> {
-    pub(crate) fn is_object(self) -> bool {
+    pub fn is_object(self) -> bool {
         self.source().starts_with('{')
     }
 
-    pub(crate) fn is_null(self) -> bool {
+    pub fn is_null(self) -> bool {
         self.source() == "null"
     }
 
     /// The text of a string.
-    pub(crate) fn as_str(self) -> Option<Cow<'a, str>> {
+    pub fn as_str(self) -> Option<Cow<'a, str>> {
         self.source().starts_with('"').then(|| self.decoded())
     }
 
+    /// A number, as it is written.
+    pub fn as_number(self) -> Option<&'a str> {
+        self.source().starts_with(|first: char| first == '-' || first.is_ascii_digit()).then(|| self.source())
+    }
+
+    pub fn as_bool(self) -> Option<bool> {
+        match self.source() {
+            "true" => Some(true),
+            "false" => Some(false),
+            _ => None,
+        }
+    }
+
+    /// The items of an array.
+    pub fn items(self) -> Option<impl Iterator<Item = Self> + Clone> {
+        self.source().starts_with('[').then(|| self.children())
+    }
+
     /// The value of the last member of that name.
-    pub(crate) fn member(self, name: &str) -> Option<Self> {
+    pub fn member(self, name: &str) -> Option<Self> {
         let named = self.members().filter(|(found, _)| found.decoded() == name);
         named.map(|(_, value)| value).last()
     }
@@ -71,7 +89,7 @@ impl<'a> Element<'a> {
     }
 
     /// The items of an array; the names and values of an object by turns.
-    fn children(self) -> impl Iterator<Item = Self> {
+    fn children(self) -> impl Iterator<Item = Self> + Clone {
         let end = self.next();
         let first = Self { index: self.index + 1, ..self };
         std::iter::successors(Some(first), |child| Some(Self { index: child.next(), ..*child }))

@@ -1,0 +1,177 @@
+//! What a field may be: `text("event_id").min(1).no_nul()`. A rule reads the field, says in FastAPI's words why it
+//! cannot, and describes it for OpenAPI.
+
+mod integer;
+mod list;
+mod moment;
+mod text;
+
+use std::borrow::Cow;
+
+use serde_json::Value as Json;
+use utoipa::openapi::{Object, ObjectBuilder, RefOr, Type, schema::Schema as OpenApiSchema};
+
+pub use self::{
+    integer::{IntegerField, integer},
+    list::{ListField, list_of},
+    moment::{Moment, MomentField, moment},
+    text::{TextField, text},
+};
+use super::{
+    document::Element,
+    schema::{Failure, Place},
+};
+use crate::error::Input;
+
+/// A field of a body: its name, and what it may be.
+pub trait Field: Sized {
+    /// What is read. Its default stands for what could not be read.
+    type Value: Default;
+
+    /// The name of the field.
+    fn name(&self) -> &'static str;
+
+    /// The value of a JSON string, whose escapes are resolved.
+    ///
+    /// # Errors
+    ///
+    /// The string breaks the field.
+    fn read_text(&self, text: Cow<'_, str>) -> Result<Self::Value, Failure>;
+
+    /// The value of any JSON; none, if `at` was told why not.
+    fn read(&self, value: Element<'_>, at: &mut Place) -> Option<Self::Value>;
+
+    /// What is meant where there is no such field. None, if there has to be one.
+    fn absent(&self) -> Option<Self::Value> {
+        None
+    }
+
+    /// What OpenAPI is told.
+    fn property(&self) -> Property;
+
+    /// The field may be left out, which means `value`.
+    fn or(self, value: Self::Value) -> Or<Self>
+    where
+        Self::Value: Clone + Into<Json>,
+    {
+        Or { field: self, value }
+    }
+
+    /// The field may be left out or be `null`, and is `None` then.
+    fn optional(self) -> Optional<Self> {
+        Optional(self)
+    }
+}
+
+/// A field, as OpenAPI is told of it.
+pub struct Property {
+    pub(super) name: &'static str,
+    pub(super) required: bool,
+    pub(super) schema: RefOr<OpenApiSchema>,
+}
+
+/// What OpenAPI is told of any field.
+#[derive(Clone, Copy)]
+struct About {
+    name: &'static str,
+    description: Option<&'static str>,
+    example: Option<&'static str>,
+}
+
+impl About {
+    fn new(name: &'static str) -> Self {
+        Self { name, description: None, example: None }
+    }
+
+    /// `object`, with what is said of every field.
+    fn property(self, object: ObjectBuilder) -> Property {
+        let object = object.description(self.description).examples(self.example);
+        Property { name: self.name, required: true, schema: object.into() }
+    }
+}
+
+/// A field that may be left out: [`Field::or`].
+pub struct Or<F: Field> {
+    field: F,
+    value: F::Value,
+}
+
+impl<F: Field> Field for Or<F>
+where
+    F::Value: Clone + Into<Json>,
+{
+    type Value = F::Value;
+
+    fn name(&self) -> &'static str {
+        self.field.name()
+    }
+
+    fn read_text(&self, text: Cow<'_, str>) -> Result<Self::Value, Failure> {
+        self.field.read_text(text)
+    }
+
+    fn read(&self, value: Element<'_>, at: &mut Place) -> Option<Self::Value> {
+        self.field.read(value, at)
+    }
+
+    fn absent(&self) -> Option<Self::Value> {
+        Some(self.value.clone())
+    }
+
+    fn property(&self) -> Property {
+        let mut property = self.field.property();
+        if let RefOr::T(OpenApiSchema::Object(object)) = &mut property.schema {
+            object.default = Some(self.value.clone().into());
+        }
+        Property { required: false, ..property }
+    }
+}
+
+/// A field that may be left out or be `null`: [`Field::optional`].
+pub struct Optional<F>(F);
+
+impl<F: Field> Field for Optional<F> {
+    type Value = Option<F::Value>;
+
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    fn read_text(&self, text: Cow<'_, str>) -> Result<Self::Value, Failure> {
+        self.0.read_text(text).map(Some)
+    }
+
+    fn read(&self, value: Element<'_>, at: &mut Place) -> Option<Self::Value> {
+        if value.is_null() { Some(None) } else { self.0.read(value, at).map(Some) }
+    }
+
+    fn absent(&self) -> Option<Self::Value> {
+        Some(None)
+    }
+
+    fn property(&self) -> Property {
+        let mut property = self.0.property();
+        if let RefOr::T(schema) = &mut property.schema {
+            or_null(schema);
+        }
+        Property { required: false, ..property }
+    }
+}
+
+fn or_null(schema: &mut OpenApiSchema) {
+    use utoipa::openapi::schema::SchemaType;
+    let kind = match schema {
+        OpenApiSchema::Object(Object { schema_type, .. }) => schema_type,
+        OpenApiSchema::Array(array) => &mut array.schema_type,
+        _ => return,
+    };
+    if let SchemaType::Type(one) = kind {
+        *kind = SchemaType::from_iter([one.clone(), Type::Null]);
+    }
+}
+
+/// Reads a value that can only be a string.
+fn read_string<F: Field>(field: &F, value: Element<'_>, at: &mut Place, other: Failure) -> Option<F::Value> {
+    let outcome = value.as_str().map_or(Err(other), |text| field.read_text(text));
+    outcome.map_or_else(|failure| at.fail(failure, Input::new(&value)), Some)
+}

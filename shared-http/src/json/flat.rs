@@ -1,0 +1,105 @@
+//! The quick way to read a body: a JSON object with few members, all of them strings.
+
+use std::{borrow::Cow, fmt};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, MapAccess, Visitor},
+};
+
+/// As many members are read this way. They need no memory of their own.
+const MOST: usize = 8;
+
+/// The members of an object.
+#[derive(Default)]
+pub(super) struct Flat<'a>([Option<(Text<'a>, Text<'a>)>; MOST]);
+
+impl<'a> Flat<'a> {
+    /// The object that `text` is, if it is one of this kind, and none of its names occurs twice.
+    pub(super) fn parse(text: &'a str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+
+    /// The value of that name, once.
+    pub(super) fn take(&mut self, name: &str) -> Option<Cow<'a, str>> {
+        let named = |member: &&mut Option<(Text<'a>, Text<'a>)>| {
+            member.as_ref().is_some_and(|(found, _)| found.0 == name)
+        };
+        self.0.iter_mut().find(named)?.take().map(|(_, value)| value.0)
+    }
+
+    /// Whether every member was taken.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.iter().all(Option::is_none)
+    }
+}
+
+impl<'de> Deserialize<'de> for Flat<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+
+        impl<'de> Visitor<'de> for Members {
+            type Value = Flat<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "an object of at most {MOST} strings")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut flat = Flat::default();
+                let mut count = 0;
+                while let Some(member) = map.next_entry::<Text<'de>, Text<'de>>()? {
+                    let is_new = flat.0.iter().flatten().all(|(name, _)| name.0 != member.0.0);
+                    match flat.0.get_mut(count) {
+                        Some(free) if is_new => *free = Some(member),
+                        _ => return Err(A::Error::custom("too many members, or two of one name")),
+                    }
+                    count += 1;
+                }
+                Ok(flat)
+            }
+        }
+
+        deserializer.deserialize_map(Members)
+    }
+}
+
+/// A string, borrowed from the body unless it has escapes. `Cow`'s own implementation always copies.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_of_strings_is_taken_apart() {
+        let mut flat = Flat::parse(r#" {"a":"1","b\u0063":"\n"} "#).unwrap();
+        assert_eq!(flat.take("bc").as_deref(), Some("\n"));
+        assert!(flat.take("bc").is_none());
+        assert!(!flat.is_empty());
+        assert!(matches!(flat.take("a"), Some(Cow::Borrowed("1"))));
+        assert!(flat.is_empty());
+        assert!(Flat::parse("{}").unwrap().is_empty());
+    }
+
+    #[test]
+    fn whatever_needs_a_closer_look_is_left_to_the_slow_way() {
+        let many: String = (0..9).map(|i| format!(r#""{i}":"","#)).collect();
+        for text in [
+            "",
+            "null",
+            "[]",
+            r#"["a"]"#,
+            r#""a""#,
+            r#"{"a":1}"#,
+            r#"{"a":null}"#,
+            r#"{"a":{}}"#,
+            r#"{"a":"1"}x"#,
+            r#"{"a":"1","a":"2"}"#,
+            &format!("{{{}}}", many.trim_end_matches(',')),
+        ] {
+            assert!(Flat::parse(text).is_none(), "{text}");
+        }
+    }
+}
