@@ -19,7 +19,7 @@ use shared_store::{Location, Maintenance, StoreArgs};
 use crate::{
     first_admin::{FirstAdmin, is_length_of_username},
     operator_password::chosen,
-    password::Cost,
+    password_hash::Cost,
     store::{Username, sqlite},
     users::Users,
 };

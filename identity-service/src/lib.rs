@@ -8,6 +8,7 @@ pub mod guard;
 pub mod metrics;
 pub mod operator_password;
 pub mod password;
+pub mod password_hash;
 pub mod quota;
 pub mod routes;
 pub mod store;

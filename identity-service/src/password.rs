@@ -18,6 +18,7 @@ use tokio::{task::spawn_blocking, time::sleep};
 use crate::{
     bcrypt_queue::{BcryptQueue, QueueFull, Worker},
     metrics::BcryptMetrics,
+    password_hash::{Cost, PasswordHash},
 };
 
 /// What bcrypt reads of a password, in bytes. It would cut silently what is longer.
@@ -49,66 +50,6 @@ impl Password {
 impl fmt::Debug for Password {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Password(…)")
-    }
-}
-
-/// The work of a hash: 2 to this power rounds.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Cost(u32);
-
-impl Cost {
-    /// The least that bcrypt knows; for tests.
-    pub const LEAST: u32 = 4;
-    /// About 2 s on a development machine, and 8 s on a set-top box.
-    pub const MOST: u32 = 15;
-
-    /// `power`, if it is from [`Self::LEAST`] to [`Self::MOST`].
-    pub fn new(power: u32) -> Option<Self> {
-        (Self::LEAST..=Self::MOST).contains(&power).then_some(Self(power))
-    }
-
-    /// The power of two.
-    pub fn power(self) -> u32 {
-        self.0
-    }
-
-    fn rounds(self) -> u64 {
-        1 << self.0
-    }
-}
-
-impl Default for Cost {
-    fn default() -> Self {
-        Self(12)
-    }
-}
-
-/// What is kept of a password, in the format `$2b$…`.
-#[derive(Clone, PartialEq)]
-pub struct PasswordHash(String);
-
-impl PasswordHash {
-    /// A hash made earlier.
-    pub fn from_stored(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// Its cost, if it is one that [`Cost`] allows.
-    pub fn cost(&self) -> Option<Cost> {
-        Cost::new(self.0.split('$').nth(2)?.parse().ok()?)
-    }
-}
-
-/// What to store.
-impl AsRef<str> for PasswordHash {
-    fn as_ref(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for PasswordHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PasswordHash(…)")
     }
 }
 
@@ -251,7 +192,7 @@ impl Passwords {
 
 /// The right form, and nobody's password: verifying against it takes as long as against any other of this cost.
 fn nobodys(cost: u32) -> PasswordHash {
-    PasswordHash(format!("$2b${cost:02}${}", ".".repeat(53)))
+    PasswordHash::from_stored(format!("$2b${cost:02}${}", ".".repeat(53)))
 }
 
 /// bcrypt itself, on a thread that may take its time.
@@ -264,13 +205,13 @@ impl Bcrypt {
     fn hash(&self, password: &Password) -> BcryptResult<PasswordHash> {
         self.rounds.inc_by(self.cost.rounds());
         #[expect(clippy::disallowed_methods, reason = "a worker of the queue is held")]
-        bcrypt::hash(&password.0, self.cost.power()).map(PasswordHash)
+        bcrypt::hash(&password.0, self.cost.power()).map(PasswordHash::from_stored)
     }
 
     fn verify(&self, password: &Password, hash: &PasswordHash) -> BcryptResult<bool> {
         self.rounds.inc_by(hash.cost().map_or(0, Cost::rounds));
         #[expect(clippy::disallowed_methods, reason = "a worker of the queue is held")]
-        let matches = bcrypt::verify(&password.0, &hash.0)?;
+        let matches = bcrypt::verify(&password.0, hash.as_ref())?;
         // bcrypt cannot tell `a` from `a\0a`; no stored password contains U+0000.
         Ok(matches && !password.0.contains('\0'))
     }

@@ -14,7 +14,7 @@ use shared_http::text::printable;
 use utoipa::ToSchema;
 use validator::ValidateLength;
 
-use crate::password::{Cost, PasswordHash};
+use crate::password_hash::{Cost, PasswordHash};
 
 /// A name that users tell themselves apart by. Names that look alike are different names.
 #[derive(Clone, Debug, Deserialize, Eq, Hash, PartialEq, Serialize, ToSchema)]

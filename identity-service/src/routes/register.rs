@@ -203,7 +203,8 @@ mod tests {
     use super::*;
     use crate::{
         metrics::{BcryptMetrics, OutcomeMetrics},
-        password::{Cost, PasswordHash, Passwords},
+        password::Passwords,
+        password_hash::{Cost, PasswordHash},
         quota::Quota,
         store::{StoreError, memory::MemoryUserStore},
     };
