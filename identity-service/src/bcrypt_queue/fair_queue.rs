@@ -1,6 +1,6 @@
 //! Who waits, who is served next, and who is evicted when the queue is full.
 //!
-//! Nothing here is asynchronous: the caller holds a lock, and passes in the time.
+//! Nothing here waits: the caller holds a lock, and passes in the time.
 
 use std::time::{Duration, Instant};
 
@@ -94,21 +94,21 @@ impl<T> FairQueue<T> {
     fn evict(&mut self, now: Instant) {
         let rank = |waiter: &Waiter<T>| {
             let Requester { address, account } = waiter.requester;
-            let of_account = |other: &&Waiter<T>| other.requester.account == account;
-            let account_waiters = self.waiters.iter().filter(of_account).count();
-            let histories = (self.history(address, now), self.history(account, now));
-            (self.address_waiters(address), histories.0, account_waiters, histories.1)
+            let of_address = self.count(|requester| requester.address == address);
+            let of_account = self.count(|requester| requester.account == account);
+            (of_address, self.history(address, now), of_account, self.history(account, now))
         };
         let ranks = self.waiters.iter().map(rank).enumerate();
         let Some((index, _)) = ranks.max_by_key(|(_, rank)| *rank) else { return };
         let Requester { address, .. } = self.waiters.remove(index).requester;
-        if self.address_waiters(address) == 0 && self.history(address, now) == History::New {
+        let waits_still = self.count(|requester| requester.address == address) > 0;
+        if !waits_still && self.history(address, now) == History::New {
             self.histories.insert(address, History::Evicted(now));
         }
     }
 
-    fn address_waiters(&self, address: u64) -> usize {
-        self.waiters.iter().filter(|waiter| waiter.requester.address == address).count()
+    fn count(&self, matches: impl Fn(&Requester) -> bool) -> usize {
+        self.waiters.iter().filter(|waiter| matches(&waiter.requester)).count()
     }
 
     fn history(&self, key: u64, now: Instant) -> History {
