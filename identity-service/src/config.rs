@@ -18,8 +18,8 @@ use shared_store::{Location, Maintenance, StoreArgs};
 
 use crate::{
     first_admin::{FirstAdmin, is_length_of_username},
-    operator_password::chosen,
-    password::Cost,
+    operator_password::parse_password,
+    password_hash::Cost,
     store::{Username, sqlite},
     users::Users,
 };
@@ -271,8 +271,9 @@ impl Args {
         );
         let password = set(&self.admin_password_file).and_then(|path| {
             let read = fs::read_to_string(path).map_err(|error| format!("which cannot be read: {error}"));
-            let password =
-                read.and_then(|text| chosen(text.trim_end()).map_err(|what| format!("which holds {what}")));
+            let password = read.and_then(|text| {
+                parse_password(text.trim_end()).map_err(|what| format!("which holds {what}"))
+            });
             password
                 .map_err(|mistake| settings.mistake(format!("ADMIN_PASSWORD_FILE is {path:?}, {mistake}")))
                 .ok()

@@ -1,4 +1,4 @@
-//! The first admin: who registers the others where not everybody may register.
+//! The first admin, named by `ADMIN_USERNAME`: registers the others where registration is not open to everybody.
 
 use std::io;
 
@@ -7,7 +7,7 @@ use shared_http::text::printable;
 use shared_store::Location;
 
 use crate::{
-    operator_password::{draw, keep},
+    operator_password::{generate_password, write_password_file},
     password::{Password, PasswordError, Passwords},
     store::{
         User, Username,
@@ -15,19 +15,19 @@ use crate::{
     },
 };
 
-/// An admin who is there from the first start on.
+/// An admin who is registered at the first start.
 #[derive(Clone, Debug)]
 pub struct FirstAdmin {
     /// The name.
     pub username: Username,
-    /// The password, or none, and one is drawn.
+    /// The password. Without one, a password is generated.
     pub password: Option<Password>,
 }
 
 /// Why there is no first admin.
 #[derive(Debug, thiserror::Error)]
 pub enum FirstAdminError {
-    /// Who has the name may be anybody.
+    /// A user has the name, and may be anybody.
     #[error(
         "ADMIN_USERNAME is {name}, and it was not the operator who made that user: a stranger may have registered \
          with the name before, or a version of this service that did not remember. Take it over with a new password: \
@@ -37,17 +37,17 @@ pub enum FirstAdminError {
         name = printable(&.0.0)
     )]
     NameTaken(Username),
-    /// There is no directory of data.
+    /// Without a password, and without the directory of a SQLite file to write a generated one to.
     #[error(
         "ADMIN_USERNAME needs a password: put one into a file and name that in ADMIN_PASSWORD_FILE. One is drawn only \
          where users are kept in a SQLite file, to be written beside it. In PostgreSQL `identity-service users add \
          NAME admin` does without both"
     )]
     NowhereToWrite,
-    /// The file of the drawn password cannot be written.
+    /// The file for the generated password cannot be written.
     #[error("the password of ADMIN_USERNAME cannot be written down: {0}")]
-    Unwritten(#[from] io::Error),
-    /// There is no hash of the password.
+    WritePassword(#[from] io::Error),
+    /// The password could not be hashed or verified.
     #[error("ADMIN_USERNAME cannot be registered: {0}")]
     Password(#[from] PasswordError),
     /// The database cannot be used.
@@ -55,13 +55,13 @@ pub enum FirstAdminError {
     Store(#[from] OperatorError),
 }
 
-/// Whether a name is as long as the contract wants it.
+/// Whether `text` has the 3 to 50 characters of a user name.
 pub fn is_length_of_username(text: &str) -> bool {
     (3..=50).contains(&text.chars().count())
 }
 
-/// Sees to it that `admin` is there, and is the operator's. Where nothing is kept it is in the answer, to be held
-/// in memory.
+/// Registers `admin`, unless the operator did so before. If users are kept in memory only, nothing is stored and the
+/// user is returned, for the caller to put into the store.
 ///
 /// # Errors
 ///
@@ -73,23 +73,23 @@ pub async fn register(
 ) -> Result<Option<User>, FirstAdminError> {
     if *location == Location::Memory {
         let password = admin.password.clone().ok_or(FirstAdminError::NowhereToWrite)?;
-        return Ok(Some(user(admin, password, passwords).await?));
+        return Ok(Some(new_user(admin, password, passwords).await?));
     }
     let mut store = OperatorStore::open(location).await?;
-    let found = match store.find(&admin.username).await? {
+    let existing = match store.find(&admin.username).await? {
         None if add(admin, location, passwords, &mut store).await? => None,
-        // Of several replicas that start at once another was first.
+        // Several replicas start at once, and another one was faster.
         None => store.find(&admin.username).await?,
-        found => found,
+        existing => existing,
     };
-    if let Some(found) = found {
-        judge(admin, &found, passwords, &mut store).await?;
+    if let Some(existing) = existing {
+        check_existing(admin, &existing, passwords, &mut store).await?;
     }
     store.close().await?;
     Ok(None)
 }
 
-/// False, if somebody has got the name meanwhile.
+/// Registers the admin. False if the name was taken meanwhile.
 async fn add(
     admin: &FirstAdmin,
     location: &Location,
@@ -98,17 +98,17 @@ async fn add(
 ) -> Result<bool, FirstAdminError> {
     let username = &admin.username.0;
     if let Some(password) = &admin.password {
-        let is_added = store.add(&user(admin, password.clone(), passwords).await?).await?;
+        let is_added = store.add(&new_user(admin, password.clone(), passwords).await?).await?;
         if is_added {
             tracing::info!(username, "the first admin was registered");
         }
         return Ok(is_added);
     }
     let Location::Sqlite { path, .. } = location else { return Err(FirstAdminError::NowhereToWrite) };
-    let (password, text) = draw()?;
-    let user = user(admin, password, passwords).await?;
-    // First, for a password that nobody has been told is none.
-    let file = keep(path, &text)?;
+    let (password, text) = generate_password()?;
+    let user = new_user(admin, password, passwords).await?;
+    // Written before the user is stored: otherwise a failure in between would leave an admin whose password is lost.
+    let file = write_password_file(path, &text)?;
     let is_added = store.add(&user).await?;
     if is_added {
         tracing::warn!(
@@ -120,27 +120,32 @@ async fn add(
     Ok(is_added)
 }
 
-async fn user(admin: &FirstAdmin, password: Password, passwords: &Passwords) -> Result<User, PasswordError> {
+async fn new_user(
+    admin: &FirstAdmin,
+    password: Password,
+    passwords: &Passwords,
+) -> Result<User, PasswordError> {
     let password = passwords.hash(password).await?;
     Ok(User { username: admin.username.clone(), role: Role::Admin, password })
 }
 
-/// Whether who has the name is the operator's, or can only be.
-async fn judge(
+/// Accepts the user who has the name if the operator made it. An admin with the operator's password is accepted too,
+/// and marked as made by the operator.
+async fn check_existing(
     admin: &FirstAdmin,
-    found: &OperatedUser,
+    existing: &OperatedUser,
     passwords: &Passwords,
     store: &mut OperatorStore,
 ) -> Result<(), FirstAdminError> {
     let username = &admin.username.0;
-    let OperatedUser { user, by_operator } = found;
+    let OperatedUser { user, by_operator } = existing;
     if !by_operator {
         let password = admin.password.clone().filter(|_| user.role == Role::Admin);
-        let is_known = match password {
+        let is_match = match password {
             Some(password) => passwords.matches(password, user.password.clone()).await?,
             None => false,
         };
-        if !is_known {
+        if !is_match {
             return Err(FirstAdminError::NameTaken(admin.username.clone()));
         }
         store.confirm(&admin.username).await?;

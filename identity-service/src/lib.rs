@@ -4,10 +4,11 @@ pub mod bcrypt_queue;
 pub mod config;
 pub mod doctor;
 pub mod first_admin;
-pub mod guard;
+pub mod login_guard;
 pub mod metrics;
 pub mod operator_password;
 pub mod password;
+pub mod password_hash;
 pub mod quota;
 pub mod routes;
 pub mod store;
@@ -22,8 +23,8 @@ use shared_store::{CommitMetrics, Location};
 
 use crate::{
     config::{Config, RegistrationPolicy},
-    guard::LoginGuard,
-    metrics::{BcryptMetrics, OutcomeMetrics, register_held},
+    login_guard::LoginGuard,
+    metrics::{BcryptMetrics, OutcomeMetrics, register_record_count},
     password::Passwords,
     quota::Quota,
     store::{UserStore, memory::MemoryUserStore, postgres::PostgresUserStore, sqlite::SqliteUserStore},
@@ -78,9 +79,9 @@ impl AppState {
             }
             Location::Postgres(url) => Arc::new(PostgresUserStore::open(url, demo_users, commits).await?),
         };
-        register_held(registry, &users);
+        register_record_count(registry, &users);
         if let Some(stored) = users.greatest_cost().await? {
-            passwords.expect(stored);
+            passwords.note_stored_cost(stored);
         }
         Ok(Self {
             users,

@@ -1,4 +1,4 @@
-//! What is counted of users and passwords.
+//! The metrics of logins, registrations, bcrypt and the user store.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use shared_http::{
 
 use crate::store::UserStore;
 
-/// Logins, or registrations, by outcome.
+/// Counts logins, or registrations, by outcome.
 #[derive(Clone, Debug)]
 pub struct OutcomeMetrics {
     accepted: Counter,
@@ -34,7 +34,7 @@ struct Labels {
 }
 
 impl OutcomeMetrics {
-    /// Adds them to `registry`, every outcome at 0.
+    /// Registers the counter `name`, with every outcome at 0.
     pub fn new(registry: &mut Registry, name: &'static str, help: &'static str) -> Self {
         let outcomes = Family::<Labels, Counter>::default();
         registry.register(name, help, outcomes.clone());
@@ -48,7 +48,7 @@ impl OutcomeMetrics {
         }
     }
 
-    /// Counts the outcome of a request, and passes it on.
+    /// Counts the outcome of a request, and returns it.
     pub fn count<T>(&self, outcome: Result<T, ApiError>) -> Result<T, ApiError> {
         let counter = match &outcome {
             Ok(_) => &self.accepted,
@@ -62,7 +62,7 @@ impl OutcomeMetrics {
     }
 }
 
-/// The queue in front of bcrypt.
+/// The metrics of bcrypt and the queue in front of it.
 #[derive(Clone, Debug)]
 pub struct BcryptMetrics {
     pub(crate) queue: Gauge,
@@ -72,11 +72,11 @@ pub struct BcryptMetrics {
 }
 
 impl BcryptMetrics {
-    /// Adds them to `registry`.
+    /// Registers all of them.
     pub fn new(registry: &mut Registry) -> Self {
         let metrics = Self {
             queue: Gauge::default(),
-            // 1 ms to 16 s.
+            // Buckets from 1 ms to 16 s.
             wait: Histogram::new(exponential_buckets(1e-3, 2.0, 15)),
             refusals: Counter::default(),
             rounds: Counter::default(),
@@ -97,8 +97,8 @@ impl BcryptMetrics {
     }
 }
 
-/// Adds to `registry` what is known of `store`.
-pub fn register_held(registry: &mut Registry, store: &Arc<dyn UserStore>) {
+/// Registers the number of users in `store`, read whenever the metrics are.
+pub fn register_record_count(registry: &mut Registry, store: &Arc<dyn UserStore>) {
     let store = Arc::clone(store);
     let help = "Users held by this process; PostgreSQL holds its own";
     register_figure(registry, "tixgo_records", help, move || store.held());

@@ -1,4 +1,4 @@
-//! The passwords that an operator gives to users: chosen, drawn, and where a drawn one is written down.
+//! The passwords that an operator gives to users: typed or generated, and the file for a generated one.
 
 use std::{
     fs::{self, File},
@@ -9,46 +9,46 @@ use std::{
 
 use crate::password::Password;
 
-/// What a password is drawn from: 32 characters that nobody takes for each other.
+/// The characters of a generated password. None of the 32 is mistaken for another.
 const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 
-/// How many of them: 100 bits.
+/// The length of a generated password in characters: 100 bits.
 const LENGTH: usize = 20;
 
-/// No password is longer, and no more of stdin is read.
-const LONGEST_INPUT: u64 = 1024;
+/// How much of stdin is read, in bytes. Longer than any password.
+const MAX_INPUT: u64 = 1024;
 
-/// `text`, if it is as good as what `/auth/register` takes.
+/// `text` as a password, under the rules of `/auth/register`.
 ///
 /// # Errors
 ///
-/// What is wrong with it, to be put behind "which holds" or "the password is".
-pub fn chosen(text: &str) -> Result<Password, &'static str> {
+/// What `text` is instead, to follow "which holds" or "stdin holds".
+pub fn parse_password(text: &str) -> Result<Password, &'static str> {
     if text.chars().count() < 4 || text.contains('\0') {
         return Err("no password of at least 4 characters");
     }
     Password::new(text.to_owned()).map_err(|_| "more than 72 bytes")
 }
 
-/// A password that nobody else knows, and its text.
+/// A random password, and its text.
 ///
 /// # Errors
 ///
-/// The system has no randomness.
-pub fn draw() -> io::Result<(Password, String)> {
+/// The system's random number generator fails.
+pub fn generate_password() -> io::Result<(Password, String)> {
     let mut bytes = [0; LENGTH];
     getrandom::fill(&mut bytes)?;
     let text: String = bytes.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)])).collect();
-    let password = chosen(&text).map_err(io::Error::other)?;
+    let password = parse_password(&text).map_err(io::Error::other)?;
     Ok((password, text))
 }
 
-/// Reads a password from stdin: twice and unseen from a terminal, else the first line.
+/// Reads a password from stdin. A terminal is asked twice, without echo; otherwise it is the first line.
 ///
 /// # Errors
 ///
-/// It cannot be read, both are not the same, or it is not good enough.
-pub fn ask(username: &str) -> io::Result<Password> {
+/// It cannot be read, the two are not the same, or it breaks the rules.
+pub fn read_password(username: &str) -> io::Result<Password> {
     let stdin = io::stdin();
     let text = if stdin.is_terminal() {
         let text = rpassword::prompt_password(format!("New password of {username}: "))?;
@@ -58,19 +58,20 @@ pub fn ask(username: &str) -> io::Result<Password> {
         text
     } else {
         let mut line = String::new();
-        stdin.lock().take(LONGEST_INPUT).read_line(&mut line)?;
+        stdin.lock().take(MAX_INPUT).read_line(&mut line)?;
         line.trim_end_matches(['\r', '\n']).to_owned()
     };
-    chosen(&text).map_err(|what| io::Error::other(format!("stdin holds {what}; nothing was changed")))
+    parse_password(&text).map_err(|what| io::Error::other(format!("stdin holds {what}; nothing was changed")))
 }
 
-/// Writes a drawn password to `first-admin-password` beside the file of users, for its owner alone. Whatever has
-/// that name is replaced, never followed, and never left half written.
+/// Writes a generated password to `first-admin-password` in the directory of the SQLite file `users`, readable by its
+/// owner only, and returns the path. An existing file or link of that name is replaced, never followed, and the file
+/// is never left half written.
 ///
 /// # Errors
 ///
-/// The directory takes no writes.
-pub fn keep(users: &Path, password: &str) -> io::Result<PathBuf> {
+/// The directory is not writable.
+pub fn write_password_file(users: &Path, password: &str) -> io::Result<PathBuf> {
     let path = users.with_file_name("first-admin-password");
     let new = users.with_file_name("first-admin-password.new");
     match fs::remove_file(&new) {

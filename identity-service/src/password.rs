@@ -1,4 +1,5 @@
-//! Passwords: bcrypt off the async threads and behind a queue. Nothing else here knows bcrypt.
+//! Hashes and verifies passwords. The only file that calls bcrypt: on blocking threads, and only with a permit of
+//! the queue.
 
 use std::{
     fmt,
@@ -16,33 +17,34 @@ use prometheus_client::metrics::counter::Counter;
 use tokio::{task::spawn_blocking, time::sleep};
 
 use crate::{
-    bcrypt_queue::{BcryptQueue, QueueFull, Worker},
+    bcrypt_queue::{BcryptQueue, Permit, QueueFull},
     metrics::BcryptMetrics,
+    password_hash::{Cost, PasswordHash},
 };
 
-/// What bcrypt reads of a password, in bytes. It would cut silently what is longer.
-const LONGEST: usize = 72;
+/// bcrypt silently ignores what comes after these bytes.
+const MAX_PASSWORD_BYTES: usize = 72;
 
-/// How long a refusal takes. Clients that retry at once would otherwise keep the processors busier than the passwords
-/// do.
+/// How long a refusal is delayed. Clients that retry at once would otherwise keep the processors busier than bcrypt
+/// does.
 const REFUSAL_DELAY: Duration = Duration::from_millis(250);
 
-/// A password as somebody typed it, of at most 72 bytes of UTF-8.
+/// A password in plain text, of at most 72 bytes of UTF-8. `Debug` does not show it.
 #[derive(Clone)]
 pub struct Password(String);
 
-/// The password is over 72 bytes.
+/// The password is longer than 72 bytes.
 #[derive(Debug)]
 pub struct TooLong;
 
 impl Password {
-    /// Takes `text`, if bcrypt can tell it from every other.
+    /// Takes `text`, if bcrypt reads all of it.
     ///
     /// # Errors
     ///
     /// [`TooLong`]
     pub fn new(text: String) -> Result<Self, TooLong> {
-        if text.len() > LONGEST { Err(TooLong) } else { Ok(Self(text)) }
+        if text.len() > MAX_PASSWORD_BYTES { Err(TooLong) } else { Ok(Self(text)) }
     }
 }
 
@@ -52,70 +54,10 @@ impl fmt::Debug for Password {
     }
 }
 
-/// The work of a hash: 2 to this power rounds.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Cost(u32);
-
-impl Cost {
-    /// The least that bcrypt knows; for tests.
-    pub const LEAST: u32 = 4;
-    /// About 2 s on a development machine, and 8 s on a set-top box.
-    pub const MOST: u32 = 15;
-
-    /// `power`, if it is from [`Self::LEAST`] to [`Self::MOST`].
-    pub fn new(power: u32) -> Option<Self> {
-        (Self::LEAST..=Self::MOST).contains(&power).then_some(Self(power))
-    }
-
-    /// The power of two.
-    pub fn power(self) -> u32 {
-        self.0
-    }
-
-    fn rounds(self) -> u64 {
-        1 << self.0
-    }
-}
-
-impl Default for Cost {
-    fn default() -> Self {
-        Self(12)
-    }
-}
-
-/// What is kept of a password, in the format `$2b$…`.
-#[derive(Clone, PartialEq)]
-pub struct PasswordHash(String);
-
-impl PasswordHash {
-    /// A hash made earlier.
-    pub fn from_stored(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// Its cost, if it is one that [`Cost`] allows.
-    pub fn cost(&self) -> Option<Cost> {
-        Cost::new(self.0.split('$').nth(2)?.parse().ok()?)
-    }
-}
-
-/// What to store.
-impl AsRef<str> for PasswordHash {
-    fn as_ref(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for PasswordHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PasswordHash(…)")
-    }
-}
-
-/// Why there is no hash and no verdict.
+/// Why a password was neither hashed nor verified.
 #[derive(Debug, thiserror::Error)]
 pub enum PasswordError {
-    /// So many are waiting that this one would wait too long.
+    /// The queue is full.
     #[error("too many passwords are being checked")]
     Busy,
     /// bcrypt itself failed.
@@ -123,53 +65,57 @@ pub enum PasswordError {
     Failed(Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Hashes and verifies passwords, a few at a time: one core fewer than there are, so that a flood of
-/// logins leaves one to everything else.
+/// Hashes and verifies passwords, on one core fewer than there are (at least one), so that a flood of logins leaves a
+/// core to everything else.
 pub struct Passwords {
     cost: Cost,
-    /// The greatest cost that a stored hash was seen to have. What does not match is worked on for as long as it
-    /// takes at this cost, whoever it belongs to: a hash of another cost, from before `BCRYPT_COST` was changed,
-    /// would otherwise tell who exists. It is given up at a restart after the last of those users has logged in.
-    greatest_cost: AtomicU32,
+    /// The greatest cost of all stored hashes known of, and at least `cost`. Every mismatch takes the work of
+    /// this cost: otherwise the time of a refusal would tell which users have a hash from before `BCRYPT_COST` was
+    /// changed, and so exist. It never falls while the process runs; a restart reads it from the store again.
+    max_cost: AtomicU32,
     queue: Arc<BcryptQueue>,
     rounds: Counter,
 }
 
-/// What a password turned out to be.
+/// The result of [`Passwords::verify`].
 #[derive(Debug)]
-pub enum Verdict {
-    /// Not the user's.
-    Wrong,
-    /// The user's.
-    Right {
-        /// Takes the place of the stored hash, where that has another cost than new ones.
+pub enum Verification {
+    /// The password is wrong, or there is no such user.
+    Mismatch,
+    /// The password is right.
+    Match {
+        /// The same password hashed at the configured cost, to replace a stored hash of another cost.
         rehashed: Option<PasswordHash>,
     },
 }
 
 impl Passwords {
-    /// Hashes at `cost`.
+    /// New hashes are made at `cost`.
     pub fn new(cost: Cost, metrics: BcryptMetrics) -> Self {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let workers = cores.saturating_sub(1).max(1);
         let rounds = metrics.rounds.clone();
         let queue = BcryptQueue::new(workers, metrics);
-        Self { cost, greatest_cost: AtomicU32::new(cost.power()), queue, rounds }
+        Self { cost, max_cost: AtomicU32::new(cost.power()), queue, rounds }
     }
 
-    /// There are stored hashes of this cost.
-    pub fn expect(&self, stored: Cost) {
-        self.greatest_cost.fetch_max(stored.power(), Ordering::Relaxed);
+    /// Takes into account that a stored hash has this cost.
+    pub fn note_stored_cost(&self, cost: Cost) {
+        self.max_cost.fetch_max(cost.power(), Ordering::Relaxed);
     }
 
-    /// Waits until it is the turn of `client`, which asks about the account `username`.
+    /// Waits in the queue for the right to run bcrypt, on behalf of `client` and about the account `username`.
     ///
     /// # Errors
     ///
-    /// [`PasswordError::Busy`]
-    pub async fn worker(&self, client: Option<IpAddr>, username: &str) -> Result<Worker, PasswordError> {
-        match self.queue.enter(client, username).await {
-            Ok(worker) => Ok(worker),
+    /// [`PasswordError::Busy`], after a delay.
+    pub async fn acquire_permit(
+        &self,
+        client: Option<IpAddr>,
+        username: &str,
+    ) -> Result<Permit, PasswordError> {
+        match self.queue.acquire(client, username).await {
+            Ok(permit) => Ok(permit),
             Err(QueueFull) => {
                 sleep(REFUSAL_DELAY).await;
                 Err(PasswordError::Busy)
@@ -177,84 +123,87 @@ impl Passwords {
         }
     }
 
-    /// A hash of `password` with a salt of its own, where no client asks for it and so none waits.
+    /// Hashes `password` with a random salt. For callers that act for no client.
     ///
     /// # Errors
     ///
     /// [`PasswordError`]
     pub async fn hash(&self, password: Password) -> Result<PasswordHash, PasswordError> {
-        self.hash_on(self.worker(None, "").await?, password).await
+        self.hash_with(self.acquire_permit(None, "").await?, password).await
     }
 
-    /// Whether `password` is the one behind `hash`, where no client asks.
+    /// Whether `hash` was made from `password`. For callers that act for no client.
     ///
     /// # Errors
     ///
     /// [`PasswordError`]
     pub async fn matches(&self, password: Password, hash: PasswordHash) -> Result<bool, PasswordError> {
-        let worker = self.worker(None, "").await?;
-        let verdict = self.verify(worker, password, Some(hash), |_| ()).await?;
-        Ok(matches!(verdict, Verdict::Right { .. }))
+        let permit = self.acquire_permit(None, "").await?;
+        let verification = self.verify(permit, password, Some(hash), |_| ()).await?;
+        Ok(matches!(verification, Verification::Match { .. }))
     }
 
-    /// A hash of `password` with a salt of its own.
+    /// Hashes `password` with a random salt.
     ///
     /// # Errors
     ///
     /// [`PasswordError::Failed`]
-    pub async fn hash_on(&self, worker: Worker, password: Password) -> Result<PasswordHash, PasswordError> {
+    pub async fn hash_with(&self, permit: Permit, password: Password) -> Result<PasswordHash, PasswordError> {
         let bcrypt = Bcrypt { cost: self.cost, rounds: self.rounds.clone() };
-        work(worker, move || bcrypt.hash(&password)).await
+        run_blocking(permit, move || bcrypt.hash(&password)).await
     }
 
-    /// Whether `password` is the one behind `hash`. For an unknown user, `None`, it never is, and finding
-    /// out takes as long. `verdict` is told before anything else, even if nobody waits for the outcome any
-    /// more; if bcrypt fails it is dropped.
+    /// Checks `password` against `hash`. `None` stands for an unknown user: it never matches, and takes as long.
+    ///
+    /// `on_result` is called on the blocking thread as soon as it is known whether the password matches, even if this
+    /// future was dropped meanwhile. If bcrypt fails it is dropped uncalled.
     ///
     /// # Errors
     ///
     /// [`PasswordError::Failed`]
     pub async fn verify(
         &self,
-        worker: Worker,
+        permit: Permit,
         password: Password,
         hash: Option<PasswordHash>,
-        verdict: impl FnOnce(bool) + Send + 'static,
-    ) -> Result<Verdict, PasswordError> {
-        if let Some(stored) = hash.as_ref().and_then(PasswordHash::cost) {
-            self.expect(stored);
+        on_result: impl FnOnce(bool) + Send + 'static,
+    ) -> Result<Verification, PasswordError> {
+        if let Some(cost) = hash.as_ref().and_then(PasswordHash::cost) {
+            self.note_stored_cost(cost);
         }
-        let greatest_cost = self.greatest_cost.load(Ordering::Relaxed);
+        let max_cost = self.max_cost.load(Ordering::Relaxed);
         let bcrypt = Bcrypt { cost: self.cost, rounds: self.rounds.clone() };
-        work(worker, move || {
+        run_blocking(permit, move || {
             let Some(hash) = hash else {
-                bcrypt.verify(&password, &nobodys(greatest_cost))?;
-                verdict(false);
-                return Ok(Verdict::Wrong);
+                bcrypt.verify(&password, &dummy_hash(max_cost))?;
+                on_result(false);
+                return Ok(Verification::Mismatch);
             };
             let matches = bcrypt.verify(&password, &hash)?;
-            verdict(matches);
+            on_result(matches);
             if !matches {
-                let cost = hash.cost().map_or(greatest_cost, Cost::power);
-                // 2^n + 2^n + 2^(n+1) + … + 2^(m-1) = 2^m
-                (cost..greatest_cost)
-                    .try_for_each(|cost| bcrypt.verify(&password, &nobodys(cost)).map(drop))?;
-                return Ok(Verdict::Wrong);
+                let cost = hash.cost().map_or(max_cost, Cost::power);
+                // Work at the costs n (again), n+1, … m-1 brings the total to that of m:
+                // 2^n + 2^n + 2^(n+1) + … + 2^(m-1) = 2^m.
+                (cost..max_cost)
+                    .try_for_each(|cost| bcrypt.verify(&password, &dummy_hash(cost)).map(drop))?;
+                return Ok(Verification::Mismatch);
             }
             let is_current = hash.cost() == Some(bcrypt.cost);
             let rehashed = if is_current { None } else { Some(bcrypt.hash(&password)?) };
-            Ok(Verdict::Right { rehashed })
+            Ok(Verification::Match { rehashed })
         })
         .await
     }
 }
 
-/// The right form, and nobody's password: verifying against it takes as long as against any other of this cost.
-fn nobodys(cost: u32) -> PasswordHash {
-    PasswordHash(format!("$2b${cost:02}${}", ".".repeat(53)))
+/// A well-formed hash that no password is known for: verifying against it takes as long as against any other of this
+/// cost.
+fn dummy_hash(cost: u32) -> PasswordHash {
+    PasswordHash::from_stored(format!("$2b${cost:02}${}", ".".repeat(53)))
 }
 
-/// bcrypt itself, on a thread that may take its time.
+/// Calls bcrypt, and counts the rounds. Blocks.
 struct Bcrypt {
     cost: Cost,
     rounds: Counter,
@@ -263,29 +212,30 @@ struct Bcrypt {
 impl Bcrypt {
     fn hash(&self, password: &Password) -> BcryptResult<PasswordHash> {
         self.rounds.inc_by(self.cost.rounds());
-        #[expect(clippy::disallowed_methods, reason = "a worker of the queue is held")]
-        bcrypt::hash(&password.0, self.cost.power()).map(PasswordHash)
+        #[expect(clippy::disallowed_methods, reason = "the caller holds a permit of the queue")]
+        bcrypt::hash(&password.0, self.cost.power()).map(PasswordHash::from_stored)
     }
 
     fn verify(&self, password: &Password, hash: &PasswordHash) -> BcryptResult<bool> {
         self.rounds.inc_by(hash.cost().map_or(0, Cost::rounds));
-        #[expect(clippy::disallowed_methods, reason = "a worker of the queue is held")]
-        let matches = bcrypt::verify(&password.0, &hash.0)?;
+        #[expect(clippy::disallowed_methods, reason = "the caller holds a permit of the queue")]
+        let matches = bcrypt::verify(&password.0, hash.as_ref())?;
         // bcrypt cannot tell `a` from `a\0a`; no stored password contains U+0000.
         Ok(matches && !password.0.contains('\0'))
     }
 }
 
-/// The worker moves into the work: what has begun keeps its core until it is done, whoever hangs up.
-async fn work<T: Send + 'static>(
-    worker: Worker,
+/// Runs `work` on a blocking thread. The permit moves along: work that has begun keeps its worker until it is done,
+/// even if the client disconnects.
+async fn run_blocking<T: Send + 'static>(
+    permit: Permit,
     work: impl FnOnce() -> BcryptResult<T> + Send + 'static,
 ) -> Result<T, PasswordError> {
-    let done = spawn_blocking(move || {
-        let _held = worker;
+    let task = spawn_blocking(move || {
+        let _permit = permit;
         work()
     });
-    match done.await {
+    match task.await {
         Ok(Ok(result)) => Ok(result),
         Ok(Err(error)) => Err(PasswordError::Failed(Box::new(error))),
         Err(error) => Err(PasswordError::Failed(Box::new(error))),
@@ -302,15 +252,15 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_refusal_takes_a_while() {
+    async fn a_refusal_is_delayed() {
         let cost = Cost::new(Cost::LEAST).unwrap();
         let passwords = Passwords::new(cost, BcryptMetrics::new(&mut Registry::default()));
         let cores = thread::available_parallelism().unwrap().get();
-        let ask = || Box::pin(passwords.worker(None, ""));
-        let _workers = join_all((1..cores.max(2)).map(|_| ask())).await;
-        let begin = Instant::now();
-        let (first, ..) = select_all((0..17).map(|_| ask())).await;
+        let acquire = || Box::pin(passwords.acquire_permit(None, ""));
+        let _permits = join_all((1..cores.max(2)).map(|_| acquire())).await;
+        let start = Instant::now();
+        let (first, ..) = select_all((0..17).map(|_| acquire())).await;
         assert!(matches!(first, Err(PasswordError::Busy)));
-        assert!(begin.elapsed() >= REFUSAL_DELAY, "{:?}", begin.elapsed());
+        assert!(start.elapsed() >= REFUSAL_DELAY, "{:?}", start.elapsed());
     }
 }

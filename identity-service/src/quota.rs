@@ -1,6 +1,8 @@
-//! The quota: how many users one client may register in an hour. Registrations that are accepted count, and those
-//! under way. From when bcrypt begins a registration goes on to its end, also when the client hangs up; one that waits
-//! for bcrypt ends with its connection and does not count.
+//! The registration quota: how many users one client may register in an hour.
+//!
+//! Accepted registrations count, and so do those under way. A registration that waits for bcrypt is cancelled when its
+//! client disconnects, and then does not count. Once bcrypt has begun it runs to its end, whether or not the client is
+//! still there.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -14,70 +16,70 @@ use parking_lot::Mutex;
 use quick_cache::unsync::Cache;
 use shared_http::client::network;
 
-/// How many clients are remembered. bcrypt lets no more in within the hour.
-const REMEMBERED: usize = 1 << 14;
+/// How many clients the quota is kept for. bcrypt lets no more register within an hour.
+const MAX_CLIENTS: usize = 1 << 14;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// What is left for whom.
+/// A rate limit per client, as a leaky bucket (GCRA). What is reserved can be given back.
 pub struct Quota {
-    /// Whoever does not know its seed cannot choose addresses that are taken for each other.
-    keys: RandomState,
-    /// How long it takes to forget one registration.
-    forget: Duration,
-    /// When all of a client's registrations will be forgotten.
-    clients: Mutex<Cache<u64, Instant>>,
+    /// A secret seed: nobody can choose addresses whose hashes collide.
+    hasher: RandomState,
+    /// A client's count falls by one this often.
+    interval: Duration,
+    /// By the hash of the client: when its count will be zero.
+    empty_at: Mutex<Cache<u64, Instant>>,
 }
 
-/// A registration under way. Dropped it counts for nothing.
+/// A registration under way, which counts. Dropped before [`Self::commit`] it is given back.
 #[must_use]
-pub struct Place {
+pub struct Reservation {
     quota: Arc<Quota>,
     client: Option<u64>,
 }
 
 impl Quota {
-    /// Allows `per_hour` at once, and as many every hour.
+    /// Allows a burst of `per_hour`, and as many an hour in the long run.
     pub fn new(per_hour: NonZeroU32) -> Self {
         Self {
-            keys: RandomState::new(),
-            forget: HOUR / per_hour.get(),
-            clients: Mutex::new(Cache::new(REMEMBERED)),
+            hasher: RandomState::new(),
+            interval: HOUR / per_hour.get(),
+            empty_at: Mutex::new(Cache::new(MAX_CLIENTS)),
         }
     }
 
-    /// Counts a registration by `client`, if there is one left at `now`.
+    /// Reserves a registration for `client`, if its quota allows one more at `now`.
     ///
     /// # Errors
     ///
-    /// How long to wait for the next one.
-    pub fn take(self: &Arc<Self>, client: IpAddr, now: Instant) -> Result<Place, Duration> {
-        let client = self.keys.hash_one(network(client));
-        let mut clients = self.clients.lock();
-        let forgotten_at = clients.get(&client).map_or(now, |at| now.max(*at)) + self.forget;
-        match forgotten_at.saturating_duration_since(now).checked_sub(HOUR) {
+    /// How long to wait until it does.
+    pub fn reserve(self: &Arc<Self>, client: IpAddr, now: Instant) -> Result<Reservation, Duration> {
+        let client = self.hasher.hash_one(network(client));
+        let mut clients = self.empty_at.lock();
+        let empty_at = clients.get(&client).map_or(now, |at| now.max(*at)) + self.interval;
+        match empty_at.saturating_duration_since(now).checked_sub(HOUR) {
             Some(wait) if !wait.is_zero() => Err(wait),
             _ => {
-                clients.insert(client, forgotten_at);
-                Ok(Place { quota: Arc::clone(self), client: Some(client) })
+                clients.insert(client, empty_at);
+                Ok(Reservation { quota: Arc::clone(self), client: Some(client) })
             }
         }
     }
 }
 
-impl Place {
-    /// The registration was accepted.
-    pub fn keep(mut self) {
+impl Reservation {
+    /// Counts the registration for good: it was accepted.
+    pub fn commit(mut self) {
         self.client = None;
     }
 }
 
-impl Drop for Place {
+impl Drop for Reservation {
     fn drop(&mut self) {
         if let Some(client) = self.client
-            && let Some(mut forgotten_at) = self.quota.clients.lock().get_mut(&client)
+            && let Some(mut empty_at) = self.quota.empty_at.lock().get_mut(&client)
         {
-            *forgotten_at -= self.quota.forget;
+            *empty_at -= self.quota.interval;
         }
     }
 }
@@ -92,35 +94,35 @@ mod tests {
     const OTHER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
 
     #[test]
-    fn a_client_registers_so_many_at_once_and_then_as_many_an_hour() {
+    fn a_client_registers_a_burst_and_then_as_many_an_hour() {
         let (quota, mut now) = (Arc::new(Quota::new(NonZeroU32::new(7).unwrap())), Instant::now());
         for _ in 0..7 {
-            quota.take(CLIENT, now).ok().unwrap().keep();
+            quota.reserve(CLIENT, now).ok().unwrap().commit();
         }
         for _ in 0..20 {
-            let wait = quota.take(CLIENT, now).err().unwrap();
+            let wait = quota.reserve(CLIENT, now).err().unwrap();
             assert!(wait <= HOUR / 7, "{wait:?}");
-            assert!(quota.take(CLIENT, now + wait - Duration::from_millis(1)).is_err());
+            assert!(quota.reserve(CLIENT, now + wait - Duration::from_millis(1)).is_err());
             now += wait;
-            quota.take(CLIENT, now).ok().unwrap().keep();
+            quota.reserve(CLIENT, now).ok().unwrap().commit();
         }
-        assert!(quota.take(OTHER, now).is_ok());
+        assert!(quota.reserve(OTHER, now).is_ok());
         now += HOUR;
         for _ in 0..7 {
-            quota.take(CLIENT, now).ok().unwrap().keep();
+            quota.reserve(CLIENT, now).ok().unwrap().commit();
         }
-        assert!(quota.take(CLIENT, now).is_err());
+        assert!(quota.reserve(CLIENT, now).is_err());
     }
 
     #[test]
-    fn a_registration_that_is_not_accepted_counts_while_it_is_under_way_only() {
+    fn a_registration_that_is_not_accepted_counts_only_while_it_is_under_way() {
         let (quota, now) = (Arc::new(Quota::new(NonZeroU32::MIN)), Instant::now());
         for _ in 0..100 {
-            let place = quota.take(CLIENT, now).ok().unwrap();
-            assert!(quota.take(CLIENT, now).is_err());
-            drop(place);
+            let reservation = quota.reserve(CLIENT, now).ok().unwrap();
+            assert!(quota.reserve(CLIENT, now).is_err());
+            drop(reservation);
         }
-        quota.take(CLIENT, now).ok().unwrap().keep();
-        assert_eq!(quota.take(CLIENT, now).err(), Some(HOUR));
+        quota.reserve(CLIENT, now).ok().unwrap().commit();
+        assert_eq!(quota.reserve(CLIENT, now).err(), Some(HOUR));
     }
 }

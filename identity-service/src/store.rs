@@ -13,7 +13,7 @@ use shared_auth::Role;
 use shared_http::text::printable;
 use utoipa::ToSchema;
 
-use crate::password::{Cost, PasswordHash};
+use crate::password_hash::{Cost, PasswordHash};
 
 /// A name that users tell themselves apart by. Names that look alike are different names.
 #[derive(Clone, Debug, Deserialize, Eq, Hash, PartialEq, Serialize, ToSchema)]

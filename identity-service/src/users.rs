@@ -1,4 +1,4 @@
-//! `users`: what an operator does to users from a shell.
+//! The subcommand `users`: an operator lists and changes users from a shell.
 
 use std::{
     error::Error,
@@ -14,7 +14,7 @@ use shared_store::Location;
 
 use crate::{
     first_admin::is_length_of_username,
-    operator_password::{ask, draw},
+    operator_password::{generate_password, read_password},
     password::{Password, Passwords},
     store::{
         User, Username,
@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// What an operator may ask for.
+/// The subcommands of `users`.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Users {
     /// Show who is registered, while the service runs or not
@@ -75,21 +75,21 @@ fn parse_role(text: &str) -> Result<Role, &'static str> {
     }
 }
 
-/// Does what an operator asks for, and says on stdout what was done.
+/// Runs a subcommand, and prints to stdout what was done.
 ///
 /// # Errors
 ///
 /// It cannot be done, and nothing was changed.
 pub async fn run(users: &Users, location: &Location, passwords: &Passwords) -> Result<(), Failure> {
-    let report = carry_out(users, location, passwords).await.map_err(Failure::Maintenance)?;
+    let report = execute(users, location, passwords).await.map_err(Failure::Maintenance)?;
     match io::stdout().write_all(report.as_bytes()) {
-        // Such as `users list | head`.
+        // The reader has closed the pipe, as in `users list | head`.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
     }
 }
 
-async fn carry_out(
+async fn execute(
     users: &Users,
     location: &Location,
     passwords: &Passwords,
@@ -101,10 +101,10 @@ async fn carry_out(
                 return Err("a name has 3 to 50 characters".into());
             }
             let username = Username(name.clone());
-            let made = new_file(location);
+            let new_file = new_file(location);
             let mut store = OperatorStore::open(location).await?;
-            if let Some(path) = made {
-                // At once, for the file stays whatever comes of the rest.
+            if let Some(path) = new_file {
+                // Said at once: the file stays even if what follows fails.
                 let directory = path.parent().unwrap_or(Path::new("/")).display();
                 let name = path.file_name().unwrap_or_default().display();
                 let _ = writeln!(io::stderr(), "a new {name} is made in {directory}");
@@ -127,7 +127,7 @@ async fn carry_out(
         Users::Password { name, draw } => {
             let username = Username(name.clone());
             let mut store = OperatorStore::open_existing(location).await?;
-            // Nobody is asked for a password in vain.
+            // Checked before a password is asked for.
             if store.find(&username).await?.is_none() {
                 return Err(OperatorError::Unknown(username).into());
             }
@@ -144,7 +144,7 @@ async fn carry_out(
     }
 }
 
-/// The file that opening `location` begins, if it is not there yet: another one may be meant.
+/// The file that opening `location` will create. The operator is told of it: another path may be meant.
 fn new_file(location: &Location) -> Option<&Path> {
     match location {
         Location::Sqlite { path, .. } if !path.exists() => Some(path),
@@ -152,22 +152,22 @@ fn new_file(location: &Location) -> Option<&Path> {
     }
 }
 
-/// The password, and how it is shown, if nobody else knows it.
-fn new_password(username: &Username, is_drawn: bool) -> io::Result<(Password, String)> {
-    if !is_drawn {
-        return Ok((ask(&printable(&username.0).to_string())?, String::new()));
+/// A password, generated or read from stdin, and the text that shows a generated one.
+fn new_password(username: &Username, is_generated: bool) -> io::Result<(Password, String)> {
+    if !is_generated {
+        return Ok((read_password(&printable(&username.0).to_string())?, String::new()));
     }
-    let (password, text) = draw()?;
+    let (password, text) = generate_password()?;
     Ok((password, format!(" that is shown this once: {text}")))
 }
 
-/// Names come last: they are as wide as they like.
+/// Names come last, because their width has no bound.
 fn table(users: &[OperatedUser]) -> String {
     let mut table = "ROLE       BY OPERATOR  USERNAME\n".to_owned();
     for OperatedUser { user, by_operator } in users {
         let by_operator = if *by_operator { "yes" } else { "no" };
         let (role, name) = (role_name(user.role), printable(&user.username.0));
-        // Writing to memory does not fail.
+        // Writing to a String does not fail.
         let _ = writeln!(table, "{role:<9}  {by_operator:<11}  {name}");
     }
     table

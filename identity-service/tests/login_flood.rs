@@ -1,4 +1,4 @@
-//! Logins that would keep others from logging in, over real sockets from several addresses of loopback.
+//! Floods of logins, over real sockets from several loopback addresses, and whether others can still log in.
 
 #![expect(clippy::unwrap_used, reason = "clippy knows test functions, not what they call")]
 
@@ -17,14 +17,14 @@ use tokio::{
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Who has nothing to do with the attack.
+/// A client that takes no part in the attack.
 const HONEST: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 3));
 
-/// Cheap, so that the other work of this machine is small beside these bounds, and dear enough that a connection or two
-/// keep every worker busy.
+/// Low enough that the time limits of these tests leave room for other work of this machine, and high enough that a
+/// connection or two keep every worker busy.
 const COST: (&str, &str) = ("BCRYPT_COST", "9");
 
-/// One attack at a time has this machine.
+/// Attacks run one at a time.
 static ATTACK: Mutex<()> = Mutex::const_new(());
 
 async fn start(variables: &[(&str, &str)]) -> Process {
@@ -48,10 +48,10 @@ async fn log_in_from(source: IpAddr, address: SocketAddr, username: &str, passwo
     status(&mut raw).await
 }
 
-/// The status of an answer, which is read to its end.
+/// The status of a response, which is read to its end.
 async fn status(raw: &mut Raw) -> u16 {
-    let answer = raw.until("}", SECOND * 60).await;
-    answer[9..12].parse().unwrap()
+    let response = raw.until("}", SECOND * 60).await;
+    response[9..12].parse().unwrap()
 }
 
 async fn register(process: &Process, username: &str) {
@@ -59,26 +59,27 @@ async fn register(process: &Process, username: &str) {
     assert_eq!(fetch(process.address, "POST /auth/register", "", &body).await.0, 200);
 }
 
-/// Connections that log in without end. `who` chooses the address of each, and name and password of each try.
+/// Connections that log in again and again: `source` is the address of each, and `credentials` are the name and password
+/// of each request.
 fn attack(
     address: SocketAddr,
     connections: usize,
     source: impl Fn(usize) -> [u8; 4],
-    who: impl Fn(usize, usize) -> (String, &'static str) + Send + Sync + 'static,
+    credentials: impl Fn(usize, usize) -> (String, &'static str) + Send + Sync + 'static,
 ) -> JoinSet<()> {
-    let who = Arc::new(who);
+    let credentials = Arc::new(credentials);
     let mut attackers = JoinSet::new();
     for number in 0..connections {
-        let (source, who) = (IpAddr::from(source(number)), Arc::clone(&who));
+        let (source, credentials) = (IpAddr::from(source(number)), Arc::clone(&credentials));
         attackers.spawn(async move {
             let mut raw = Raw::open_from(source, address, "").await;
-            for attempt in 0.. {
-                let (username, password) = who(number, attempt);
+            for request in 0.. {
+                let (username, password) = credentials(number, request);
                 raw.send(login(&username, password)).await;
                 let status = status(&mut raw).await;
                 assert!([200, 400, 429, 503].contains(&status), "{status}");
                 if status == 429 || status == 503 {
-                    // This machine should not be busy with refusals only.
+                    // Leaves the processors time for more than refusals.
                     sleep(SECOND / 50).await;
                 }
             }
@@ -87,27 +88,27 @@ fn attack(
     attackers
 }
 
-/// How many of 15 honest logins, each from the address that `source` says, get in at the first try, once the attack
-/// has taken every worker and place there is. At [`COST`] that takes a quarter of a second; the rest of the time is
-/// for a machine that is busy with other tests.
+/// How many of 15 honest logins, each from the address that `source` says, succeed at the first try, once the attack
+/// has filled the queue. At [`COST`] one takes a quarter of a second; the rest of the time limit is for a machine that
+/// is busy with other tests.
 async fn honest_logins(process: &Process, source: impl Fn(u8) -> IpAddr) -> usize {
     let metrics = metrics_address(process);
-    let is_full = async || figure(metrics, "tixgo_bcrypt_refusals_total").await > 300;
+    let is_full = async || metric(metrics, "tixgo_bcrypt_refusals_total").await > 300;
     eventually("the queue is full", is_full).await;
     let mut tries = interval(SECOND / 3);
-    let mut let_in = 0;
+    let mut succeeded = 0;
     for number in 0..15 {
         tries.tick().await;
         let login = log_in_from(source(number), process.address, "panitia1", "secret");
-        let_in += usize::from(timeout(SECOND * 10, login).await == Ok(200));
+        succeeded += usize::from(timeout(SECOND * 10, login).await == Ok(200));
     }
-    let_in
+    succeeded
 }
 
-async fn eventually(what: &str, is_so: impl AsyncFn() -> bool) {
+async fn eventually(what: &str, condition: impl AsyncFn() -> bool) {
     let begin = Instant::now();
     let mut tick = interval(Duration::from_millis(10));
-    while !is_so().await {
+    while !condition().await {
         assert!(begin.elapsed() < SECOND * 60, "not within a minute: {what}");
         tick.tick().await;
     }
@@ -119,7 +120,7 @@ fn metrics_address(process: &Process) -> SocketAddr {
     address.split_once("/metrics").unwrap().0.parse().unwrap()
 }
 
-async fn figure(metrics: SocketAddr, name: &str) -> u64 {
+async fn metric(metrics: SocketAddr, name: &str) -> u64 {
     let (_, text) = fetch(metrics, "GET /metrics", "", "").await;
     let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{text}"));
     line.trim().parse().unwrap()
@@ -127,51 +128,51 @@ async fn figure(metrics: SocketAddr, name: &str) -> u64 {
 
 #[tokio::test]
 async fn three_accounts_with_right_passwords_keep_nobody_else_from_logging_in() {
-    let _turn = ATTACK.lock().await;
+    let _guard = ATTACK.lock().await;
     let process = start(&[COST]).await;
     for username in ["satu", "dua", "tiga"] {
         register(&process, username).await;
     }
     let accounts = |number: usize, _: usize| (["satu", "dua", "tiga"][number % 3].to_owned(), "rahasia");
     let _attack = attack(process.address, 36, |_| [127, 0, 0, 2], accounts);
-    let let_in = honest_logins(&process, |_| HONEST).await;
-    assert!(let_in >= 12, "{let_in} of 15");
+    let succeeded = honest_logins(&process, |_| HONEST).await;
+    assert!(succeeded >= 12, "{succeeded} of 15");
 }
 
 #[tokio::test]
 async fn any_number_of_names_from_one_address_keeps_nobody_else_from_logging_in() {
-    let _turn = ATTACK.lock().await;
+    let _guard = ATTACK.lock().await;
     for guard in ["on", "off"] {
         let process = start(&[COST, ("LOGIN_GUARD", guard)]).await;
-        let unknown = |number, attempt| (format!("nobody-{number}-{attempt}"), "wrong");
+        let unknown = |number, request| (format!("nobody-{number}-{request}"), "wrong");
         let _attack = attack(process.address, 36, |_| [127, 0, 0, 2], unknown);
-        let let_in = honest_logins(&process, |_| HONEST).await;
-        assert!(let_in >= 12, "{let_in} of 15, the guard is {guard}");
+        let succeeded = honest_logins(&process, |_| HONEST).await;
+        assert!(succeeded >= 12, "{succeeded} of 15, the guard is {guard}");
     }
 }
 
 #[tokio::test]
 async fn a_hundred_addresses_keep_nobody_who_comes_from_another_from_logging_in() {
-    let _turn = ATTACK.lock().await;
+    let _guard = ATTACK.lock().await;
     let process = start(&[COST]).await;
-    let unknown = |number, attempt| (format!("nobody-{number}-{attempt}"), "wrong");
+    let unknown = |number, request| (format!("nobody-{number}-{request}"), "wrong");
     let _attack = attack(process.address, 100, |number| [127, 0, 1, number as u8 + 1], unknown);
-    let let_in = honest_logins(&process, |number| [127, 0, 2, number + 1].into()).await;
-    assert!(let_in >= 12, "{let_in} of 15");
+    let succeeded = honest_logins(&process, |number| [127, 0, 2, number + 1].into()).await;
+    assert!(succeeded >= 12, "{succeeded} of 15");
 }
 
 #[tokio::test]
-async fn hanging_up_once_bcrypt_has_begun_does_not_undo_a_failed_login() {
+async fn disconnecting_once_bcrypt_has_begun_does_not_undo_a_failed_login() {
     let process = start(&[("BCRYPT_COST", "11")]).await;
     let metrics = metrics_address(&process);
     for number in 1..=5 {
         let raw = Raw::open(process.address, login("panitia1", "wrong")).await;
-        let has_begun = async || figure(metrics, "tixgo_bcrypt_wait_seconds_count").await == number;
+        let has_begun = async || metric(metrics, "tixgo_bcrypt_wait_seconds_count").await == number;
         eventually("bcrypt has begun", has_begun).await;
         drop(raw);
     }
-    // What was begun is done by then.
-    let is_idle = async || figure(metrics, "tixgo_bcrypt_queue").await == 0;
+    // bcrypt has finished by then.
+    let is_idle = async || metric(metrics, "tixgo_bcrypt_queue").await == 0;
     eventually("nothing is worked on", is_idle).await;
     for password in ["wrong", "secret"] {
         let body = format!(r#"{{"username":"panitia1","password":"{password}"}}"#);
@@ -181,17 +182,17 @@ async fn hanging_up_once_bcrypt_has_begun_does_not_undo_a_failed_login() {
 }
 
 #[tokio::test]
-async fn hanging_up_once_bcrypt_has_begun_does_not_undo_a_registration() {
+async fn disconnecting_once_bcrypt_has_begun_does_not_undo_a_registration() {
     let process = start(&[("BCRYPT_COST", "11"), ("REGISTRATIONS_PER_HOUR", "3")]).await;
     let metrics = metrics_address(&process);
     for number in 1..=3 {
         let request = post("/auth/register", &format!("panitia-{number}"), "rahasia");
         let raw = Raw::open(process.address, request).await;
-        let has_begun = async || figure(metrics, "tixgo_bcrypt_wait_seconds_count").await == number;
+        let has_begun = async || metric(metrics, "tixgo_bcrypt_wait_seconds_count").await == number;
         eventually("bcrypt has begun", has_begun).await;
         drop(raw);
     }
-    let is_idle = async || figure(metrics, "tixgo_bcrypt_queue").await == 0;
+    let is_idle = async || metric(metrics, "tixgo_bcrypt_queue").await == 0;
     eventually("nothing is worked on", is_idle).await;
     let body = r#"{"username":"panitia-4","password":"rahasia"}"#;
     let (status, answer) = fetch(process.address, "POST /auth/register", "", body).await;
@@ -204,7 +205,7 @@ async fn hanging_up_once_bcrypt_has_begun_does_not_undo_a_registration() {
 }
 
 #[tokio::test]
-async fn hanging_up_in_the_queue_is_no_attempt() {
+async fn disconnecting_in_the_queue_is_no_attempt() {
     let process = start(&[("BCRYPT_COST", "14"), ("REQUEST_TIMEOUT_SECONDS", "60")]).await;
     let metrics = metrics_address(&process);
     let workers = std::thread::available_parallelism().unwrap().get().saturating_sub(1).max(1);
@@ -212,7 +213,7 @@ async fn hanging_up_in_the_queue_is_no_attempt() {
     for number in 0..workers {
         busy.push(Raw::open(process.address, login(&format!("nobody-{number}"), "wrong")).await);
     }
-    let queue = async || figure(metrics, "tixgo_bcrypt_queue").await as usize;
+    let queue = async || metric(metrics, "tixgo_bcrypt_queue").await as usize;
     eventually("every worker is busy", async || queue().await == workers).await;
     let mut waiting = Vec::new();
     for _ in 0..10 {
@@ -224,5 +225,5 @@ async fn hanging_up_in_the_queue_is_no_attempt() {
         assert_eq!(status(&mut raw).await, 400);
     }
     assert_eq!(log_in_from(HONEST, process.address, "panitia1", "secret").await, 200);
-    assert_eq!(figure(metrics, "tixgo_bcrypt_wait_seconds_count").await as usize, workers + 1);
+    assert_eq!(metric(metrics, "tixgo_bcrypt_wait_seconds_count").await as usize, workers + 1);
 }

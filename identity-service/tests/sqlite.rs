@@ -21,7 +21,7 @@ use clap::Parser;
 use identity_service::{
     AppState, app,
     config::{Args, Config},
-    password::PasswordHash,
+    password_hash::PasswordHash,
     store::{Registration, User, Username, sqlite::FILE_NAME},
 };
 use restarts::ask;

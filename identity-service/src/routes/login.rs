@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use super::whole_seconds;
 use crate::{
     AppState,
-    password::{Password, Verdict},
+    password::{Password, Verification},
     store::Username,
 };
 
@@ -93,27 +93,27 @@ async fn log_in(
     let guard = state.login_guard.as_ref();
     let username = &request.username.0;
     if let Some(guard) = guard {
-        guard.look(username, client).map_err(too_many)?;
+        guard.check(username, client).map_err(too_many)?;
     }
     let user = state.users.find(&request.username).await?;
-    let worker = state.passwords.worker(client, username).await?;
+    let permit = state.passwords.acquire_permit(client, username).await?;
     let attempt = match guard {
-        Some(guard) => Some(guard.enter(username, client).await.map_err(too_many)?),
+        Some(guard) => Some(guard.begin(username, client).await.map_err(too_many)?),
         None => None,
     };
     let hash = user.as_ref().map(|user| user.password.clone());
-    // Whoever hangs up now has tried, for the attempt ends with the work.
-    let verdict = move |is_right| match attempt {
-        Some(attempt) if is_right => attempt.succeeded(Instant::now()),
+    // Runs beside bcrypt, so the attempt counts even if the client disconnects now.
+    let on_result = move |matches| match attempt {
+        Some(attempt) if matches => attempt.succeeded(Instant::now()),
         Some(attempt) => attempt.failed(Instant::now()),
         None => {}
     };
-    let verdict = state.passwords.verify(worker, password, hash, verdict).await?;
-    let (Some(user), Verdict::Right { rehashed }) = (user, verdict) else {
+    let verification = state.passwords.verify(permit, password, hash, on_result).await?;
+    let (Some(user), Verification::Match { rehashed }) = (user, verification) else {
         return Err(ApiError::BadRequest("Username atau password salah".into()));
     };
     if let Some(rehashed) = rehashed {
-        // A store that fails says so itself, and the next login tries again.
+        // Not needed for this login. A store that fails logs it, and the next login tries again.
         let _ = state.users.rehash(&user, rehashed).await;
     }
     let access_token = state.issuer.issue(&user.username.0, user.role).map_err(ApiError::internal)?;

@@ -23,7 +23,7 @@ use crate::{
     AppState,
     config::RegistrationPolicy,
     password::Password,
-    quota::Place,
+    quota::Reservation,
     store::{Registration, User, UserStore, Username},
 };
 
@@ -57,9 +57,9 @@ impl Schema for RegisterRequest {
 
 describe_body!(RegisterRequest);
 
-/// Whoever asks, and may. Found out before the body is read.
+/// A caller that may register users. Extracted before the body is read.
 pub(super) struct Registrar {
-    /// With the token of an admin. Where registration is open anybody can have one, so it counts for nothing.
+    /// Whether an admin's token was sent. False if registration is open, where anybody can have one.
     is_admin: bool,
 }
 
@@ -143,28 +143,33 @@ async fn add(
     }
 
     let client = client.map(|ClientAddr(address)| address);
-    let place = match (&state.quota, client) {
+    let reservation = match (&state.quota, client) {
         (Some(quota), Some(client)) if !registrar.is_admin => {
-            Some(quota.take(client, Instant::now()).map_err(too_many)?)
+            Some(quota.reserve(client, Instant::now()).map_err(too_many)?)
         }
         _ => None,
     };
-    let worker = state.passwords.worker(client, &username.0).await?;
+    let permit = state.passwords.acquire_permit(client, &username.0).await?;
     let (passwords, users) = (Arc::clone(&state.passwords), Arc::clone(&state.users));
-    // A task of its own, which goes on when the client hangs up: what bcrypt has begun is registered, and counts.
+    // A task of its own, which goes on if the client disconnects: once bcrypt has begun, the user is registered, and
+    // counts.
     let registration = tokio::spawn(async move {
-        let password = passwords.hash_on(worker, password).await?;
-        commit(users.as_ref(), User { username, role, password }, place).await
+        let password = passwords.hash_with(permit, password).await?;
+        store(users.as_ref(), User { username, role, password }, reservation).await
     });
     registration.await.map_err(ApiError::internal)?
 }
 
-async fn commit(users: &dyn UserStore, user: User, place: Option<Place>) -> Result<Json<UserBody>, ApiError> {
+async fn store(
+    users: &dyn UserStore,
+    user: User,
+    reservation: Option<Reservation>,
+) -> Result<Json<UserBody>, ApiError> {
     let (username, role) = (user.username.clone(), user.role);
     match users.register(user).await? {
         Registration::Accepted => {
-            if let Some(place) = place {
-                place.keep();
+            if let Some(reservation) = reservation {
+                reservation.commit();
             }
             Ok(Json(UserBody { username, role }))
         }
@@ -205,15 +210,18 @@ mod tests {
     use super::*;
     use crate::{
         metrics::{BcryptMetrics, OutcomeMetrics},
-        password::{Cost, PasswordHash, Passwords},
+        password::Passwords,
+        password_hash::{Cost, PasswordHash},
         quota::Quota,
         store::{StoreError, memory::MemoryUserStore},
     };
 
-    /// A store whose commits begin, and end when they may.
+    /// A store whose registrations wait for the test.
     struct SlowStore {
         users: MemoryUserStore,
+        /// Gets a permit when a registration begins.
         begun: Semaphore,
+        /// A registration takes a permit before it is stored.
         may_end: Semaphore,
     }
 
@@ -264,7 +272,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn hanging_up_during_the_commit_gives_no_place_of_the_quota_back() {
+    async fn disconnecting_while_the_user_is_stored_gives_no_quota_back() {
         let users = Arc::new(SlowStore {
             users: MemoryUserStore::new(vec![]),
             begun: Semaphore::new(0),
@@ -280,7 +288,7 @@ mod tests {
         let registrar = Registrar { is_admin: false };
         let mut registration = Box::pin(add(&state, &registrar, client, request("budi")));
         tokio::select! {
-            _ = &mut registration => panic!("the commit has not ended"),
+            _ = &mut registration => panic!("the registration may not end yet"),
             begun = users.begun.acquire() => begun.expect("open").forget(),
         }
         drop(registration);
@@ -291,6 +299,6 @@ mod tests {
         }
         let another = add(&state, &registrar, client, request("siti")).await;
         assert!(matches!(another, Err(ApiError::TooMany { .. })), "budi has registered");
-        assert!(users.begun.acquire().now_or_never().is_none(), "nothing else is committed");
+        assert!(users.begun.acquire().now_or_never().is_none(), "nothing else is stored");
     }
 }

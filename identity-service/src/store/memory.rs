@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use parking_lot::RwLock;
 
 use super::{Registration, StoreError, User, UserStore, Username};
-use crate::password::{Cost, PasswordHash};
+use crate::password_hash::{Cost, PasswordHash};
 
 /// The default store.
 pub struct MemoryUserStore {

@@ -12,7 +12,7 @@ use shared_store::{
 use sqlx::{Connection, SqliteConnection};
 
 use super::{User, Username, postgres, role_to_store, sqlite, stored_role};
-use crate::password::PasswordHash;
+use crate::password_hash::PasswordHash;
 
 /// Why an operator did not get what was asked for.
 #[derive(Debug, thiserror::Error)]

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::{
     Registration, StoreError, User, UserStore, Username, memory::MemoryUserStore, role_to_store, stored_role,
 };
-use crate::password::{Cost, PasswordHash};
+use crate::password_hash::{Cost, PasswordHash};
 
 /// The schema that this service has to itself.
 pub(super) const SCHEMA: &str = "identity";

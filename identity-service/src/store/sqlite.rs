@@ -22,7 +22,7 @@ use tokio::{
 use super::{
     Registration, StoreError, User, UserStore, Username, memory::MemoryUserStore, role_to_store, stored_role,
 };
-use crate::password::{Cost, PasswordHash};
+use crate::password_hash::{Cost, PasswordHash};
 
 /// The name of the file in a directory that both services share.
 pub const FILE_NAME: &str = "identity.db";

@@ -3,7 +3,7 @@
 use axum::Router;
 use identity_service::{
     AppState, app,
-    password::{Cost, PasswordHash},
+    password_hash::{Cost, PasswordHash},
     store::{User, Username, demo_users},
 };
 use prometheus_client::encoding::text::encode;

@@ -1,4 +1,4 @@
-//! What an operator does to users, and the admin that `ADMIN_USERNAME` names. One story for every store that lasts.
+//! The subcommand `users`, and `ADMIN_USERNAME`. The same tests for every store that outlives the process.
 
 use std::{process::Stdio, time::Duration};
 
@@ -10,30 +10,30 @@ use crate::restarts::service;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What `users` with these arguments says on stdout and stderr, given `input` on stdin, and its exit status.
+/// Runs `users` with these arguments and with `input` on stdin: its exit status, stdout and stderr.
 pub(crate) async fn users(url: &str, arguments: &[&str], input: &str) -> (Option<i32>, String, String) {
     let mut command = service(url);
     command.arg("users").args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    // Who needs no input does not wait for it.
+    // Fails if the command has ended without reading its input.
     drop(child.stdin.take().unwrap().write_all(input.as_bytes()).await);
     let output = child.wait_with_output().await.unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
-/// For what must go well.
-async fn done(url: &str, arguments: &[&str], input: &str) -> String {
-    let (status, said, complaint) = users(url, arguments, input).await;
-    assert_eq!((status, complaint.as_str()), (Some(0), ""), "{arguments:?}: {said}");
-    said
+/// Runs `users`, which must succeed: its stdout.
+async fn succeed(url: &str, arguments: &[&str], input: &str) -> String {
+    let (status, stdout, stderr) = users(url, arguments, input).await;
+    assert_eq!((status, stderr.as_str()), (Some(0), ""), "{arguments:?}: {stdout}");
+    stdout
 }
 
-/// For what must not: what it complains of.
+/// Runs `users`, which must fail: its stderr.
 pub(crate) async fn refused(url: &str, arguments: &[&str], input: &str) -> String {
-    let (status, said, complaint) = users(url, arguments, input).await;
-    assert_eq!((status, said.as_str()), (Some(1), ""), "{arguments:?}: {complaint}");
-    complaint
+    let (status, stdout, stderr) = users(url, arguments, input).await;
+    assert_eq!((status, stdout.as_str()), (Some(1), ""), "{arguments:?}: {stderr}");
+    stderr
 }
 
 pub(crate) async fn register(process: &Process, username: &str, role: &str) {
@@ -42,7 +42,7 @@ pub(crate) async fn register(process: &Process, username: &str, role: &str) {
     assert_eq!(status, 200, "{body}");
 }
 
-/// The role in the token that a login gets, if it gets one.
+/// The role in the token, if the login succeeds.
 async fn log_in(process: &Process, username: &str, password: &str) -> Option<String> {
     let body = json!({ "username": username, "password": password }).to_string();
     let (status, body) = fetch(process.address, "POST /auth/login", "", &body).await;
@@ -59,7 +59,7 @@ async fn stop(mut process: Process) {
     assert_eq!(process.ended(SECOND * 20).await, Some(0));
 }
 
-/// `serves_meanwhile`, if changes reach the service that runs.
+/// `serves_meanwhile`: whether users can be changed while the service runs.
 pub(crate) async fn an_operator_sees_and_changes_who_is_registered(url: &str, serves_meanwhile: bool) {
     let hostile = "\u{1b}[2Jnimda\u{202e}";
     let process = Process::start(service(url)).await;
@@ -68,7 +68,7 @@ pub(crate) async fn an_operator_sees_and_changes_who_is_registered(url: &str, se
     {
         register(&process, username, role).await;
     }
-    let list = done(url, &["list"], "").await;
+    let list = succeed(url, &["list"], "").await;
     assert!(list.starts_with("ROLE       BY OPERATOR  USERNAME\n"), "{list}");
     for line in [
         "committee  no           siti\n",
@@ -83,33 +83,31 @@ pub(crate) async fn an_operator_sees_and_changes_who_is_registered(url: &str, se
         Some(process)
     } else {
         for arguments in [&["remove", "siti"][..], &["password", "siti"], &["role", "siti", "admin"]] {
-            let complaint = refused(url, arguments, "kata-sandi\n").await;
-            assert!(
-                complaint.contains("in use by another process") && complaint.contains("Stop the service")
-            );
+            let stderr = refused(url, arguments, "kata-sandi\n").await;
+            assert!(stderr.contains("in use by another process") && stderr.contains("Stop the service"));
         }
         stop(process).await;
         None
     };
-    let drawn = done(url, &["add", "kepala", "admin", "--draw"], "").await;
-    assert!(drawn.starts_with("kepala: registered, with a password that is shown this once: "), "{drawn}");
-    let drawn = drawn.trim_end().rsplit(' ').next().unwrap();
-    done(url, &["password", "siti"], "gerbang timur\n").await;
-    let said = done(url, &["password", "tamu", "--draw"], "").await;
-    assert!(said.starts_with("tamu: has a new password that is shown this once: "), "{said}");
-    done(url, &["password", "tamu"], "gerbang utara\n").await;
-    done(url, &["role", "siti", "admin"], "").await;
-    done(url, &["role", "tamu", "committee"], "").await;
-    done(url, &["role", "wawan", "admin"], "").await;
-    done(url, &["password", hostile], "gerbang barat\n").await;
-    done(url, &["remove", hostile], "").await;
+    let stdout = succeed(url, &["add", "kepala", "admin", "--draw"], "").await;
+    assert!(stdout.starts_with("kepala: registered, with a password that is shown this once: "), "{stdout}");
+    let generated = stdout.trim_end().rsplit(' ').next().unwrap();
+    succeed(url, &["password", "siti"], "gerbang timur\n").await;
+    let stdout = succeed(url, &["password", "tamu", "--draw"], "").await;
+    assert!(stdout.starts_with("tamu: has a new password that is shown this once: "), "{stdout}");
+    succeed(url, &["password", "tamu"], "gerbang utara\n").await;
+    succeed(url, &["role", "siti", "admin"], "").await;
+    succeed(url, &["role", "tamu", "committee"], "").await;
+    succeed(url, &["role", "wawan", "admin"], "").await;
+    succeed(url, &["password", hostile], "gerbang barat\n").await;
+    succeed(url, &["remove", hostile], "").await;
 
     let process = match process {
         Some(process) => process,
         None => Process::start(service(url)).await,
     };
     for (username, password, role) in [
-        ("kepala", drawn, Some("admin")),
+        ("kepala", generated, Some("admin")),
         ("siti", "gerbang timur", Some("admin")),
         ("siti", "rahasia", None),
         ("tamu", "gerbang utara", Some("committee")),
@@ -120,12 +118,12 @@ pub(crate) async fn an_operator_sees_and_changes_who_is_registered(url: &str, se
     }
     register(&process, hostile, "committee").await;
     stop(process).await;
-    let list = done(url, &["list"], "").await;
+    let list = succeed(url, &["list"], "").await;
     for line in [
         "admin      yes          kepala\n",
         "admin      yes          siti\n",
         "committee  yes          tamu\n",
-        // A role alone makes nobody the operator's, nor does a name that the operator's user had before.
+        // Changing only the role does not count as made by the operator, nor does a name that such a user had before.
         "admin      no           wawan\n",
         "committee  no           \\u{1b}[2Jnimda\\u{202e}\n",
     ] {
@@ -134,10 +132,10 @@ pub(crate) async fn an_operator_sees_and_changes_who_is_registered(url: &str, se
 }
 
 pub(crate) async fn what_an_operator_gets_wrong_changes_nothing(url: &str) {
-    done(url, &["add", "kepala", "admin"], "kata sandi\n").await;
-    done(url, &["add", "siti", "committee"], "kata sandi\n").await;
-    let before = done(url, &["list"], "").await;
-    for (arguments, input, complaint) in [
+    succeed(url, &["add", "kepala", "admin"], "kata sandi\n").await;
+    succeed(url, &["add", "siti", "committee"], "kata sandi\n").await;
+    let before = succeed(url, &["list"], "").await;
+    for (arguments, input, message) in [
         (&["add", "siti", "admin"][..], "kata sandi\n", r#"somebody is registered as "siti" already"#),
         (&["add", "ab", "admin"], "kata sandi\n", "a name has 3 to 50 characters"),
         (&["password", "budi"], "kata sandi\n", r#"nobody is registered as "budi""#),
@@ -149,20 +147,20 @@ pub(crate) async fn what_an_operator_gets_wrong_changes_nothing(url: &str) {
         (&["remove", "kepala"], "", r#""kepala" is the last admin"#),
         (&["role", "kepala", "committee"], "", r#""kepala" is the last admin"#),
     ] {
-        let said = refused(url, arguments, input).await;
-        assert!(said.contains(complaint), "{complaint}\n is missing in\n{said}");
+        let stderr = refused(url, arguments, input).await;
+        assert!(stderr.contains(message), "{message}\n is missing in\n{stderr}");
     }
     assert_eq!(users(url, &["role", "siti", "owner"], "").await.0, Some(2));
-    assert_eq!(done(url, &["list"], "").await, before);
+    assert_eq!(succeed(url, &["list"], "").await, before);
 
-    done(url, &["role", "kepala", "admin"], "").await;
-    done(url, &["role", "kepala", "committee", "--force"], "").await;
-    done(url, &["role", "siti", "admin"], "").await;
-    done(url, &["remove", "siti", "--force"], "").await;
-    assert!(done(url, &["list"], "").await.ends_with("committee  yes          kepala\n"));
+    succeed(url, &["role", "kepala", "admin"], "").await;
+    succeed(url, &["role", "kepala", "committee", "--force"], "").await;
+    succeed(url, &["role", "siti", "admin"], "").await;
+    succeed(url, &["remove", "siti", "--force"], "").await;
+    assert!(succeed(url, &["list"], "").await.ends_with("committee  yes          kepala\n"));
 }
 
-/// A start with `ADMIN_USERNAME`, and perhaps a file with a password.
+/// The service with `ADMIN_USERNAME`, and with `ADMIN_PASSWORD_FILE` unless `password` is empty.
 fn with_admin(url: &str, username: &str, password: &str) -> (Command, tempfile::NamedTempFile) {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), password).unwrap();
@@ -174,6 +172,7 @@ fn with_admin(url: &str, username: &str, password: &str) -> (Command, tempfile::
     (command, file)
 }
 
+/// Starts and stops the service: its log.
 async fn starts_with_admin(url: &str, username: &str, password: &str) -> String {
     let (command, _file) = with_admin(url, username, password);
     let process = Process::start(command).await;
@@ -185,9 +184,9 @@ async fn starts_with_admin(url: &str, username: &str, password: &str) -> String 
 async fn is_refused_with_admin(url: &str, username: &str, password: &str) {
     let (mut command, _file) = with_admin(url, username, password);
     let output = command.output().await.unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains(&format!("identity-service users password {username}")), "{said}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains(&format!("identity-service users password {username}")), "{stderr}");
 }
 
 pub(crate) async fn a_name_that_a_stranger_has_is_not_the_first_admins(url: &str) {
@@ -201,26 +200,26 @@ pub(crate) async fn a_name_that_a_stranger_has_is_not_the_first_admins(url: &str
     for (username, password) in [
         ("kepala", ""),
         ("kepala", "of the operator"),
-        // A stranger's password that the operator happens to know makes no admin.
+        // The password is right, but the user is no admin.
         ("budi", "rahasia"),
         ("budi", ""),
     ] {
         is_refused_with_admin(url, username, password).await;
     }
-    // Whose password is the operator's is the operator's, and stays so without the file.
+    // An admin with the operator's password is accepted, and later without the file too.
     starts_with_admin(url, "kepala", "rahasia").await;
     let log = starts_with_admin(url, "kepala", "").await;
     assert!(log.contains("ADMIN_USERNAME is there already"), "{log}");
-    done(url, &["password", "wakil"], "gerbang timur\n").await;
+    succeed(url, &["password", "wakil"], "gerbang timur\n").await;
     starts_with_admin(url, "wakil", "").await;
-    // The password is the stranger's still.
-    done(url, &["role", "ketua", "admin"], "").await;
+    // Changing the role is not enough: the password is still the stranger's.
+    succeed(url, &["role", "ketua", "admin"], "").await;
     is_refused_with_admin(url, "ketua", "").await;
-    done(url, &["password", "budi"], "gerbang barat\n").await;
+    succeed(url, &["password", "budi"], "gerbang barat\n").await;
     assert!(starts_with_admin(url, "budi", "").await.contains("ADMIN_USERNAME is no admin"));
-    done(url, &["role", "budi", "admin"], "").await;
+    succeed(url, &["role", "budi", "admin"], "").await;
     assert!(starts_with_admin(url, "budi", "").await.contains("ADMIN_USERNAME is there already"));
-    // Whom it made itself it knows again.
+    // An admin that the service made itself is accepted again.
     starts_with_admin(url, "baru", "pilihan sendiri").await;
     starts_with_admin(url, "baru", "").await;
 }

@@ -1,4 +1,4 @@
-//! The login guard by itself, with a clock of the tests.
+//! The login guard by itself, with times that the tests choose.
 
 #![expect(clippy::unwrap_used, reason = "clippy knows test functions, not what they call")]
 
@@ -11,7 +11,7 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use identity_service::guard::{LoginGuard, Refusal};
+use identity_service::login_guard::{LoginGuard, Refusal};
 use proptest::prelude::*;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -21,23 +21,24 @@ fn address(number: u32) -> Option<IpAddr> {
     Some(Ipv4Addr::from_bits(0x0a00_0000 + number).into())
 }
 
-/// A wrong password, and how long to wait if it was not even looked at.
+/// A login with a wrong password, or the refusal to check it.
 fn fail(
     guard: &Arc<LoginGuard>,
     username: &str,
     client: Option<IpAddr>,
     now: Instant,
 ) -> Result<(), Refusal> {
-    guard.admit(username, client, now).map(|attempt| attempt.failed(now))
+    guard.try_begin(username, client, now).map(|attempt| attempt.failed(now))
 }
 
+/// A login with the right password, or the refusal to check it.
 fn succeed(
     guard: &Arc<LoginGuard>,
     username: &str,
     client: Option<IpAddr>,
     now: Instant,
 ) -> Result<(), Refusal> {
-    guard.admit(username, client, now).map(|attempt| attempt.succeeded(now))
+    guard.try_begin(username, client, now).map(|attempt| attempt.succeeded(now))
 }
 
 #[test]
@@ -58,7 +59,7 @@ fn five_failures_are_free_and_the_delay_doubles_up_to_a_minute() {
 }
 
 #[test]
-fn failures_are_forgotten_one_by_one() {
+fn failures_decay_one_by_one() {
     let (guard, mut now) = (Arc::new(LoginGuard::new()), Instant::now());
     for _ in 0..5 {
         fail(&guard, "budi", None, now).unwrap();
@@ -68,7 +69,7 @@ fn failures_are_forgotten_one_by_one() {
         assert_eq!(fail(&guard, "budi", None, now), Ok(()));
         assert_eq!(fail(&guard, "budi", None, now), Err(Refusal::Wait(SECOND)));
     }
-    // However long it went on before.
+    // The count is bounded, however many failures there were.
     for _ in 0..100 {
         now += SECOND * 60;
         fail(&guard, "budi", None, now).unwrap();
@@ -80,16 +81,17 @@ fn failures_are_forgotten_one_by_one() {
 }
 
 #[test]
-fn of_many_attempts_at_once_no_more_than_five_are_looked_at_and_then_one() {
+fn of_parallel_attempts_five_may_begin_and_then_one_at_a_time() {
     let (guard, mut now) = (Arc::new(LoginGuard::new()), Instant::now());
-    let five: Vec<_> = (0..5).map(|number| guard.admit("budi", address(number), now).ok().unwrap()).collect();
-    assert_eq!(fail(&guard, "budi", HOME, now), Err(Refusal::Undecided));
+    let five: Vec<_> =
+        (0..5).map(|number| guard.try_begin("budi", address(number), now).ok().unwrap()).collect();
+    assert_eq!(fail(&guard, "budi", HOME, now), Err(Refusal::Pending));
     five.into_iter().for_each(|attempt| attempt.failed(now));
     assert_eq!(fail(&guard, "budi", HOME, now), Err(Refusal::Wait(SECOND)));
 
     now += SECOND;
-    let sixth = guard.admit("budi", HOME, now).ok().unwrap();
-    assert_eq!(fail(&guard, "budi", HOME, now), Err(Refusal::Undecided));
+    let sixth = guard.try_begin("budi", HOME, now).ok().unwrap();
+    assert_eq!(fail(&guard, "budi", HOME, now), Err(Refusal::Pending));
     sixth.failed(now);
     assert_eq!(fail(&guard, "budi", HOME, now), Err(Refusal::Wait(SECOND * 2)));
 }
@@ -108,20 +110,20 @@ fn a_success_is_no_failure() {
 }
 
 #[test]
-fn an_attempt_without_a_verdict_is_a_failure() {
+fn an_attempt_without_a_result_is_a_failure() {
     let guard = Arc::new(LoginGuard::new());
     for number in 0..5 {
-        drop(guard.admit("budi", address(number), Instant::now()).ok().unwrap());
+        drop(guard.try_begin("budi", address(number), Instant::now()).ok().unwrap());
     }
     let now = Instant::now();
     assert!(matches!(fail(&guard, "budi", HOME, now), Err(Refusal::Wait(wait)) if wait <= SECOND));
-    assert!(guard.look("budi", HOME).is_err_and(|wait| wait <= SECOND));
+    assert!(guard.check("budi", HOME).is_err_and(|wait| wait <= SECOND));
 }
 
 #[test]
-fn whoever_keeps_logging_in_has_to_wait_between_two_logins() {
+fn after_too_many_logins_there_is_a_wait_between_two_logins() {
     let (guard, mut now) = (Arc::new(LoginGuard::new()), Instant::now());
-    // The first is counted for the account, and makes the device known.
+    // The first is counted for the account and makes the device known; the other 60 are counted for the device.
     for number in 0..61 {
         assert_eq!(succeed(&guard, "budi", HOME, now), Ok(()), "{number}");
     }
@@ -132,7 +134,7 @@ fn whoever_keeps_logging_in_has_to_wait_between_two_logins() {
         now += SECOND * 2;
         assert_eq!(succeed(&guard, "budi", HOME, now), Ok(()));
     }
-    // From ever new addresses: of the account.
+    // From new addresses: the limit of the account.
     for number in 2..62 {
         assert_eq!(succeed(&guard, "budi", address(number), now), Ok(()), "{number}");
     }
@@ -140,7 +142,7 @@ fn whoever_keeps_logging_in_has_to_wait_between_two_logins() {
 }
 
 #[test]
-fn a_committee_behind_one_address_never_meets_the_limit_of_logins() {
+fn a_committee_behind_one_address_never_meets_the_login_limit() {
     let (guard, mut now) = (Arc::new(LoginGuard::new()), Instant::now());
     for minute in 0..10 {
         for number in 0..50 {
@@ -162,7 +164,7 @@ fn a_committee_behind_one_address_never_meets_the_limit_of_logins() {
 }
 
 #[test]
-fn a_device_that_logged_in_before_is_let_in_whatever_happens_elsewhere() {
+fn a_known_device_may_log_in_whatever_fails_elsewhere() {
     let (guard, mut now) = (Arc::new(LoginGuard::new()), Instant::now());
     succeed(&guard, "budi", HOME, now).unwrap();
     for number in 0..1000 {
@@ -175,7 +177,7 @@ fn a_device_that_logged_in_before_is_let_in_whatever_happens_elsewhere() {
         assert_eq!(succeed(&guard, "budi", HOME, now), Ok(()));
         now += SECOND * 2;
     }
-    // It is slowed down by its own failures, which slow down nobody else.
+    // Its own failures delay it, and nobody else.
     let siti = address(3000);
     succeed(&guard, "siti", siti, now).unwrap();
     for _ in 0..5 {
@@ -186,10 +188,10 @@ fn a_device_that_logged_in_before_is_let_in_whatever_happens_elsewhere() {
 }
 
 #[test]
-fn behind_one_address_whoever_knows_the_password_undoes_what_another_mistyped() {
+fn a_login_from_a_known_device_clears_its_failures() {
     let (guard, mut now) = (Arc::new(LoginGuard::new()), Instant::now());
     succeed(&guard, "gerbang", HOME, now).unwrap();
-    // One of ten gates with one account keeps trying an old password.
+    // Several gates share one account and one address, and one of them keeps trying an old password.
     for _ in 0..100 {
         for _ in 0..4 {
             assert_eq!(fail(&guard, "gerbang", HOME, now), Ok(()));
@@ -200,17 +202,17 @@ fn behind_one_address_whoever_knows_the_password_undoes_what_another_mistyped() 
 }
 
 #[tokio::test]
-async fn whoever_depends_on_others_waits_for_them() {
+async fn an_attempt_that_depends_on_others_waits_for_their_results() {
     let guard = Arc::new(LoginGuard::new());
     let mut pending: Vec<_> =
-        (0..5).map(|number| guard.admit("budi", address(number), Instant::now()).ok().unwrap()).collect();
-    let mut waiting = Box::pin(guard.enter("budi", HOME));
+        (0..5).map(|number| guard.try_begin("budi", address(number), Instant::now()).ok().unwrap()).collect();
+    let mut waiting = Box::pin(guard.begin("budi", HOME));
     assert!(waiting.as_mut().now_or_never().is_none());
-    assert_eq!(guard.look("budi", HOME), Ok(()), "nobody has failed");
+    assert_eq!(guard.check("budi", HOME), Ok(()), "nobody has failed");
     pending.pop().unwrap().succeeded(Instant::now());
     let attempt = waiting.await.ok().unwrap();
     pending.push(attempt);
-    let waiting = guard.enter("budi", HOME);
+    let waiting = guard.begin("budi", HOME);
     pending.into_iter().for_each(|attempt| attempt.failed(Instant::now()));
     assert!(waiting.await.is_err_and(|wait| wait <= SECOND));
 }
@@ -257,7 +259,7 @@ fn a_hundred_thousand_names_and_addresses_take_less_than_20_megabytes() {
     succeed(&guard, "budi", HOME, now).unwrap();
     succeed(&guard, "budi", HOME, now).unwrap();
     for number in 0..100_000 {
-        // Long names, to see that no name is kept.
+        // Long names, to see that names are not stored.
         let username = format!("{number}{}", "x".repeat(1000));
         fail(&guard, &username, address(number), now).unwrap();
         succeed(&guard, &username, address(200_000 + number), now).unwrap();
@@ -272,9 +274,9 @@ fn resident_kibibytes() -> i64 {
     line.split_whitespace().next().unwrap().parse().unwrap()
 }
 
-/// An account under attack is asked for again and again: a flood of names does not wash it away.
+/// The counter of an account under attack is looked up again and again, so a flood of names does not evict it.
 #[test]
-fn a_flood_of_names_makes_nobody_forget_an_account_under_attack_nor_a_device_in_use() {
+fn a_flood_of_names_evicts_neither_an_account_under_attack_nor_a_device_in_use() {
     let (guard, now) = (Arc::new(LoginGuard::new()), Instant::now());
     for _ in 0..2 {
         succeed(&guard, "siti", HOME, now).unwrap();
@@ -298,23 +300,23 @@ enum Step {
         account: usize,
         address: usize,
     },
-    /// An attempt that is under way, counted round and round.
+    /// Ends the attempt under way of this index, modulo their number.
     End {
         attempt: usize,
-        verdict: Verdict,
+        password: PasswordIs,
     },
-    Pass {
+    Wait {
         milliseconds: u64,
     },
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Verdict {
+enum PasswordIs {
     Wrong,
     Right,
 }
 
-/// What the module promises, in lists.
+/// The same rules, with a list of failures instead of a single time.
 #[derive(Default)]
 struct Model {
     known: HashSet<(usize, usize)>,
@@ -331,10 +333,10 @@ enum Key {
 #[derive(Default)]
 struct ModelCounter {
     pending: usize,
-    /// When each failure will be forgotten.
+    /// When each failure expires, in milliseconds.
     failures: VecDeque<u64>,
-    closed_until: u64,
-    /// When the last login will be forgotten.
+    refused_until: u64,
+    /// When the last login expires.
     logins_until: u64,
 }
 
@@ -349,17 +351,17 @@ impl Model {
 
     fn refusal(&mut self, keys: &[Key], now: u64) -> Option<Refusal> {
         let refusals = keys.iter().filter_map(|key| {
-            let (free, _, free_logins, forget_login) = rule(*key);
+            let (free, _, free_logins, login_decay) = limits(*key);
             let counter = self.counters.entry(*key).or_default();
-            counter.failures.retain(|forgotten| *forgotten > now);
-            let open = counter.logins_until.saturating_sub(forget_login * (free_logins - 1));
-            let logins = (open > now).then(|| Refusal::Wait(Duration::from_millis(open - now)));
+            counter.failures.retain(|expiry| *expiry > now);
+            let allowed_at = counter.logins_until.saturating_sub(login_decay * (free_logins - 1));
+            let logins = (allowed_at > now).then(|| Refusal::Wait(Duration::from_millis(allowed_at - now)));
             let failures = if counter.failures.len() + counter.pending < free {
                 None
-            } else if counter.failures.len() >= free && counter.closed_until > now {
-                Some(Refusal::Wait(Duration::from_millis(counter.closed_until - now)))
+            } else if counter.failures.len() >= free && counter.refused_until > now {
+                Some(Refusal::Wait(Duration::from_millis(counter.refused_until - now)))
             } else {
-                (counter.pending > 0).then_some(Refusal::Undecided)
+                (counter.pending > 0).then_some(Refusal::Pending)
             };
             failures.max(logins)
         });
@@ -367,45 +369,46 @@ impl Model {
     }
 
     fn fail(&mut self, key: Key, now: u64) {
-        let (free, forget, ..) = rule(key);
+        let (free, failure_decay, ..) = limits(key);
         let counter = self.counters.get_mut(&key).unwrap();
         counter.pending -= 1;
-        counter.failures.retain(|forgotten| *forgotten > now);
+        counter.failures.retain(|expiry| *expiry > now);
         let last = counter.failures.back().copied().unwrap_or(now);
-        counter.failures.push_back(last + forget);
+        counter.failures.push_back(last + failure_decay);
         let most = free + 6;
-        if *counter.failures.back().unwrap() > now + forget * most as u64 {
-            counter.failures = (1..=most as u64).map(|number| now + forget * number).collect();
+        if *counter.failures.back().unwrap() > now + failure_decay * most as u64 {
+            counter.failures = (1..=most as u64).map(|number| now + failure_decay * number).collect();
         }
         let delay = match counter.failures.len() {
             few if few < free => 0,
             many => (1000 << (many - free)).min(60_000),
         };
-        counter.closed_until = now + delay;
+        counter.refused_until = now + delay;
     }
 }
 
-fn rule(key: Key) -> (usize, u64, u64, u64) {
+/// Free failures, their decay in milliseconds, free logins, and their decay.
+fn limits(key: Key) -> (usize, u64, u64, u64) {
     match key {
         Key::Address(_) => (100, 10_000, 600, 200),
         Key::Account(_) | Key::Device(..) => (5, 120_000, 60, 2000),
     }
 }
 
-/// Of those who guess, and of a few who keep logging in.
+/// Either many wrong passwords on several accounts, or many logins to one.
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::bool::ANY.prop_flat_map(|is_guessing| {
         let (accounts, wrong, right) = if is_guessing { (4_usize, 8, 1) } else { (1, 1, 8) };
-        let verdict = prop_oneof![wrong => Just(Verdict::Wrong), right => Just(Verdict::Right)];
-        let pass = if is_guessing {
+        let password = prop_oneof![wrong => Just(PasswordIs::Wrong), right => Just(PasswordIs::Right)];
+        let wait = if is_guessing {
             prop_oneof![4 => 0..2000_u64, 2 => 0..70_000_u64, 1 => 0..900_000_u64]
         } else {
             prop_oneof![4 => 0..500_u64, 2 => 0..2000_u64, 1 => 0..5000_u64]
         };
         let step = prop_oneof![
             8 => (0..accounts, 0..2_usize).prop_map(|(account, address)| Step::Begin { account, address }),
-            7 => (any::<usize>(), verdict).prop_map(|(attempt, verdict)| Step::End { attempt, verdict }),
-            3 => pass.prop_map(|milliseconds| Step::Pass { milliseconds }),
+            7 => (any::<usize>(), password).prop_map(|(attempt, password)| Step::End { attempt, password }),
+            3 => wait.prop_map(|milliseconds| Step::Wait { milliseconds }),
         ];
         prop::collection::vec(step, 1..800)
     })
@@ -416,15 +419,15 @@ proptest! {
 
     #[test]
     fn any_sequence_of_attempts_agrees_with_the_model(steps in steps()) {
-        let (guard, begin) = (Arc::new(LoginGuard::new()), Instant::now());
+        let (guard, start) = (Arc::new(LoginGuard::new()), Instant::now());
         let (mut model, mut now, mut under_way) = (Model::default(), 0, Vec::new());
         for step in steps {
-            let at = begin + Duration::from_millis(now);
+            let at = start + Duration::from_millis(now);
             match step {
                 Step::Begin { account, address: number } => {
                     let keys = model.keys(account, number);
                     let expected = model.refusal(&keys, now);
-                    match guard.admit(&account.to_string(), address(number as u32), at) {
+                    match guard.try_begin(&account.to_string(), address(number as u32), at) {
                         Ok(attempt) => {
                             prop_assert_eq!(expected, None);
                             keys.iter().for_each(|key| model.counters.get_mut(key).unwrap().pending += 1);
@@ -433,19 +436,19 @@ proptest! {
                         Err(refusal) => prop_assert_eq!(Some(refusal), expected),
                     }
                 }
-                Step::End { attempt, verdict } if !under_way.is_empty() => {
+                Step::End { attempt, password } if !under_way.is_empty() => {
                     let (attempt, device, keys) = under_way.swap_remove(attempt % under_way.len());
-                    match verdict {
-                        Verdict::Wrong => {
+                    match password {
+                        PasswordIs::Wrong => {
                             attempt.failed(at);
                             keys.into_iter().for_each(|key| model.fail(key, now));
                             continue;
                         }
-                        Verdict::Right => {
+                        PasswordIs::Right => {
                             attempt.succeeded(at);
                             for key in &keys {
                                 let counter = model.counters.get_mut(key).unwrap();
-                                counter.logins_until = counter.logins_until.max(now) + rule(*key).3;
+                                counter.logins_until = counter.logins_until.max(now) + limits(*key).3;
                             }
                             model.known.insert(device);
                             let key = Key::Device(device.0, device.1);
@@ -455,7 +458,7 @@ proptest! {
                     keys.iter().for_each(|key| model.counters.get_mut(key).unwrap().pending -= 1);
                 }
                 Step::End { .. } => {}
-                Step::Pass { milliseconds } => now += milliseconds,
+                Step::Wait { milliseconds } => now += milliseconds,
             }
         }
     }

@@ -1,0 +1,358 @@
+//! The login guard: delays logins to an account, or from an address, after too many failures.
+//!
+//! Failures are counted per account, whether or not there is such a user, and per client address. A device that has
+//! logged in to an account before, which is an account and an address together, has a counter of its own instead of
+//! both: an attack on the account from elsewhere does not lock its owner out.
+//!
+//! An attempt is counted before its password is checked, so that parallel attempts get no further than sequential
+//! ones. It counts as a failure unless the password turns out to be right: disconnecting takes nothing back.
+//!
+//! Successful logins are counted too, for the same accounts, addresses and devices but separately: a right password
+//! must not keep bcrypt busy. These limits are such that a committee behind one address never meets them.
+//!
+//! An owner who logs in from a new address during a permanent attack on the account competes with the attacker for
+//! one attempt a minute. That is the price of giving the attacker no more than that.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use quick_cache::unsync::Cache;
+use shared_http::client::network;
+use tokio::sync::Notify;
+
+/// How many counters each table holds. bcrypt lets no more attempts through before the first counters have decayed.
+const MAX_COUNTERS: usize = 1 << 15;
+
+/// The delay after the first failure that is not free. Each further failure doubles it.
+const MIN_DELAY: Duration = Duration::from_secs(1);
+
+/// The delay is doubled up to this.
+const MAX_DELAY: Duration = Duration::from_secs(60);
+
+/// How many doublings lead from [`MIN_DELAY`] to [`MAX_DELAY`].
+const MAX_DOUBLINGS: u32 = 6;
+
+/// Five mistyped passwords are free, and after 22 minutes at most the counter is empty again. A client that logs in
+/// before every check-in is wasteful, and stays within these limits.
+const ACCOUNT: Limits = Limits {
+    free_failures: 5,
+    failure_decay: Duration::from_secs(120),
+    free_logins: 60,
+    login_decay: Duration::from_secs(2),
+};
+
+/// There may be a whole committee behind one address.
+const ADDRESS: Limits = Limits {
+    free_failures: 100,
+    failure_decay: Duration::from_secs(10),
+    free_logins: 600,
+    login_decay: Duration::from_millis(200),
+};
+
+/// Decides whether a login may have its password checked.
+pub struct LoginGuard {
+    /// A secret seed: nobody can choose names or addresses whose hashes collide.
+    hasher: RandomState,
+    tables: Mutex<Tables>,
+    /// Notified whenever an attempt has ended.
+    ended: Notify,
+}
+
+/// Why an attempt may not begin.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Refusal {
+    /// It depends on the results of attempts that are under way.
+    Pending,
+    /// There were too many failures, or logins: how long to wait.
+    Wait(Duration),
+}
+
+/// A login whose password is being checked. Dropped without a result it counts as a failure.
+#[must_use]
+pub struct LoginAttempt {
+    guard: Arc<LoginGuard>,
+    keys: CounterKeys,
+    device: Option<u64>,
+}
+
+impl LoginGuard {
+    /// A guard with empty counters.
+    pub fn new() -> Self {
+        let table = |limits| Table { counters: Cache::new(MAX_COUNTERS), limits };
+        Self {
+            hasher: RandomState::new(),
+            tables: Mutex::new(Tables {
+                accounts: table(ACCOUNT),
+                addresses: table(ADDRESS),
+                devices: table(ACCOUNT),
+            }),
+            ended: Notify::new(),
+        }
+    }
+
+    /// Whether an attempt could begin, or wait for others that are under way. Counts nothing.
+    ///
+    /// # Errors
+    ///
+    /// How long to wait before the next attempt.
+    pub fn check(&self, username: &str, client: Option<IpAddr>) -> Result<(), Duration> {
+        let (keys, _) = self.counter_keys(username, client);
+        match self.tables.lock().refusal(&keys, Instant::now()) {
+            Some(Refusal::Wait(wait)) => Err(wait),
+            Some(Refusal::Pending) | None => Ok(()),
+        }
+    }
+
+    /// Begins an attempt to log in as `username` from `client`. Waits for the results of other attempts if they
+    /// decide whether this one may begin.
+    ///
+    /// Call it with a permit for bcrypt. The attempts it may wait for have theirs, and wait for nobody, so there is no
+    /// deadlock.
+    ///
+    /// # Errors
+    ///
+    /// How long to wait before the next attempt.
+    pub async fn begin(
+        self: &Arc<Self>,
+        username: &str,
+        client: Option<IpAddr>,
+    ) -> Result<LoginAttempt, Duration> {
+        loop {
+            let ended = self.ended.notified();
+            match self.try_begin(username, client, Instant::now()) {
+                Ok(attempt) => return Ok(attempt),
+                Err(Refusal::Wait(wait)) => return Err(wait),
+                Err(Refusal::Pending) => ended.await,
+            }
+        }
+    }
+
+    /// Begins an attempt, if it may begin at `now`.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`]
+    pub fn try_begin(
+        self: &Arc<Self>,
+        username: &str,
+        client: Option<IpAddr>,
+        now: Instant,
+    ) -> Result<LoginAttempt, Refusal> {
+        let (keys, device) = self.counter_keys(username, client);
+        let mut tables = self.tables.lock();
+        if let Some(refusal) = tables.refusal(&keys, now) {
+            return Err(refusal);
+        }
+        keys.iter().flatten().for_each(|(scope, key)| tables.of(*scope).begin(*key, now));
+        Ok(LoginAttempt { guard: Arc::clone(self), keys, device })
+    }
+
+    /// The counters of an attempt, and the device it comes from.
+    fn counter_keys(&self, username: &str, client: Option<IpAddr>) -> (CounterKeys, Option<u64>) {
+        let account = self.hasher.hash_one(username);
+        let address = client.map(|client| self.hasher.hash_one(network(client)));
+        let device = address.map(|address| self.hasher.hash_one((account, address)));
+
+        let is_known = |device: &u64| self.tables.lock().devices.counters.contains_key(device);
+        let keys = match device.filter(is_known) {
+            Some(device) => [Some((Scope::Device, device)), None],
+            None => [Some((Scope::Account, account)), address.map(|address| (Scope::Address, address))],
+        };
+        (keys, device)
+    }
+}
+
+impl Default for LoginGuard {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl LoginAttempt {
+    /// The password was wrong, which was known at `now`.
+    pub fn failed(mut self, now: Instant) {
+        self.fail(now);
+    }
+
+    /// The password was right, which was known at `now`. From now on the device is known.
+    pub fn succeeded(mut self, now: Instant) {
+        let mut tables = self.guard.tables.lock();
+        for (scope, key) in self.keys.iter_mut().filter_map(Option::take) {
+            tables.of(scope).succeed(key, now);
+        }
+        if let Some(device) = self.device {
+            // Whoever knows the password is not guessing it. Another client at this address may have mistyped it.
+            tables.devices.update(device, now, |counter| counter.clear_failures(now));
+        }
+    }
+
+    fn fail(&mut self, now: Instant) {
+        let mut tables = self.guard.tables.lock();
+        for (scope, key) in self.keys.iter_mut().filter_map(Option::take) {
+            tables.of(scope).fail(key, now);
+        }
+    }
+}
+
+impl Drop for LoginAttempt {
+    fn drop(&mut self) {
+        self.fail(Instant::now());
+        self.guard.ended.notify_waiters();
+    }
+}
+
+/// How many failures and logins are free, and how fast the counts of both decay.
+#[derive(Clone, Copy)]
+struct Limits {
+    free_failures: u32,
+    /// The count of failures falls by one this often.
+    failure_decay: Duration,
+    free_logins: u32,
+    /// The count of logins falls by one this often.
+    login_decay: Duration,
+}
+
+impl Limits {
+    /// Further failures are not counted: the delay grows no more.
+    fn max_failures(self) -> u32 {
+        self.free_failures + MAX_DOUBLINGS
+    }
+
+    fn delay(self, failures: u32) -> Duration {
+        match failures.checked_sub(self.free_failures) {
+            None => Duration::ZERO,
+            Some(doublings) => (MIN_DELAY * (1 << doublings.min(MAX_DOUBLINGS))).min(MAX_DELAY),
+        }
+    }
+}
+
+/// The one or two counters that an attempt is counted in: table and hash.
+type CounterKeys = [Option<(Scope, u64)>; 2];
+
+#[derive(Clone, Copy)]
+enum Scope {
+    Account,
+    Address,
+    Device,
+}
+
+struct Tables {
+    accounts: Table,
+    addresses: Table,
+    devices: Table,
+}
+
+impl Tables {
+    fn refusal(&mut self, keys: &CounterKeys, now: Instant) -> Option<Refusal> {
+        keys.iter().flatten().filter_map(|(scope, key)| self.of(*scope).refusal(*key, now)).max()
+    }
+
+    fn of(&mut self, scope: Scope) -> &mut Table {
+        match scope {
+            Scope::Account => &mut self.accounts,
+            Scope::Address => &mut self.addresses,
+            Scope::Device => &mut self.devices,
+        }
+    }
+}
+
+/// Counters by the hash of what they count. When the cache is full, entries that were looked up only once go first.
+struct Table {
+    counters: Cache<u64, Counter>,
+    limits: Limits,
+}
+
+impl Table {
+    fn refusal(&self, key: u64, now: Instant) -> Option<Refusal> {
+        self.counters.get(&key)?.refusal(self.limits, now)
+    }
+
+    fn begin(&mut self, key: u64, now: Instant) {
+        self.update(key, now, |counter| counter.pending += 1);
+    }
+
+    fn fail(&mut self, key: u64, now: Instant) {
+        let limits = self.limits;
+        self.update(key, now, |counter| counter.fail(limits, now));
+    }
+
+    fn succeed(&mut self, key: u64, now: Instant) {
+        let limits = self.limits;
+        self.update(key, now, |counter| counter.succeed(limits, now));
+    }
+
+    fn update(&mut self, key: u64, now: Instant, update: impl FnOnce(&mut Counter)) {
+        let mut counter = self.counters.get(&key).copied().unwrap_or_else(|| Counter::new(now));
+        update(&mut counter);
+        self.counters.insert(key, counter);
+    }
+}
+
+/// The failures and logins of one account, address or device. Both counts decay, and are stored as the time when
+/// they will be zero.
+#[derive(Clone, Copy)]
+struct Counter {
+    /// Attempts without a result yet.
+    pending: u32,
+    last_failure: Instant,
+    no_failures_at: Instant,
+    no_logins_at: Instant,
+}
+
+impl Counter {
+    fn new(now: Instant) -> Self {
+        Self { pending: 0, last_failure: now, no_failures_at: now, no_logins_at: now }
+    }
+
+    fn failures(&self, limits: Limits, at: Instant) -> u32 {
+        let left = self.no_failures_at.saturating_duration_since(at);
+        left.as_nanos().div_ceil(limits.failure_decay.as_nanos()) as u32
+    }
+
+    fn refusal(&self, limits: Limits, now: Instant) -> Option<Refusal> {
+        self.too_many_failures(limits, now).max(self.too_many_logins(limits, now))
+    }
+
+    fn too_many_logins(&self, limits: Limits, now: Instant) -> Option<Refusal> {
+        let left = self.no_logins_at.saturating_duration_since(now);
+        let wait = left.saturating_sub(limits.login_decay * (limits.free_logins - 1));
+        (!wait.is_zero()).then_some(Refusal::Wait(wait))
+    }
+
+    fn too_many_failures(&self, limits: Limits, now: Instant) -> Option<Refusal> {
+        let failures = self.failures(limits, now);
+        if failures + self.pending < limits.free_failures {
+            return None;
+        }
+        if failures >= limits.free_failures {
+            let delay = limits.delay(self.failures(limits, self.last_failure));
+            let waited = now.saturating_duration_since(self.last_failure);
+            if waited < delay {
+                return Some(Refusal::Wait(delay - waited));
+            }
+        }
+        (self.pending > 0).then_some(Refusal::Pending)
+    }
+
+    fn succeed(&mut self, limits: Limits, now: Instant) {
+        self.pending = self.pending.saturating_sub(1);
+        self.no_logins_at = self.no_logins_at.max(now) + limits.login_decay;
+    }
+
+    fn clear_failures(&mut self, now: Instant) {
+        self.last_failure = now;
+        self.no_failures_at = now;
+    }
+
+    fn fail(&mut self, limits: Limits, now: Instant) {
+        self.pending = self.pending.saturating_sub(1);
+        self.last_failure = now;
+        let latest = now + limits.failure_decay * limits.max_failures();
+        self.no_failures_at = (self.no_failures_at.max(now) + limits.failure_decay).min(latest);
+    }
+}
