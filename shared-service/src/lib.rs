@@ -1,0 +1,17 @@
+//! What both services do alike: the command line, the start and the end of the process, `/health` and `/ready`,
+//! `healthcheck` and `doctor`.
+//!
+//! A service implements [`Service`], and its `main` calls [`run`].
+
+pub mod args;
+mod doctor;
+pub mod health;
+mod health_client;
+mod process;
+mod run;
+mod running;
+pub mod service;
+
+pub use args::{Command, CommonArgs, Task};
+pub use run::run;
+pub use service::{ATTENDANCE, IDENTITY, Service, ServiceInfo};
