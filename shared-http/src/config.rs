@@ -360,9 +360,9 @@ pub fn set(given: &Option<String>) -> Option<&str> {
 pub struct ConfigError(Vec<String>);
 
 impl ConfigError {
-    /// Adds what is set and read by nobody: the mistake may be a mistyped name.
+    /// With what is set and read by nobody: a mistake may be that a setting was mistyped.
     #[must_use]
-    pub fn with_unread(mut self, unread: &Unread) -> Self {
+    pub fn beside(mut self, unread: &Unread) -> Self {
         self.0.extend(unread.sentences().map(str::to_owned));
         self
     }

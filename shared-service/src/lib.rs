@@ -3,14 +3,15 @@
 //!
 //! A service implements [`Service`], and its `main` calls [`run`].
 
-pub mod args;
+mod args;
 mod doctor;
 pub mod health;
 mod health_client;
+pub mod metrics;
 mod process;
 mod run;
 mod running;
-pub mod service;
+mod service;
 
 pub use args::{Command, CommonArgs, Task};
 pub use run::run;

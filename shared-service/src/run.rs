@@ -31,7 +31,7 @@ fn start<S: Service>() -> Result<(), Failure> {
     let args = S::Args::parse();
     match S::task(&args) {
         Task::Serve => {
-            let config = S::check(&args).map_err(|error| error.with_unread(&unread))?;
+            let config = S::check(&args).map_err(|error| error.beside(&unread))?;
             process::block_on(serve::<S>(&config, &unread))
         }
         Task::Common(command) => process::block_on(carry_out::<S>(command, &args, &unread)),

@@ -89,7 +89,7 @@ pub trait Service {
     /// Logs that the service is ready at `address`, after a warning for each setting that is dangerous.
     fn announce(config: &Self::Config, address: SocketAddr);
 
-    /// Opens the store and makes the routes. What is counted is added to `registry`.
+    /// Opens the store and builds the routes. Its metrics are registered in `registry`.
     ///
     /// # Errors
     ///
