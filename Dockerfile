@@ -36,11 +36,12 @@ COPY Cargo.toml Cargo.lock ./
 COPY shared-http/Cargo.toml shared-http/
 COPY shared-auth/Cargo.toml shared-auth/
 COPY shared-store/Cargo.toml shared-store/
+COPY shared-service/Cargo.toml shared-service/
 COPY identity-service/Cargo.toml identity-service/
 COPY attendance-service/Cargo.toml attendance-service/
 COPY bench/bare-axum/Cargo.toml bench/bare-axum/
 RUN set -eu; \
-    for crate in shared-http shared-auth shared-store identity-service attendance-service bench/bare-axum; do \
+    for crate in shared-http shared-auth shared-store shared-service identity-service attendance-service bench/bare-axum; do \
         mkdir "$crate/src" "$crate/tests"; \
         touch "$crate/src/lib.rs" "$crate/tests/api_postgres.rs" "$crate/tests/postgres.rs"; \
         echo 'fn main() {}' >"$crate/src/main.rs"; \

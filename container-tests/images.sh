@@ -102,12 +102,12 @@ done
 
 # Never the same twice: a layer that is still there from the last run would prove nothing.
 printf '// %s\n' "$secret" >>"$clone/identity-service/src/main.rs"
-sed -i "s/\"stopped\"/\"stopped $secret\"/" "$clone/identity-service/src/main.rs"
+sed -i "s/\"stopped\"/\"stopped $secret\"/" "$clone/shared-service/src/run.rs"
 check 'identity: builds after a change' build identity
 step=$(sed -n 's/^\(#[0-9]*\) \[build .* RUN .*for crate in .*/\1/p' "$log")
 check 'a change to our code leaves the layer of the dependencies alone' grep -qx "$step CACHED" "$log"
 compiled=$(sed -n 's/.* Compiling \([^ ]*\) v.*/\1/p' "$log" | sort -u)
 check 'a change to our code compiles our own crates, and no other' \
-    same "$compiled" "$(printf '%s\n' attendance-service identity-service shared-auth shared-http shared-store)"
+    same "$compiled" "$(printf '%s\n' attendance-service identity-service shared-auth shared-http shared-service shared-store)"
 unpack identity "$work/changed"
 check 'the changed binary is in the image' grep -qa "stopped $secret" "$work/changed/root/identity-service"

@@ -1,12 +1,6 @@
-//! What is known when the program is built: the time, and the files of the pages, which are compressed.
+//! The files of the pages, compressed when the program is built.
 
-use std::{
-    error::Error,
-    fs::File,
-    io::Write,
-    path::Path,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{error::Error, fs::File, io::Write, path::Path};
 
 use aide::{redoc::Redoc, swagger::Swagger};
 use flate2::{Compression, write::GzEncoder};
@@ -17,17 +11,7 @@ const NO_LOGO: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/s
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=build.rs");
-    tell_time();
     write_page_files()
-}
-
-/// A clock that says less than this is wrong.
-fn tell_time() {
-    println!("cargo:rerun-if-env-changed=SOURCE_DATE_EPOCH");
-    #[expect(clippy::disallowed_methods, reason = "a setting of the build, not of the service")]
-    let built = std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|seconds| seconds.parse().ok());
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    println!("cargo:rustc-env=BUILT_AT={}", built.unwrap_or(now));
 }
 
 /// The scripts and the style out of the pages that aide has for them: as files of their own they need no exception

@@ -1,12 +1,12 @@
-//! Who came: checks every ticket in exactly once, and tells who was there.
+//! attendance-service: checks every ticket in exactly once, and says who came.
 
 pub mod config;
 pub mod deflate;
-pub mod doctor;
 pub mod gzip;
 pub mod metrics;
 pub mod record;
 pub mod routes;
+pub mod service;
 pub mod store;
 
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use std::sync::Arc;
 use axum::{Router, extract::FromRef};
 use shared_auth::TokenVerifier;
 use shared_http::{metrics::Registry, middleware, pages, telemetry::Telemetry};
+use shared_service::{ATTENDANCE, health};
 use shared_store::{CommitMetrics, Location, OpenError};
 
 use crate::{
@@ -28,7 +29,7 @@ use crate::{
 /// What the handlers share.
 #[derive(Clone)]
 pub struct AppState {
-    /// Every ticket that was checked in.
+    /// The store of all check-ins.
     pub check_ins: Arc<dyn CheckInStore>,
     /// Verifies tokens.
     pub verifier: Arc<TokenVerifier>,
@@ -43,7 +44,7 @@ impl AppState {
     ///
     /// # Errors
     ///
-    /// The place where check-ins are kept cannot be used.
+    /// The store cannot be opened.
     pub async fn open(config: &Config, registry: &mut Registry) -> Result<Self, OpenError> {
         let commits = CommitMetrics::new(registry);
         let check_ins: Arc<dyn CheckInStore> = match &config.location {
@@ -73,6 +74,7 @@ impl FromRef<AppState> for Arc<TokenVerifier> {
 /// The whole service, without a socket.
 pub fn app(state: AppState, config: &Config, telemetry: Telemetry) -> Router {
     let pages = pages::pages(&routes::ABOUT, routes::document);
-    let router = routes::router().with_state(state).merge(pages);
+    let health = health::router(&ATTENDANCE, Arc::new(state.clone()));
+    let router = routes::router().with_state(state).merge(health).merge(pages);
     middleware::stack(router, config.http.stack(telemetry))
 }

@@ -1,73 +1,9 @@
-//! The process: settings, log, state, listener, serve.
+//! The binary of attendance-service.
 
-use std::{pin::pin, process::ExitCode};
+use std::process::ExitCode;
 
-use attendance_service::{
-    AppState, app,
-    config::{self, Args, Command, Config},
-    doctor,
-    store::sqlite,
-};
-use clap::{CommandFactory, Parser};
-use shared_http::{
-    config::{Command as HttpCommand, Unread, load_dotenv},
-    health,
-    metrics::{self, Registry},
-    process::{self, Failure},
-    running, server,
-    telemetry::{self, Telemetry},
-};
-use shared_store::maintenance;
+use attendance_service::service::Attendance;
 
 fn main() -> ExitCode {
-    process::exit_code("attendance-service", run())
-}
-
-fn run() -> Result<(), Failure> {
-    let unread = Unread::find(&Args::command(), load_dotenv()?);
-    let args = Args::parse();
-    match &args.command {
-        Some(Command::Http(HttpCommand::Healthcheck)) => process::block_on(check_health(&args)),
-        Some(Command::Http(HttpCommand::Doctor { peer })) => {
-            process::block_on(doctor::examine(&args, &unread, peer.as_deref()))
-        }
-        Some(Command::Maintenance(maintenance)) => {
-            process::block_on(maintenance::run(maintenance, args.location()?, &sqlite::CONTENT))
-        }
-        None => {
-            let config = args.check().map_err(|error| error.beside(&unread))?;
-            process::block_on(serve(&config, &unread))
-        }
-    }
-}
-
-async fn check_health(args: &Args) -> Result<(), Failure> {
-    health::check(args.address()?).await.map_err(Failure::Unhealthy)
-}
-
-async fn serve(config: &Config, unread: &Unread) -> Result<(), Failure> {
-    // Dropped last: what was said before the end is written before the end.
-    let log = telemetry::start_log(&config.http)?;
-    let mut registry = Registry::default();
-    let telemetry = Telemetry::new(&log, &config.http, &mut registry, "attendance-service");
-    unread.announce();
-    let mut shutdown = pin!(server::shutdown_signal()?);
-    let state = tokio::select! {
-        state = AppState::open(config, &mut registry) => state.map_err(|error| Failure::Store(error.into()))?,
-        // It may be waiting for a backup to end, or for PostgreSQL.
-        () = &mut shutdown => return Ok(()),
-    };
-    let listener = process::listen(config.http.address).await?;
-    if let Some(address) = config.http.metrics_addr {
-        metrics::serve(address, registry).await?;
-    }
-    let address = listener.local_addr()?;
-    running::show(config::SERVICE, address.port(), config.shown());
-    config.announce(address);
-
-    let connections = telemetry.connections();
-    let app = app(state, config, telemetry);
-    server::serve(listener, app, config.http.limits.clone(), connections, shutdown).await;
-    tracing::info!("stopped");
-    Ok(())
+    shared_service::run::<Attendance>()
 }

@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use prometheus_client::{
-    encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family},
-};
+use prometheus_client::metrics::counter::Counter;
 use shared_http::metrics::{Registry, register_figure};
+use shared_service::metrics::outcome_counters;
 
 use crate::store::{CheckIn, CheckInStore, Held, StoreError};
 
@@ -22,17 +20,10 @@ pub struct CheckInMetrics {
     failed: Counter,
 }
 
-#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-struct Labels {
-    outcome: &'static str,
-}
-
 impl CheckInMetrics {
     /// Adds them to `registry`, every outcome at 0.
     pub fn new(registry: &mut Registry) -> Self {
-        let outcomes = Family::<Labels, Counter>::default();
-        registry.register("tixgo_check_ins", "Scans by outcome", outcomes.clone());
-        let counter = |outcome| outcomes.get_or_create_owned(&Labels { outcome });
+        let counter = outcome_counters(registry, "tixgo_check_ins", "Scans by outcome");
         Self {
             accepted: counter("accepted"),
             replayed: counter("replayed"),

@@ -2,7 +2,6 @@
 
 mod attendance;
 mod check_in;
-mod health;
 mod ready;
 mod ticket;
 
@@ -12,6 +11,7 @@ use shared_http::{
     error::{ErrorBody, InvalidBody},
     pages::About,
 };
+use shared_service::health::{self, ReadySummary};
 use utoipa::OpenApi;
 
 use crate::{AppState, store::StoreError};
@@ -21,24 +21,25 @@ const TAGLINE: &str = "Checks every ticket in exactly once, and tells who came."
 /// What the pages say of this service.
 pub(crate) const ABOUT: About = About { service: "attendance-service", tagline: TAGLINE, notice: "" };
 
+const READY_SUMMARY: ReadySummary = ReadySummary("Whether tickets can be checked in");
+
 #[derive(OpenApi)]
 #[openapi(
     info(title = "TixGo attendance-service", description = TAGLINE),
+    paths(health::health, health::ready),
     components(schemas(ErrorBody, InvalidBody)),
-    modifiers(&BearerScheme)
+    modifiers(&BearerScheme, &READY_SUMMARY)
 )]
 struct Description;
 
 shared_http::routes! {
     AppState, Description:
-    get "/health" => health::health,
-    get "/ready" => ready::ready,
     post "/checkins" => check_in::check_in,
     get "/attendance/{event_id}/tickets/{ticket_id}" => ticket::ticket,
     get "/attendance/{event_id}" => attendance::attendance,
 }
 
-/// What a gate is told when no more can be held.
+/// The `detail` of the 503 for a check-in when the store is full.
 const FULL: &str = "Penyimpanan check-in penuh (MAX_STORE_MB), hubungi pengelola";
 
 impl From<StoreError> for ApiError {

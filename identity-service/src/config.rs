@@ -9,12 +9,13 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
-use shared_auth::{Secrets, config::TokenArgs};
+use shared_auth::Secrets;
 use shared_http::{
-    config::{Command as HttpCommand, ConfigError, Environment, HttpArgs, HttpConfig, Settings, set},
-    running::{ShownSettings, or_none},
+    config::{ConfigError, Environment, HttpConfig, Settings, set},
+    shown_settings::{ShownSettings, or_none},
 };
-use shared_store::{Location, Maintenance, StoreArgs};
+use shared_service::{CommonArgs, IDENTITY};
+use shared_store::Location;
 
 use crate::{
     first_admin::{FirstAdmin, is_length_of_username},
@@ -24,12 +25,7 @@ use crate::{
     users::Users,
 };
 
-/// The name of the service.
-pub const SERVICE: &str = "identity-service";
-
-const DEFAULT_PORT: u16 = 18081;
-
-/// What production accepts at least: below, a stolen table of hashes is soon a table of passwords.
+/// The least cost that production accepts: with less, passwords are soon guessed from stolen hashes.
 const LEAST_PRODUCTION_COST: u32 = 10;
 
 /// TixGo identity-service: registers users and issues their tokens.
@@ -41,13 +37,7 @@ const LEAST_PRODUCTION_COST: u32 = 10;
 #[command(version)]
 pub struct Args {
     #[command(flatten)]
-    http: HttpArgs,
-
-    #[command(flatten)]
-    pub(crate) token: TokenArgs,
-
-    #[command(flatten)]
-    store: StoreArgs,
+    pub(crate) common: CommonArgs,
 
     /// Minutes until a token expires, 1 to 525600 [default: 120]
     #[arg(long, env, value_name = "MINUTES")]
@@ -88,18 +78,15 @@ pub struct Args {
     pub command: Option<Command>,
 }
 
-/// What the service does when it is not told to serve.
+/// The subcommands of the service. Without one it serves.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// What every service can do.
+    /// Those of every service.
     #[command(flatten)]
-    Http(HttpCommand),
-    /// What can be done to its file.
-    #[command(flatten)]
-    Maintenance(Maintenance),
+    Common(shared_service::Command),
     /// See and change who is registered
     Users {
-        /// What to do.
+        /// What to do with them.
         #[command(subcommand)]
         users: Users,
     },
@@ -110,9 +97,9 @@ pub enum Command {
 pub enum RegistrationPolicy {
     /// Everybody, in either role.
     Open,
-    /// Everybody for the committee; an admin registers other admins.
+    /// Everybody as committee; only an admin registers admins.
     Committee,
-    /// Whom an admin registers.
+    /// Only an admin registers users.
     Admin,
     /// Nobody.
     Closed,
@@ -132,60 +119,37 @@ impl Display for RegistrationPolicy {
 /// The settings of the service, checked.
 #[derive(Debug)]
 pub struct Config {
-    /// Those of every service.
+    /// Server and log.
     pub http: HttpConfig,
-    /// Sign and verify the tokens.
+    /// The keys that sign and verify tokens.
     pub secrets: Secrets,
-    /// How long a token is good for.
+    /// How long a token is valid.
     pub token_lifetime: Duration,
-    /// The work of a password hash.
+    /// The cost of new password hashes.
     pub bcrypt_cost: Cost,
-    /// Whether who fails to log in has to wait.
+    /// Whether a client has to wait after a failed login.
     pub login_guard: bool,
     /// Who may register.
     pub registration: RegistrationPolicy,
-    /// How many one client may register, if that is limited.
+    /// How many users one client may register in an hour; none for any number.
     pub registrations_per_hour: Option<NonZeroU32>,
-    /// Is registered at the start.
+    /// The admin to register at the start.
     pub first_admin: Option<FirstAdmin>,
-    /// Whether everybody may log in as `panitia1` and `admin1`.
+    /// Whether the users `panitia1` and `admin1` exist, whose password is published.
     pub demo_users: bool,
-    /// Keeps the users.
+    /// Where the users are kept.
     pub location: Location,
 }
 
 impl Args {
-    /// Where the service listens, or would.
+    /// The cost of new password hashes.
     ///
     /// # Errors
     ///
-    /// The settings that tell are wrong.
-    pub fn address(&self) -> Result<SocketAddr, ConfigError> {
-        let mut settings = Settings::default();
-        let environment = self.http.environment(&mut settings);
-        let address = self.http.address(&mut settings, environment, DEFAULT_PORT);
-        settings.finish(address)
-    }
-
-    /// Where the users are kept.
-    ///
-    /// # Errors
-    ///
-    /// The setting that tells is wrong.
-    pub fn location(&self) -> Result<Location, ConfigError> {
-        let mut settings = Settings::default();
-        let location = self.store.check(&mut settings, sqlite::FILE_NAME);
-        settings.finish(location)
-    }
-
-    /// The work of a password hash.
-    ///
-    /// # Errors
-    ///
-    /// The settings that tell are wrong.
+    /// `APP_ENV` or `BCRYPT_COST` is wrong.
     pub fn bcrypt_cost(&self) -> Result<Cost, ConfigError> {
         let mut settings = Settings::default();
-        let environment = self.http.environment(&mut settings);
+        let environment = self.common.http.environment(&mut settings);
         let cost = self.read_bcrypt_cost(&mut settings, environment);
         settings.finish(cost)
     }
@@ -194,11 +158,11 @@ impl Args {
     ///
     /// # Errors
     ///
-    /// Everything that is wrong, at once.
+    /// Every mistake, at once.
     pub fn check(&self) -> Result<Config, ConfigError> {
         let mut settings = Settings::default();
-        let http = self.http.check(&mut settings, DEFAULT_PORT);
-        let secrets = self.token.check(&mut settings, http.environment);
+        let http = self.common.http.check(&mut settings, IDENTITY.default_port);
+        let secrets = self.common.token.check(&mut settings, http.environment);
         let minutes = settings.number("TOKEN_EXPIRE_MINUTES", &self.token_expire_minutes, 120, 1, 525_600);
         let (demo_users, registration) = match http.environment {
             Environment::Development => (true, RegistrationPolicy::Open),
@@ -233,7 +197,7 @@ impl Args {
         let per_hour =
             settings.number("REGISTRATIONS_PER_HOUR", &self.registrations_per_hour, 100, 0, 1_000_000);
         let first_admin = self.first_admin(&mut settings);
-        let location = self.store.check(&mut settings, sqlite::FILE_NAME);
+        let location = self.common.store.check(&mut settings, sqlite::FILE_NAME);
         settings.finish(Config {
             http,
             secrets,
@@ -286,7 +250,7 @@ impl Args {
 }
 
 impl Config {
-    /// What an operator is shown of them: no secret, only a word on how good each is.
+    /// The settings as `doctor` shows them. No secret, only a word on how good each is.
     pub fn shown(&self) -> ShownSettings {
         let mut shown = ShownSettings::default();
         self.http.show(&mut shown);
@@ -302,7 +266,7 @@ impl Config {
         shown
     }
 
-    /// Says in the log what runs where.
+    /// Logs that the service is ready at `address`, after a warning for each setting that is dangerous.
     pub fn announce(&self, address: SocketAddr) {
         let environment = self.http.environment;
         if environment == Environment::Production && self.location == Location::Memory {

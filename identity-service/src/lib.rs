@@ -1,8 +1,7 @@
-//! Who is at the gate: registers users, logs them in, tells who a token belongs to.
+//! identity-service: registers users, logs them in, and says who a token belongs to.
 
 pub mod bcrypt_queue;
 pub mod config;
-pub mod doctor;
 pub mod first_admin;
 pub mod login_guard;
 pub mod metrics;
@@ -11,6 +10,7 @@ pub mod password;
 pub mod password_hash;
 pub mod quota;
 pub mod routes;
+pub mod service;
 pub mod store;
 pub mod users;
 
@@ -19,6 +19,7 @@ use std::{error::Error, sync::Arc};
 use axum::{Router, extract::FromRef};
 use shared_auth::{TokenIssuer, TokenVerifier};
 use shared_http::{metrics::Registry, middleware, pages, telemetry::Telemetry};
+use shared_service::{IDENTITY, health};
 use shared_store::{CommitMetrics, Location};
 
 use crate::{
@@ -33,19 +34,19 @@ use crate::{
 /// What the handlers share.
 #[derive(Clone)]
 pub struct AppState {
-    /// Everybody who registered.
+    /// The store of all users.
     pub users: Arc<dyn UserStore>,
-    /// Hashes and verifies.
+    /// Hashes and verifies passwords.
     pub passwords: Arc<Passwords>,
-    /// Slows down who guesses passwords, where it is switched on.
+    /// Delays logins after failed ones; none where it is switched off.
     pub login_guard: Option<Arc<LoginGuard>>,
     /// Who may register.
     pub registration: RegistrationPolicy,
-    /// How many one client may register, where that is limited.
+    /// Limits how many users one client may register; none where there is no limit.
     pub quota: Option<Arc<Quota>>,
     /// Signs tokens.
     pub issuer: Arc<TokenIssuer>,
-    /// Verifies them.
+    /// Verifies tokens.
     pub verifier: Arc<TokenVerifier>,
     /// Counts logins.
     pub logins: Arc<OutcomeMetrics>,
@@ -58,7 +59,7 @@ impl AppState {
     ///
     /// # Errors
     ///
-    /// The place where users are kept cannot be used.
+    /// The store cannot be opened.
     pub async fn open(
         config: &Config,
         registry: &mut Registry,
@@ -110,6 +111,7 @@ impl FromRef<AppState> for Arc<TokenVerifier> {
 /// The whole service, without a socket.
 pub fn app(state: AppState, config: &Config, telemetry: Telemetry) -> Router {
     let pages = pages::pages(&routes::about(config.demo_users), routes::document);
-    let router = routes::router().with_state(state).merge(pages);
+    let health = health::router(&IDENTITY, Arc::new(state.clone()));
+    let router = routes::router().with_state(state).merge(health).merge(pages);
     middleware::stack(router, config.http.stack(telemetry))
 }

@@ -1,82 +1,9 @@
-//! The process: settings, log, state, listener, serve.
+//! The binary of identity-service.
 
-use std::{pin::pin, process::ExitCode};
+use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
-use identity_service::{
-    AppState, app,
-    config::{self, Args, Command, Config},
-    doctor,
-    metrics::BcryptMetrics,
-    password::Passwords,
-    store::sqlite,
-    users::{self, Users},
-};
-use shared_http::{
-    config::{Command as HttpCommand, Unread, load_dotenv},
-    health,
-    metrics::{self, Registry},
-    process::{self, Failure},
-    running, server,
-    telemetry::{self, Telemetry},
-};
-use shared_store::maintenance;
+use identity_service::service::Identity;
 
 fn main() -> ExitCode {
-    process::exit_code("identity-service", run())
-}
-
-fn run() -> Result<(), Failure> {
-    let unread = Unread::find(&Args::command(), load_dotenv()?);
-    let args = Args::parse();
-    match &args.command {
-        Some(Command::Http(HttpCommand::Healthcheck)) => process::block_on(check_health(&args)),
-        Some(Command::Http(HttpCommand::Doctor { peer })) => {
-            process::block_on(doctor::examine(&args, &unread, peer.as_deref()))
-        }
-        Some(Command::Maintenance(maintenance)) => {
-            process::block_on(maintenance::run(maintenance, args.location()?, &sqlite::CONTENT))
-        }
-        Some(Command::Users { users }) => process::block_on(change_users(&args, users)),
-        None => {
-            let config = args.check().map_err(|error| error.beside(&unread))?;
-            process::block_on(serve(&config, &unread))
-        }
-    }
-}
-
-async fn check_health(args: &Args) -> Result<(), Failure> {
-    health::check(args.address()?).await.map_err(Failure::Unhealthy)
-}
-
-async fn change_users(args: &Args, users: &Users) -> Result<(), Failure> {
-    let passwords = Passwords::new(args.bcrypt_cost()?, BcryptMetrics::new(&mut Registry::default()));
-    users::run(users, &args.location()?, &passwords).await
-}
-
-async fn serve(config: &Config, unread: &Unread) -> Result<(), Failure> {
-    // Dropped last: what was said before the end is written before the end.
-    let log = telemetry::start_log(&config.http)?;
-    let mut registry = Registry::default();
-    let telemetry = Telemetry::new(&log, &config.http, &mut registry, "identity-service");
-    unread.announce();
-    let mut shutdown = pin!(server::shutdown_signal()?);
-    let state = tokio::select! {
-        state = AppState::open(config, &mut registry) => state.map_err(Failure::Store)?,
-        // It may be waiting for a backup to end, or for PostgreSQL.
-        () = &mut shutdown => return Ok(()),
-    };
-    let listener = process::listen(config.http.address).await?;
-    if let Some(address) = config.http.metrics_addr {
-        metrics::serve(address, registry).await?;
-    }
-    let address = listener.local_addr()?;
-    running::show(config::SERVICE, address.port(), config.shown());
-    config.announce(address);
-
-    let connections = telemetry.connections();
-    let app = app(state, config, telemetry);
-    server::serve(listener, app, config.http.limits.clone(), connections, shutdown).await;
-    tracing::info!("stopped");
-    Ok(())
+    shared_service::run::<Identity>()
 }

@@ -2,19 +2,16 @@
 
 use std::sync::Arc;
 
-use prometheus_client::{
-    encoding::EncodeLabelSet,
-    metrics::{
-        counter::Counter,
-        family::Family,
-        gauge::Gauge,
-        histogram::{Histogram, exponential_buckets},
-    },
+use prometheus_client::metrics::{
+    counter::Counter,
+    gauge::Gauge,
+    histogram::{Histogram, exponential_buckets},
 };
 use shared_http::{
     ApiError,
     metrics::{Registry, register_figure},
 };
+use shared_service::metrics::outcome_counters;
 
 use crate::store::UserStore;
 
@@ -28,17 +25,10 @@ pub struct OutcomeMetrics {
     failed: Counter,
 }
 
-#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-struct Labels {
-    outcome: &'static str,
-}
-
 impl OutcomeMetrics {
     /// Registers the counter `name`, with every outcome at 0.
     pub fn new(registry: &mut Registry, name: &'static str, help: &'static str) -> Self {
-        let outcomes = Family::<Labels, Counter>::default();
-        registry.register(name, help, outcomes.clone());
-        let counter = |outcome| outcomes.get_or_create_owned(&Labels { outcome });
+        let counter = outcome_counters(registry, name, help);
         Self {
             accepted: counter("accepted"),
             refused: counter("refused"),

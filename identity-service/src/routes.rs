@@ -1,6 +1,5 @@
 //! The routes: request, response, OpenAPI and handler of each together.
 
-mod health;
 mod login;
 mod me;
 mod ready;
@@ -15,6 +14,7 @@ use shared_http::{
     error::{ErrorBody, InvalidBody},
     pages::About,
 };
+use shared_service::health::{self, ReadySummary};
 use utoipa::{OpenApi, ToSchema};
 
 use crate::{
@@ -23,21 +23,22 @@ use crate::{
     store::{StoreError, Username},
 };
 
+const READY_SUMMARY: ReadySummary = ReadySummary("Whether users can be registered");
+
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "TixGo identity-service",
         description = "Registers the people of an event committee, logs them in, and tells who a token belongs to."
     ),
+    paths(health::health, health::ready),
     components(schemas(ErrorBody, InvalidBody)),
-    modifiers(&BearerScheme)
+    modifiers(&BearerScheme, &READY_SUMMARY)
 )]
 struct Description;
 
 shared_http::routes! {
     AppState, Description:
-    get "/health" => health::health,
-    get "/ready" => ready::ready,
     post "/auth/register" => register::register,
     post "/auth/login" => login::login,
     get "/auth/me" => me::me,
@@ -51,7 +52,7 @@ pub(crate) fn about(demo_users: bool) -> About {
     }
 }
 
-/// `wait` for a `Retry-After`: whoever waits that long has waited long enough.
+/// `wait` in the whole seconds of `Retry-After`, rounded up: a client that waits that long is not refused again.
 fn whole_seconds(wait: Duration) -> u64 {
     wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }

@@ -85,19 +85,13 @@ pub trait UserStore: Send + Sync {
 ///
 /// There is no such role: somebody else wrote it, and nobody is let in on a guess.
 fn stored_role(text: &str) -> sqlx::Result<Role> {
-    match text {
-        "committee" => Ok(Role::Committee),
-        "admin" => Ok(Role::Admin),
-        unknown => Err(sqlx::Error::Decode(format!("\"{}\" is an unknown role", printable(unknown)).into())),
-    }
+    let unknown = || sqlx::Error::Decode(format!("\"{}\" is an unknown role", printable(text)).into());
+    text.parse().map_err(|_| unknown())
 }
 
 /// How `role` is stored.
 fn role_to_store(role: Role) -> &'static str {
-    match role {
-        Role::Committee => "committee",
-        Role::Admin => "admin",
-    }
+    role.as_str()
 }
 
 /// `panitia1` (committee) and `admin1` (admin). Their password `secret` is published, and so is its

@@ -32,7 +32,6 @@ pub enum Users {
         /// The name, 3 to 50 characters
         name: String,
         /// `committee` or `admin`
-        #[arg(value_parser = parse_role)]
         role: Role,
         /// Draw the password and show it, instead of reading one from stdin
         #[arg(long)]
@@ -59,20 +58,11 @@ pub enum Users {
         /// The name
         name: String,
         /// `committee` or `admin`
-        #[arg(value_parser = parse_role)]
         role: Role,
         /// Take its role from the last admin too
         #[arg(long)]
         force: bool,
     },
-}
-
-fn parse_role(text: &str) -> Result<Role, &'static str> {
-    match text {
-        "committee" => Ok(Role::Committee),
-        "admin" => Ok(Role::Admin),
-        _ => Err("it may be committee or admin"),
-    }
 }
 
 /// Runs a subcommand, and prints to stdout what was done.
@@ -138,7 +128,7 @@ async fn execute(
         Users::Role { name, role, force } => {
             let store = OperatorStore::open_existing(location).await?;
             store.set_role(&Username(name.clone()), *role, *force).await?;
-            let (name, role) = (printable(name), role_name(*role));
+            let (name, role) = (printable(name), role.as_str());
             Ok(format!("{name}: is {role}. Tokens keep their role until they expire.\n"))
         }
     }
@@ -166,16 +156,9 @@ fn table(users: &[OperatedUser]) -> String {
     let mut table = "ROLE       BY OPERATOR  USERNAME\n".to_owned();
     for OperatedUser { user, by_operator } in users {
         let by_operator = if *by_operator { "yes" } else { "no" };
-        let (role, name) = (role_name(user.role), printable(&user.username.0));
+        let (role, name) = (user.role.as_str(), printable(&user.username.0));
         // Writing to a String does not fail.
         let _ = writeln!(table, "{role:<9}  {by_operator:<11}  {name}");
     }
     table
-}
-
-fn role_name(role: Role) -> &'static str {
-    match role {
-        Role::Committee => "committee",
-        Role::Admin => "admin",
-    }
 }

@@ -8,8 +8,8 @@ use std::{
 use clap::Args;
 use shared_http::{
     config::{Environment, Settings, set},
-    doctor::Report,
-    running::{ShownSettings, or_none},
+    report::Report,
+    shown_settings::{ShownSettings, or_none},
 };
 
 use crate::token::{Secret, Secrets};

@@ -3,6 +3,7 @@
 
 use std::{
     fmt, iter,
+    str::FromStr,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -34,6 +35,33 @@ pub enum Role {
     Committee,
     /// Runs the event.
     Admin,
+}
+
+impl Role {
+    /// The role as text, as tokens, stores and operators write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Committee => "committee",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// A text that is no [`Role`].
+#[derive(Debug, PartialEq, thiserror::Error)]
+#[error("it may be committee or admin")]
+pub struct UnknownRole;
+
+impl FromStr for Role {
+    type Err = UnknownRole;
+
+    fn from_str(text: &str) -> Result<Self, UnknownRole> {
+        match text {
+            "committee" => Ok(Self::Committee),
+            "admin" => Ok(Self::Admin),
+            _ => Err(UnknownRole),
+        }
+    }
 }
 
 /// What a token says: exactly these four claims.

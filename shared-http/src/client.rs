@@ -12,7 +12,7 @@ use axum::{
 };
 use ipnet::IpNet;
 
-use crate::running::{ShownSettings, or_none};
+use crate::shown_settings::{ShownSettings, or_none};
 
 const CONNECTING_IP: HeaderName = HeaderName::from_static("cf-connecting-ip");
 const FORWARDED: HeaderName = HeaderName::from_static("forwarded");

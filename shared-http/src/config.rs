@@ -12,7 +12,7 @@ use std::{
 };
 
 use axum::http::HeaderValue;
-use clap::{Args, Subcommand};
+use clap::Args;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 pub use self::{
@@ -22,8 +22,8 @@ pub use self::{
 use crate::{
     client::{ClientAddressHeader, TrustedProxies},
     middleware::{Cors, Options},
-    running::{ShownSettings, or_none},
     server::Limits,
+    shown_settings::{ShownSettings, or_none},
     telemetry::{LogFormat, Telemetry},
 };
 
@@ -86,19 +86,6 @@ pub struct HttpArgs {
     /// Seconds from SIGTERM or SIGINT to the exit, for requests in flight, 0 to 3600 [default: 8]
     #[arg(long, env, value_name = "SECONDS")]
     shutdown_grace_seconds: Option<String>,
-}
-
-/// What a service does when it is not told to serve.
-#[derive(Clone, Debug, Subcommand)]
-pub enum Command {
-    /// Ask the running service's /health over loopback; exit status 0 if it is well, else 1
-    Healthcheck,
-    /// Look at settings, clock, storage and what else has to be right; exit status 1 if anything is wrong
-    Doctor {
-        /// Address of the other service, such as http://attendance:8000
-        #[arg(long, value_name = "URL")]
-        peer: Option<String>,
-    },
 }
 
 /// Whether strangers can reach the service.

@@ -5,9 +5,7 @@
 mod access_log;
 pub mod client;
 pub mod config;
-pub mod doctor;
 pub mod error;
-pub mod health;
 pub mod json;
 pub mod log;
 pub mod metrics;
@@ -15,8 +13,9 @@ pub mod middleware;
 pub mod openapi;
 pub mod pages;
 pub mod process;
-pub mod running;
+pub mod report;
 pub mod server;
+pub mod shown_settings;
 pub mod telemetry;
 #[cfg(feature = "testing")]
 #[expect(clippy::expect_used, reason = "a test that cannot go on should say where")]

@@ -1,103 +1,44 @@
-//! How a service begins and ends as a process.
+//! Why a service's process ends with an error.
 
-use std::{
-    error::Error,
-    io::{self, Write},
-    net::SocketAddr,
-    process::ExitCode,
-    sync::mpsc,
-    thread,
-    time::Duration,
-};
-
-use tokio::{net::TcpListener, runtime::Runtime};
+use std::{error::Error, io, net::SocketAddr};
 
 use crate::config::ConfigError;
 
-/// How long the end of the process waits for somebody to read why.
-const LAST_WORDS: Duration = Duration::from_secs(1);
-
-/// Why a process ends before its time.
+/// Why a process ends with an error.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// Exit status 78.
+    /// The configuration is wrong. Exit status 78; all other failures have 1.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// Exit status 1, as for all others.
+    /// The address of the service cannot be listened on.
     #[error("cannot listen on {address}: {error}. Stop what listens there, or set HOST and PORT.")]
     Listen {
-        /// Where.
+        /// The address.
         address: SocketAddr,
-        /// Why not.
+        /// What the system said.
         error: io::Error,
     },
-    /// Nobody can be shown the metrics.
+    /// The address of the metrics cannot be listened on.
     #[error("cannot show metrics on {address}: {error}. Stop what listens there, or set METRICS_ADDR.")]
     Metrics {
-        /// Where.
+        /// The address.
         address: SocketAddr,
-        /// Why not.
+        /// What the system said.
         error: io::Error,
     },
-    /// The health check failed.
+    /// `healthcheck` found the service unhealthy, for this reason.
     #[error("{0}")]
     Unhealthy(String),
-    /// The doctor found something.
+    /// So many checks of `doctor` failed.
     #[error("{0} wrong")]
-    Unwell(usize),
-    /// The system refused something basic.
+    ChecksFailed(usize),
+    /// The system refused something basic, such as a thread.
     #[error("cannot start: {0}")]
     System(#[from] io::Error),
-    /// The data cannot be reached, or is not fit to be used.
+    /// The store cannot be opened.
     #[error("cannot start: {0}")]
     Store(Box<dyn Error + Send + Sync>),
-    /// Something an operator asked for cannot be done.
+    /// A subcommand on the stored data failed, such as `backup` or `users`.
     #[error("{0}")]
     Maintenance(Box<dyn Error + Send + Sync>),
-}
-
-/// Tells on stderr why `service` failed, if it did, and what its exit status is.
-pub fn exit_code(service: &str, outcome: Result<(), Failure>) -> ExitCode {
-    let Err(failure) = outcome else { return ExitCode::SUCCESS };
-    say(format!("{service}: {failure}\n"));
-    match failure {
-        Failure::Config(error) => ExitCode::from(&error),
-        _ => ExitCode::FAILURE,
-    }
-}
-
-/// Writes the last words to stderr. Where nobody reads it, the process must end all the same.
-fn say(words: String) {
-    let (say, said) = mpsc::channel();
-    let writer = thread::Builder::new().spawn(move || {
-        // With stderr gone there is nobody left to tell.
-        let _ = io::stderr().write_all(words.as_bytes());
-        let _ = say.send(());
-    });
-    if writer.is_ok() {
-        // An error means that nobody took it in time.
-        let _ = said.recv_timeout(LAST_WORDS);
-    }
-}
-
-/// Runs `service` on all cores. Work on a blocking thread that is still going on at its end is left
-/// behind: the process must not outlast its drain for a password hash that nobody waits for.
-///
-/// # Errors
-///
-/// Those of `service`, and that its threads cannot be started.
-pub fn block_on(service: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
-    let runtime = Runtime::new()?;
-    let outcome = runtime.block_on(service);
-    runtime.shutdown_background();
-    outcome
-}
-
-/// Listens on `address`.
-///
-/// # Errors
-///
-/// The address is taken, not ours, or needs privileges.
-pub async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address).await.map_err(|error| Failure::Listen { address, error })
 }

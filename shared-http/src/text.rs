@@ -18,7 +18,7 @@ pub fn printable(text: &str) -> impl Display + use<'_> {
 }
 
 /// The same for a sentence, such as another service sends: it is cut after 256 characters.
-pub(crate) fn printable_sentence(text: &str) -> impl Display + use<'_> {
+pub fn printable_sentence(text: &str) -> impl Display + use<'_> {
     Printable { text, longest: LONGEST_SENTENCE, escapes_backslash: true }
 }
 

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use shared_http::{doctor::Report, running::ShownSettings};
+use shared_http::{report::Report, shown_settings::ShownSettings};
 use sqlx::{ConnectOptions, Connection};
 use tokio::time::timeout;
 

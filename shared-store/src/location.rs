@@ -8,7 +8,7 @@ use std::{
 use clap::Args;
 use shared_http::{
     config::{Settings, set},
-    running::ShownSettings,
+    shown_settings::ShownSettings,
 };
 
 use crate::postgres::connect_options;

@@ -190,11 +190,8 @@ fn too_many(wait: Duration) -> ApiError {
 }
 
 fn parse_role(role: &str) -> Result<Role, ApiError> {
-    match role.trim().to_lowercase().as_str() {
-        "committee" => Ok(Role::Committee),
-        "admin" => Ok(Role::Admin),
-        _ => Err(ApiError::BadRequest("Invalid role (use 'committee' or 'admin')".into())),
-    }
+    let role = role.trim().to_lowercase().parse();
+    role.map_err(|_| ApiError::BadRequest("Invalid role (use 'committee' or 'admin')".into()))
 }
 
 #[cfg(test)]

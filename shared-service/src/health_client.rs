@@ -1,4 +1,4 @@
-//! `/health`, and the client that asks for it and for `/ready` where there is no curl.
+//! A client for `/health` and `/ready` of a running service, for `healthcheck` and `doctor`.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -14,61 +14,47 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use serde::Serialize;
+use shared_http::text::printable_sentence;
 use tokio::{net::TcpStream, time::timeout};
-use utoipa::ToSchema;
-
-use crate::text::printable_sentence;
-
-/// The answer of `GET /health`: the process is up.
-#[derive(Serialize, ToSchema)]
-pub struct Health {
-    /// Always `ok`.
-    #[schema(example = "ok")]
-    pub status: &'static str,
-    /// Which service answers.
-    pub service: &'static str,
-}
 
 /// How long `/health` may take.
-const PATIENCE: Duration = Duration::from_secs(3);
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long `/ready` may take, which asks the store.
-const READY_PATIENCE: Duration = Duration::from_secs(10);
+/// How long `/ready` may take. It asks the store.
+const READY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// No answer is longer. What listens on an address may be anything.
-const LONGEST: usize = 16 << 10;
+/// The longest body that is read: what listens on an address may be any program.
+const MAX_BODY_BYTES: usize = 16 << 10;
 
-/// Asks the service that listens on `address` for its `/health`, over loopback where it listens on
-/// every address.
+/// Asks the service that listens on `address` for its `/health`. An unspecified address, such as 0.0.0.0, is
+/// asked over loopback.
 ///
 /// # Errors
 ///
-/// A sentence that tells why the service is not well: it cannot be reached, or does not answer 200
-/// within three seconds.
-pub async fn check(address: SocketAddr) -> Result<(), String> {
+/// Why the service is unhealthy, as a sentence: it cannot be reached, or does not answer 200 within three seconds.
+pub(crate) async fn check(address: SocketAddr) -> Result<(), String> {
     identify(address).await.map(drop)
 }
 
-/// Which service answers `/health` on `address`, as it says itself; empty where it does not say.
+/// The name in the answer of `/health` on `address`, empty where there is none.
 ///
 /// # Errors
 ///
 /// Those of [`check`].
-pub async fn identify(address: SocketAddr) -> Result<String, String> {
-    match get(address, "/health", PATIENCE).await? {
+pub(crate) async fn identify(address: SocketAddr) -> Result<String, String> {
+    match get(address, "/health", HEALTH_TIMEOUT).await? {
         Answer { status: StatusCode::OK, body, .. } => Ok(text_of(&body, "service").unwrap_or_default()),
         Answer { status, url, .. } => Err(format!("{url} answers {status}")),
     }
 }
 
-/// Whether the service that listens on `address` can do its work, as its `/ready` says.
+/// Asks the service that listens on `address` for its `/ready`.
 ///
 /// # Errors
 ///
-/// Why not, in its own words where it has any. They can be shown on a terminal.
-pub async fn ready(address: SocketAddr) -> Result<(), String> {
-    match get(address, "/ready", READY_PATIENCE).await? {
+/// Why the service cannot do its work: the `detail` of its answer where there is one, safe to show on a terminal.
+pub(crate) async fn ready(address: SocketAddr) -> Result<(), String> {
+    match get(address, "/ready", READY_TIMEOUT).await? {
         Answer { status: StatusCode::OK, .. } => Ok(()),
         Answer { status, url, body } => Err(match text_of(&body, "detail") {
             Some(detail) => printable_sentence(&detail).to_string(),
@@ -89,7 +75,7 @@ struct Answer {
     body: Bytes,
 }
 
-async fn get(address: SocketAddr, path: &str, patience: Duration) -> Result<Answer, String> {
+async fn get(address: SocketAddr, path: &str, limit: Duration) -> Result<Answer, String> {
     let host = match address.ip() {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
@@ -97,7 +83,7 @@ async fn get(address: SocketAddr, path: &str, patience: Duration) -> Result<Answ
     };
     let address = SocketAddr::new(host, address.port());
     let url = format!("http://{address}{path}");
-    match timeout(patience, ask(address, path)).await {
+    match timeout(limit, ask(address, path)).await {
         Ok(Ok((status, body))) => Ok(Answer { url, status, body }),
         Ok(Err(error)) => Err(format!("{url} cannot be reached: {error}")),
         Err(_elapsed) => Err(format!("{url} does not answer")),
@@ -113,7 +99,7 @@ async fn ask(
     let request = Request::get(path).header(HOST, address.to_string()).body(Body::empty())?;
     let answer = async {
         let (head, body) = sender.send_request(request).await?.into_parts();
-        Ok((head.status, Limited::new(body, LONGEST).collect().await?.to_bytes()))
+        Ok((head.status, Limited::new(body, MAX_BODY_BYTES).collect().await?.to_bytes()))
     };
     let mut connection = pin!(connection);
     let mut answer = pin!(answer);

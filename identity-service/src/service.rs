@@ -1,0 +1,128 @@
+//! identity-service, as `shared_service::run` needs it.
+
+use std::{
+    error::Error,
+    net::{IpAddr, SocketAddr},
+};
+
+use axum::Router;
+use shared_http::{
+    config::{ConfigError, HttpConfig},
+    metrics::Registry,
+    process::Failure,
+    report::Report,
+    shown_settings::ShownSettings,
+    telemetry::Telemetry,
+    text::printable,
+};
+use shared_service::{ATTENDANCE, CommonArgs, IDENTITY, Service, ServiceInfo, Task};
+use shared_store::{Content, Location};
+
+use crate::{
+    AppState, app,
+    config::{Args, Command, Config},
+    metrics::BcryptMetrics,
+    password::Passwords,
+    store::sqlite,
+    users::{self, Users},
+};
+
+/// A shorter token lifetime, in minutes, makes users log in again during an evening.
+const EVENING_MINUTES: u64 = 360;
+
+/// identity-service.
+pub struct Identity;
+
+impl Service for Identity {
+    const INFO: &'static ServiceInfo = &IDENTITY;
+    const PEER: &'static ServiceInfo = &ATTENDANCE;
+    const FILE_NAME: &'static str = sqlite::FILE_NAME;
+    const CONTENT: &'static Content = &sqlite::CONTENT;
+
+    type Args = Args;
+    type Config = Config;
+
+    fn common_args(args: &Args) -> &CommonArgs {
+        &args.common
+    }
+
+    fn task(args: &Args) -> Task<'_> {
+        match &args.command {
+            None => Task::Serve,
+            Some(Command::Common(command)) => Task::Common(command),
+            Some(Command::Users { users }) => Task::Own(Box::pin(change_users(args, users))),
+        }
+    }
+
+    fn check(args: &Args) -> Result<Config, ConfigError> {
+        args.check()
+    }
+
+    fn http(config: &Config) -> &HttpConfig {
+        &config.http
+    }
+
+    fn location(config: &Config) -> &Location {
+        &config.location
+    }
+
+    fn shown(config: &Config) -> ShownSettings {
+        config.shown()
+    }
+
+    fn announce(config: &Config, address: SocketAddr) {
+        config.announce(address);
+    }
+
+    async fn open(
+        config: &Config,
+        registry: &mut Registry,
+        telemetry: Telemetry,
+    ) -> Result<Router, Box<dyn Error + Send + Sync>> {
+        Ok(app(AppState::open(config, registry).await?, config, telemetry))
+    }
+
+    fn examine_tokens(report: &mut Report, settings: &ShownSettings) {
+        match settings.get("TOKEN_EXPIRE_MINUTES").parse::<u64>() {
+            Ok(minutes) if minutes >= EVENING_MINUTES => {
+                report.good(format_args!("tokens: good for {minutes} minutes"));
+            }
+            Ok(minutes) => report.note(format_args!(
+                "tokens: good for {minutes} minutes, which is shorter than an evening: everybody has to log in again in \
+                 between; for a whole evening set TOKEN_EXPIRE_MINUTES=720"
+            )),
+            Err(_) => {}
+        }
+    }
+
+    fn examine(report: &mut Report, settings: &ShownSettings) {
+        match settings.get("REGISTRATION") {
+            "open" => report.wrong(
+                "registration: open, and anybody can register an admin; set REGISTRATION=committee, admin or closed",
+            ),
+            policy => report.good(format_args!("registration: {}", printable(policy))),
+        }
+        examine_demo_users(report, settings);
+    }
+}
+
+async fn change_users(args: &Args, users: &Users) -> Result<(), Failure> {
+    // Counted for nobody: the process ends with the command.
+    let passwords = Passwords::new(args.bcrypt_cost()?, BcryptMetrics::new(&mut Registry::default()));
+    users::run(users, &args.common.location(sqlite::FILE_NAME)?, &passwords).await
+}
+
+fn examine_demo_users(report: &mut Report, settings: &ShownSettings) {
+    if settings.get("DEMO_USERS") != "true" {
+        return report.good("demo users: off");
+    }
+    let host = settings.get("HOST");
+    let reach = if host.parse::<IpAddr>().is_ok_and(|host| host.is_loopback()) {
+        "on this machine, or through a tunnel to it,".to_owned()
+    } else {
+        format!("who reaches {}", printable(host))
+    };
+    report.wrong(format_args!(
+        "demo users: anybody {reach} can log in as panitia1 or admin1; set DEMO_USERS=false"
+    ));
+}
