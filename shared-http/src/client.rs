@@ -104,7 +104,7 @@ impl TrustedProxies {
 
     /// The same proxies, which say it in `header`, if there is one, and nowhere else.
     #[must_use]
-    pub fn saying_it_in(self, header: Option<ClientAddressHeader>) -> Self {
+    pub fn with_header(self, header: Option<ClientAddressHeader>) -> Self {
         Self { header, ..self }
     }
 
@@ -129,7 +129,7 @@ impl TrustedProxies {
     }
 
     /// Whether a request says for whom it is, and nobody may say so.
-    pub(crate) fn ignores(&self, headers: &HeaderMap) -> bool {
+    pub(crate) fn ignores_proxy(&self, headers: &HeaderMap) -> bool {
         self.networks.is_empty()
             && (headers.contains_key(CONNECTING_IP) || headers.contains_key(FORWARDED_FOR))
     }
@@ -183,7 +183,7 @@ mod tests {
         let trusted =
             if trusted.is_empty() { Some(TrustedProxies::default()) } else { TrustedProxies::parse(trusted) };
         let header = if header.is_empty() { Some(None) } else { ClientAddressHeader::parse(header) };
-        trusted.expect("networks").saying_it_in(header.expect("a header"))
+        trusted.expect("networks").with_header(header.expect("a header"))
     }
 
     const CLOUDFLARE: &str = "cf-connecting-ip";

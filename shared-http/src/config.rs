@@ -190,7 +190,7 @@ impl HttpArgs {
                 "addresses and networks separated by commas, such as 127.0.0.1,172.16.0.0/12",
                 TrustedProxies::parse,
             )
-            .saying_it_in(settings.read(
+            .with_header(settings.read(
                 "CLIENT_ADDRESS_HEADER",
                 &self.client_address_header,
                 None,

@@ -15,6 +15,8 @@ pub mod middleware;
 pub mod openapi;
 pub mod pages;
 pub mod process;
+mod request_id;
+mod request_record;
 pub mod running;
 pub mod server;
 pub mod telemetry;
