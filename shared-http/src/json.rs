@@ -2,6 +2,8 @@
 
 mod cpython;
 mod document;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 
@@ -156,7 +158,7 @@ fn unreadable() -> ApiError {
 }
 
 fn parse(text: &str) -> Result<Document<'_>, ApiError> {
-    cpython::parse(text.strip_prefix('\u{feff}').unwrap_or(text)).map_err(|fault| match fault {
+    Document::parse(text.strip_prefix('\u{feff}').unwrap_or(text)).map_err(|fault| match fault {
         Fault::Syntax { offset, message } => ApiError::Invalid(vec![FieldError {
             kind: "json_invalid",
             loc: vec![Location::Name("body"), Location::Offset(offset)],
