@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use clap::{Parser, Subcommand};
 use shared_auth::{Secrets, config::TokenArgs};
 use shared_http::{
-    config::{Command as HttpCommand, ConfigError, Environment, HttpArgs, HttpConfig, Settings},
+    config::{Command as HttpCommand, Environment, HttpArgs, HttpConfig, Settings},
+    process::ConfigError,
     running::ShownSettings,
 };
 use shared_store::{Location, Maintenance, StoreArgs};

@@ -12,7 +12,8 @@ use clap::{CommandFactory, Parser};
 use shared_http::{
     config::{Command as HttpCommand, Unread, load_dotenv},
     health,
-    metrics::{self, Registry},
+    metrics::Registry,
+    metrics_listener,
     process::{self, Failure},
     running, server,
     telemetry::{self, Telemetry},
@@ -35,7 +36,7 @@ fn run() -> Result<(), Failure> {
             process::block_on(maintenance::run(maintenance, args.location()?, &sqlite::CONTENT))
         }
         None => {
-            let config = args.check().map_err(|error| error.beside(&unread))?;
+            let config = args.check().map_err(|error| error.with_hints(unread.sentences()))?;
             process::block_on(serve(&config, &unread))
         }
     }
@@ -47,9 +48,9 @@ async fn check_health(args: &Args) -> Result<(), Failure> {
 
 async fn serve(config: &Config, unread: &Unread) -> Result<(), Failure> {
     // Dropped last: what was said before the end is written before the end.
-    let log = telemetry::start_log(&config.http)?;
+    let log = telemetry::start_log(&config.http.telemetry)?;
     let mut registry = Registry::default();
-    let telemetry = Telemetry::new(&log, &config.http, &mut registry, "attendance-service");
+    let telemetry = Telemetry::new(&log, &config.http.telemetry, &mut registry, "attendance-service");
     unread.announce();
     let mut shutdown = pin!(server::shutdown_signal()?);
     let state = tokio::select! {
@@ -58,8 +59,8 @@ async fn serve(config: &Config, unread: &Unread) -> Result<(), Failure> {
         () = &mut shutdown => return Ok(()),
     };
     let listener = process::listen(config.http.address).await?;
-    if let Some(address) = config.http.metrics_addr {
-        metrics::serve(address, registry).await?;
+    if let Some(address) = config.http.telemetry.metrics_addr {
+        metrics_listener::serve(address, registry).await?;
     }
     let address = listener.local_addr()?;
     running::show(config::SERVICE, address.port(), config.shown());

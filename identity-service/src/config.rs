@@ -11,7 +11,8 @@ use std::{
 use clap::{Parser, Subcommand};
 use shared_auth::{Secrets, config::TokenArgs};
 use shared_http::{
-    config::{Command as HttpCommand, ConfigError, Environment, HttpArgs, HttpConfig, Settings, set},
+    config::{Command as HttpCommand, Environment, HttpArgs, HttpConfig, Settings, set},
+    process::ConfigError,
     running::{ShownSettings, or_none},
 };
 use shared_store::{Location, Maintenance, StoreArgs};

@@ -13,9 +13,9 @@ use chrono::{DateTime, SecondsFormat};
 
 pub use self::peer::{ATTENDANCE, IDENTITY, Service};
 use crate::{
-    config::{ConfigError, Unread},
+    config::Unread,
     health,
-    process::Failure,
+    process::{ConfigError, Failure},
     running::{self, AskError, NONE, Running, ShownSettings},
     text::{printable, printable_line},
 };

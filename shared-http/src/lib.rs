@@ -11,6 +11,7 @@ pub mod health;
 pub mod json;
 pub mod log;
 pub mod metrics;
+pub mod metrics_listener;
 pub mod middleware;
 pub mod openapi;
 pub mod pages;

@@ -1,5 +1,7 @@
 //! How a service begins and ends as a process.
 
+mod config_error;
+
 use std::{
     error::Error,
     io::{self, Write},
@@ -12,7 +14,7 @@ use std::{
 
 use tokio::{net::TcpListener, runtime::Runtime};
 
-use crate::config::ConfigError;
+pub use self::config_error::ConfigError;
 
 /// How long the end of the process waits for somebody to read why.
 const LAST_WORDS: Duration = Duration::from_secs(1);
