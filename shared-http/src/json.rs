@@ -49,10 +49,9 @@ impl Field {
     }
 }
 
-/// A request body: its fields in the order in which failures are reported, their limits as
-/// `#[validate(…)]` on the struct.
+/// A request body. The limits of its fields are `#[validate(…)]` on the struct.
 pub trait Schema: DeserializeOwned + Validate {
-    /// The fields, named as in the struct.
+    /// The fields, named as in the struct, in the order in which failures are reported.
     const FIELDS: &'static [Field];
 }
 
@@ -69,16 +68,15 @@ impl<S: Send + Sync, T: Schema> FromRequest<S> for ValidJson<T> {
         let is_json = is_json(request.headers());
         let body = read(request.into_body()).await?;
         let text = std::str::from_utf8(&body).map_err(|_| unreadable())?;
-        match plain(text) {
+        match parse_plain(text) {
             Some(body) if is_json => Ok(Self(body)),
-            _ => explain(text, is_json).map(Self),
+            _ => parse_like_fastapi(text, is_json).map(Self),
         }
     }
 }
 
-/// The quick way, for what nearly every request is: an object with the fields of `T` and no others, all
-/// good.
-fn plain<T: Schema>(text: &str) -> Option<T> {
+/// Parses quickly what nearly every body is: an object with the fields of `T` and no others, all good.
+fn parse_plain<T: Schema>(text: &str) -> Option<T> {
     // serde would fill a struct from a list as well.
     if !text.starts_with('{') {
         return None;
@@ -90,15 +88,15 @@ fn plain<T: Schema>(text: &str) -> Option<T> {
     (!others && body.validate().is_ok()).then_some(body)
 }
 
-/// FastAPI's way, for every other body: read as CPython does, then collect what is wrong, if anything.
-fn explain<T: Schema>(text: &str, is_json: bool) -> Result<T, ApiError> {
+/// Parses every other body: reads it as CPython does, then collects everything that is wrong, if anything.
+fn parse_like_fastapi<T: Schema>(text: &str, is_json: bool) -> Result<T, ApiError> {
     if text.is_empty() {
         return Err(body_error("missing", "Field required", Input::new(&())));
     }
     if !is_json {
         return Err(not_an_object(Input::new(text)));
     }
-    let document = parse(text)?;
+    let document = parse_document(text)?;
     let body = document.root();
     if body.is_object() {
         check(body)
@@ -143,7 +141,7 @@ async fn read(mut body: Body) -> Result<Bytes, ApiError> {
         if read.is_empty() && body.is_end_stream() {
             return Ok(data);
         }
-        // Copied, for to keep one byte of the server's buffer is to keep all 8 KiB of it.
+        // Copied: a slice of the server's buffer would keep all 8 KiB of it.
         read.extend_from_slice(&data);
     }
     Ok(read.into())
@@ -157,7 +155,7 @@ fn unreadable() -> ApiError {
     ApiError::BadRequest(Cow::Borrowed("There was an error parsing the body"))
 }
 
-fn parse(text: &str) -> Result<Document<'_>, ApiError> {
+fn parse_document(text: &str) -> Result<Document<'_>, ApiError> {
     Document::parse(text.strip_prefix('\u{feff}').unwrap_or(text)).map_err(|fault| match fault {
         Fault::Syntax { offset, message } => ApiError::Invalid(vec![FieldError {
             kind: "json_invalid",
@@ -180,8 +178,8 @@ fn body_error(kind: &'static str, msg: &str, input: Input) -> ApiError {
     ApiError::Invalid(vec![FieldError { kind, loc, msg: msg.to_owned(), input, ctx: None }])
 }
 
-/// Collects every failing field. A field that is absent or no string is replaced by an empty one
-/// meanwhile, so that the limits of the others are still checked.
+/// Collects every failing field. One that is missing or no string is replaced by an empty string meanwhile, so that the
+/// limits of the others are checked too.
 fn check<T: Schema>(body: Element<'_>) -> Result<T, ApiError> {
     let mut fields = Map::new();
     let mut failures = Vec::new();

@@ -17,7 +17,7 @@ use axum::{
 };
 
 pub use self::cors::Cors;
-use self::{cors::CorsRequestLayer, request_layer::RequestLayer, slashes::without_slashes};
+use self::{cors::CorsRequestLayer, request_layer::RequestLayer, slashes::redirect_without_slashes};
 use crate::{client::TrustedProxies, error::ApiError, server::Rejected, telemetry::Telemetry};
 
 /// What the stack depends on.
@@ -58,10 +58,10 @@ pub fn stack(router: Router, options: Options) -> Router {
     }
 }
 
-/// Answers what has no route.
+/// Responds where there is no route.
 async fn unrouted(known_paths: Router, request: Request) -> Response {
     match request.extensions().get::<Rejected>() {
         Some(rejected) => ApiError::from(*rejected).into_response(),
-        None => without_slashes(known_paths, request).await,
+        None => redirect_without_slashes(known_paths, request).await,
     }
 }
