@@ -19,8 +19,8 @@ use super::{
 /// How long to wait for a permit before another connection is closed, and after a failed accept.
 const BACK_OFF: Duration = Duration::from_millis(20);
 
-/// An address has more than its share of connections beyond the capacity divided by this: a committee can be behind
-/// one address, and an attacker behind a few dozen.
+/// The fair share of one address is the capacity divided by this: a committee can be behind one address, and an attacker
+/// behind a few dozen.
 const SHARES: usize = 64;
 
 /// Accepts connections and serves them. It never ends by itself.

@@ -39,8 +39,8 @@ pub(super) async fn sweep(table: &ConnectionTable, request_timeout: Duration) {
     }
 }
 
-/// Closes connections whose clients do not read until the budgets are kept: first those whose address has the most
-/// connections, and of these the one that has stalled longest. By how many bytes the budgets were exceeded.
+/// Closes connections whose clients do not read until enough of both budgets is free: first those whose address has the
+/// most connections, and of these the one that has stalled longest. How many bytes had to be freed.
 fn close_stalled(table: &ConnectionTable) -> usize {
     let (mut buffered, mut unsent) = (table.budgets.buffered.excess(), table.budgets.unsent.excess());
     let excess = buffered + unsent;
@@ -58,7 +58,7 @@ fn close_stalled(table: &ConnectionTable) -> usize {
             if unsent > 0 || (buffered > 0 && connection.buffered() > 0) {
                 buffered = buffered.saturating_sub(connection.buffered());
                 unsent = unsent.saturating_sub(SEND_BUFFER);
-                // One that the next sweep will close counts as closed: no other is closed in its place.
+                // One that has not stalled for long enough is closed by the next sweep, and no other in its place.
                 if since.elapsed() >= STALLED_WHILE_SHORT {
                     connection.close();
                 }
