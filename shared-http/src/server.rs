@@ -1,6 +1,6 @@
 //! An HTTP/1.1 server that can stand on the internet.
 //!
-//! Every [`Connection`] knows its phase, that is, what it waits for, its client or the handler, and since when. The
+//! Every connection knows its phase, that is, what it waits for, its client or the handler, and since when. The
 //! accept loop, the sweep and the drain close connections by that: when there are as many as there may be, the one
 //! whose client has kept it waiting longest is closed, so that silent and slow clients lock nobody out.
 
