@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use clap::Parser;
 use shared_auth::Secrets;
 use shared_http::{
-    config::{ConfigError, Environment, HttpConfig, Settings},
+    config::{Environment, HttpConfig, Settings},
+    process::ConfigError,
     shown_settings::ShownSettings,
 };
 use shared_service::{ATTENDANCE, Command, CommonArgs};

@@ -4,7 +4,8 @@ use std::{error::Error, net::SocketAddr};
 
 use axum::Router;
 use shared_http::{
-    config::{ConfigError, HttpConfig},
+    config::HttpConfig,
+    process::ConfigError,
     metrics::Registry,
     shown_settings::ShownSettings,
     telemetry::Telemetry,

@@ -11,7 +11,8 @@ use std::{
 use clap::{Parser, Subcommand};
 use shared_auth::Secrets;
 use shared_http::{
-    config::{ConfigError, Environment, HttpConfig, Settings, set},
+    config::{Environment, HttpConfig, Settings, set},
+    process::ConfigError,
     shown_settings::{ShownSettings, or_none},
 };
 use shared_service::{CommonArgs, IDENTITY};

@@ -7,7 +7,8 @@ use std::{
 
 use axum::Router;
 use shared_http::{
-    config::{ConfigError, HttpConfig},
+    config::HttpConfig,
+    process::ConfigError,
     metrics::Registry,
     process::Failure,
     report::Report,

@@ -15,13 +15,13 @@ use shared_http::{
 use crate::token::{Secret, Secrets};
 
 /// HS256 is as strong as its key: RFC 7518, section 3.2, asks for at least the hash's 256 bits.
-const LEAST_BYTES: usize = 32;
+const MIN_BYTES: usize = 32;
 
 /// Good on a developer's machine only, and known to everybody.
 const DEVELOPMENT_SECRET: &str = "dev-secret";
 
-/// What is left of the examples that get copied from documentation, whatever is put around them. The long ones are
-/// those of jwt.io, of FastAPI's tutorial and of the service that this one took the place of.
+/// A secret that contains one of these was copied from documentation, whatever is around it. The long ones are from the
+/// examples of jwt.io, of FastAPI's tutorial and of the service that this one took the place of.
 const EXAMPLES: [&str; 26] = [
     "09d25e094faa6ca2556c818166b7a956",
     "a-string-secret",
@@ -51,11 +51,11 @@ const EXAMPLES: [&str; 26] = [
     "your-",
 ];
 
-/// The word for a secret that is good enough in public.
+/// How a secret that is good enough in production is shown among the settings.
 const STRONG: &str = "strong";
 
-/// A secret with fewer different characters than this was typed, not drawn.
-const LEAST_DISTINCT: usize = 8;
+/// A secret with fewer different characters than this was typed, not generated.
+const MIN_DISTINCT: usize = 8;
 
 /// The settings of the token, as the operator wrote them.
 // Without Debug, for it would show the secret.
@@ -88,16 +88,16 @@ impl TokenArgs {
     pub fn check(&self, settings: &mut Settings, environment: Environment) -> Secrets {
         settings.read("JWT_ALG", &self.jwt_alg, (), "HS256", |name| (name == "HS256").then_some(()));
 
-        let signing = given("JWT_SECRET", &self.jwt_secret, &self.jwt_secret_file).and_then(|found| {
+        let signing = read_secret("JWT_SECRET", &self.jwt_secret, &self.jwt_secret_file).and_then(|found| {
             let Some((variable, secret)) = found else {
                 return match environment {
                     Environment::Development => Ok(DEVELOPMENT_SECRET.to_owned()),
-                    Environment::Production => Err(format!("JWT_SECRET is not set; {WAY_OUT}")),
+                    Environment::Production => Err(format!("JWT_SECRET is not set; {REMEDY}")),
                 };
             };
-            strong(&variable, secret, environment, WAY_OUT)
+            check_strength(&variable, secret, environment, REMEDY)
         });
-        let previous = given(
+        let previous = read_secret(
             "JWT_SECRET_PREVIOUS",
             &self.jwt_secret_previous,
             &self.jwt_secret_previous_file,
@@ -110,7 +110,7 @@ impl TokenArgs {
                              {variable}"
                 ));
             }
-            strong(&variable, secret, environment, PREVIOUS_WAY_OUT).map(Some)
+            check_strength(&variable, secret, environment, PREVIOUS_REMEDY).map(Some)
         });
 
         let mut or_mistake = |secret: Result<Option<String>, String>| match secret {
@@ -127,9 +127,9 @@ impl TokenArgs {
     }
 }
 
-/// What the operator gave as `variable`, or in the file that `variable` followed by `_FILE` names, and
-/// which of both it was.
-fn given(
+/// The secret in `variable`, or in the file that `variable` followed by `_FILE` names, behind the name of the variable
+/// that was set.
+fn read_secret(
     variable: &str,
     secret: &Option<String>,
     file: &Option<String>,
@@ -149,16 +149,21 @@ fn given(
 }
 
 /// `secret`, if it is good enough for `environment`.
-fn strong(variable: &str, secret: String, environment: Environment, way_out: &str) -> Result<String, String> {
+fn check_strength(
+    variable: &str,
+    secret: String,
+    environment: Environment,
+    remedy: &str,
+) -> Result<String, String> {
     match (environment, weakness(&secret)) {
-        (Environment::Production, Some(weakness)) => Err(format!("{variable} {weakness}; {way_out}")),
+        (Environment::Production, Some(weakness)) => Err(format!("{variable} {weakness}; {remedy}")),
         _ => Ok(secret),
     }
 }
 
 impl TokenArgs {
-    /// Whether the secrets would be good enough in public, wherever this is. Those of a service that is `running`
-    /// are known to nobody else: it says itself how good they are.
+    /// Reports whether the secrets would be good enough in production. Those of a service that is `running` only that
+    /// service knows: its settings say how good they are.
     pub fn examine(&self, report: &mut Report, running: Option<&ShownSettings>) {
         if let Some(settings) = running {
             return examine_running(report, settings);
@@ -174,19 +179,19 @@ impl TokenArgs {
     }
 }
 
-/// Judges the secrets by the words of the service that has them.
+/// Reports how good the secrets of a running service are, as its settings say.
 fn examine_running(report: &mut Report, settings: &ShownSettings) {
     let mut all_strong = true;
-    for (variable, way_out) in [("JWT_SECRET", WAY_OUT), ("JWT_SECRET_PREVIOUS", PREVIOUS_WAY_OUT)] {
+    for (variable, remedy) in [("JWT_SECRET", REMEDY), ("JWT_SECRET_PREVIOUS", PREVIOUS_REMEDY)] {
         let word = settings.get(variable);
         if let Some(weakness) = Weakness::ALL.into_iter().find(|weakness| weakness.word() == word) {
             all_strong = false;
-            report.wrong(format_args!("secret: {variable} {weakness}; {way_out}"));
+            report.wrong(format_args!("secret: {variable} {weakness}; {remedy}"));
         }
     }
     match settings.get("JWT_SECRET") {
         STRONG if all_strong => report.good("secret: strong enough"),
-        // Of a version before this one.
+        // Older versions do not show how good it is.
         "" if settings.get("APP_ENV") == "production" => {
             report.good("secret: strong enough, or the service would not run");
         }
@@ -198,8 +203,8 @@ fn examine_running(report: &mut Report, settings: &ShownSettings) {
 impl Secrets {
     /// Adds to what an operator is shown a word on how good each is, and nothing else of them.
     pub fn show(&self, shown: &mut ShownSettings) {
-        shown.show("JWT_SECRET", verdict(&self.signing));
-        shown.show("JWT_SECRET_PREVIOUS", or_none(self.previous.as_ref().map(verdict)));
+        shown.show("JWT_SECRET", strength(&self.signing));
+        shown.show("JWT_SECRET_PREVIOUS", or_none(self.previous.as_ref().map(strength)));
     }
 
     /// Says in the log what an operator should know of them.
@@ -215,13 +220,13 @@ impl Secrets {
     }
 }
 
-const WAY_OUT: &str = "in production it must be at least 32 random bytes, the same for both services, such as \
+const REMEDY: &str = "in production it must be at least 32 random bytes, the same for both services, such as \
      `openssl rand -base64 48` prints";
 
-const PREVIOUS_WAY_OUT: &str =
+const PREVIOUS_REMEDY: &str =
     "in production it must be as good as JWT_SECRET; unset it, and everybody has to log in again";
 
-/// Why a secret is not good enough in public.
+/// Why a secret is not good enough in production.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Weakness {
     Development,
@@ -234,7 +239,7 @@ enum Weakness {
 impl Weakness {
     const ALL: [Self; 5] = [Self::Development, Self::Published, Self::Short, Self::Repetitive, Self::Pattern];
 
-    /// How an operator is shown it among the settings.
+    /// How it is shown among the settings.
     fn word(self) -> &'static str {
         match self {
             Self::Development => "development",
@@ -258,8 +263,8 @@ impl Display for Weakness {
     }
 }
 
-/// How good a secret is, in a word. It tells nothing else of the secret.
-fn verdict(secret: &Secret) -> &'static str {
+/// How good a secret is, as shown among the settings. It tells nothing else of the secret.
+fn strength(secret: &Secret) -> &'static str {
     if *secret == Secret::new(DEVELOPMENT_SECRET) {
         return Weakness::Development.word();
     }
@@ -273,25 +278,25 @@ fn weakness(secret: &str) -> Option<Weakness> {
     distinct.dedup();
     if EXAMPLES.iter().any(|example| lower.contains(example)) {
         Some(Weakness::Published)
-    } else if secret.len() < LEAST_BYTES {
+    } else if secret.len() < MIN_BYTES {
         Some(Weakness::Short)
-    } else if distinct.len() < LEAST_DISTINCT {
+    } else if distinct.len() < MIN_DISTINCT {
         Some(Weakness::Repetitive)
-    } else if repeats_itself(lower.as_bytes()) || counts(lower.as_bytes()) {
+    } else if repeats_itself(lower.as_bytes()) || is_sequence(lower.as_bytes()) {
         Some(Weakness::Pattern)
     } else {
         None
     }
 }
 
-/// Whether it is one piece, again and again.
+/// Whether it is one sequence, again and again.
 fn repeats_itself(secret: &[u8]) -> bool {
     (1..=secret.len() / 2).any(|length| secret.iter().zip(&secret[length..]).all(|(one, other)| one == other))
 }
 
-/// Whether half of its letters and digits are the next, or the previous, of the one or two before: `0123…`, `zyx…`,
-/// `a1b2c3…`. Of random hexadecimal digits an eighth is, and half of 32 is in one of millions.
-fn counts(secret: &[u8]) -> bool {
+/// Whether half of its letters and digits follow, in the alphabet or backwards, on one of the two before: `0123…`,
+/// `zyx…`, `a1b2c3…`. Of random hexadecimal digits an eighth do, and half of 32 do in one of millions.
+fn is_sequence(secret: &[u8]) -> bool {
     let characters: Vec<u8> = secret.iter().copied().filter(u8::is_ascii_alphanumeric).collect();
     let follows = |step: i16| {
         let is_next = |three: &&[u8]| match three {
@@ -319,7 +324,7 @@ mod tests {
             ("abababababababababababababababababab", "repetitive"),
             ("0123456789abcdef0123456789abcdef", "pattern"),
         ] {
-            assert_eq!(verdict(&Secret::new(secret)), word, "{secret}");
+            assert_eq!(strength(&Secret::new(secret)), word, "{secret}");
         }
     }
 

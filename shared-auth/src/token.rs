@@ -1,5 +1,4 @@
-//! Both ends of one shape: [`TokenIssuer`] and [`TokenVerifier`] (RFC 7519, HS256 of RFC 7518;
-//! contract, "Tokens").
+//! The token: its claims, who issues it and who verifies it (RFC 7519, HS256 of RFC 7518; contract, "Tokens").
 
 use std::{
     fmt, iter,
@@ -22,10 +21,9 @@ use serde_json::{Map, Value};
 use sha2::Sha256;
 use utoipa::ToSchema;
 
-/// Verified tokens that are remembered, and how long such a token may be, in bytes: together they
-/// bound the memory.
-const REMEMBERED_TOKENS: usize = 1024;
-const REMEMBERED_LENGTH: usize = 1024;
+/// Verified tokens in the cache, and the longest, in bytes: together they bound its memory.
+const CACHED_TOKENS: usize = 1024;
+const MAX_CACHED_LENGTH: usize = 1024;
 
 /// What a user may be.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize, ToSchema)]
@@ -69,12 +67,12 @@ impl FromStr for Role {
 pub struct Claims {
     /// The user's name.
     pub sub: String,
-    /// What the user may be.
+    /// The user's role.
     pub role: Role,
     /// When the token was issued, in seconds since 1970. May be ahead of the clock: a set-top box has
     /// no clock battery, and after a power cut its clock starts in the past.
     pub iat: i64,
-    /// From when on the token is worthless, in seconds since 1970.
+    /// When the token expires, in seconds since 1970: at this second it is no longer good.
     pub exp: i64,
 }
 
@@ -155,8 +153,8 @@ pub struct TokenVerifier {
     key: DecodingKey,
     previous_key: Option<DecodingKey>,
     validation: Validation,
-    /// Keyed by the whole token, signature included: only what was verified once is found again.
-    remembered: Cache<Box<str>, Arc<Claims>>,
+    /// Keyed by the whole token, signature included: only a token that was verified is found.
+    cache: Cache<Box<str>, Arc<Claims>>,
 }
 
 impl TokenVerifier {
@@ -165,7 +163,7 @@ impl TokenVerifier {
         install_hs256();
         let mut validation = Validation::new(Algorithm::HS256);
         validation.leeway = 0;
-        // Ours to check: the library takes an `exp` of just now, and puts other faults before "expired".
+        // Checked here: the library accepts an `exp` of just now, and reports other faults before "expired".
         validation.validate_exp = false;
         validation.validate_nbf = false;
         validation.required_spec_claims.clear();
@@ -174,7 +172,7 @@ impl TokenVerifier {
             key: key(&secrets.signing),
             previous_key: secrets.previous.as_ref().map(key),
             validation,
-            remembered: Cache::new(REMEMBERED_TOKENS),
+            cache: Cache::new(CACHED_TOKENS),
         }
     }
 
@@ -184,29 +182,29 @@ impl TokenVerifier {
     ///
     /// [`TokenError::Expired`] only where the signature is good.
     pub fn verify(&self, token: &str) -> Result<Arc<Claims>, TokenError> {
-        if let Some(claims) = self.remembered.get(token) {
-            if is_over(claims.exp) {
-                self.remembered.remove(token);
+        if let Some(claims) = self.cache.get(token) {
+            if is_expired(claims.exp) {
+                self.cache.remove(token);
                 return Err(TokenError::Expired);
             }
             return Ok(claims);
         }
 
-        let claims = Arc::new(self.verify_anew(token)?);
-        if token.len() <= REMEMBERED_LENGTH {
-            self.remembered.insert(token.into(), claims.clone());
+        let claims = Arc::new(self.verify_uncached(token)?);
+        if token.len() <= MAX_CACHED_LENGTH {
+            self.cache.insert(token.into(), claims.clone());
         }
         Ok(claims)
     }
 
-    fn verify_anew(&self, token: &str) -> Result<Claims, TokenError> {
-        if asks_for_an_extension(token) {
+    fn verify_uncached(&self, token: &str) -> Result<Claims, TokenError> {
+        if requires_extension(token) {
             return Err(TokenError::Invalid);
         }
         let decode = |key| jsonwebtoken::decode::<Map<String, Value>>(token, key, &self.validation);
         let keys = iter::once(&self.key).chain(&self.previous_key);
         let claims = keys.map(decode).find_map(Result::ok).ok_or(TokenError::Invalid)?.claims;
-        if claims.get("exp").and_then(Value::as_i64).is_some_and(is_over) {
+        if claims.get("exp").and_then(Value::as_i64).is_some_and(is_expired) {
             return Err(TokenError::Expired);
         }
         if claims.get("nbf").is_some_and(|nbf| nbf.as_i64().is_none_or(|nbf| nbf > now())) {
@@ -214,25 +212,25 @@ impl TokenVerifier {
         }
         let claims: Claims =
             serde_json::from_value(Value::Object(claims)).map_err(|_| TokenError::Invalid)?;
-        // No name is like that, and not every store could keep it.
+        // No username contains NUL, and not every store could keep it.
         if claims.sub.contains('\0') { Err(TokenError::Invalid) } else { Ok(claims) }
     }
 }
 
-/// Whether the header names an extension that has to be understood (RFC 7515, section 4.1.11): there is none that is.
-/// The library looks at neither. `b64` (RFC 7797) would change what the signature is of.
-fn asks_for_an_extension(token: &str) -> bool {
+/// Whether the header names an extension that has to be understood (RFC 7515, section 4.1.11), or `b64` (RFC 7797), which
+/// changes what is signed. None is supported, and the library looks at neither.
+fn requires_extension(token: &str) -> bool {
     let header = token.split('.').next().and_then(|part| BASE64_URL_SAFE_NO_PAD.decode(part).ok());
     let header = header.and_then(|json| serde_json::from_slice::<Map<String, Value>>(&json).ok());
     header.is_none_or(|header| header.contains_key("crit") || header.contains_key("b64"))
 }
 
-fn is_over(exp: i64) -> bool {
+fn is_expired(exp: i64) -> bool {
     exp <= now()
 }
 
 fn now() -> i64 {
-    // Before 1970 is as good as 1970 for a box whose clock has not been set yet.
+    // A clock before 1970 counts as 1970: that of a box without a battery has not been set yet.
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
@@ -245,7 +243,7 @@ static HS256: CryptoProvider = CryptoProvider {
     key_utils: KeyUtils::new_unimplemented(),
 };
 
-/// The library keeps its provider for the whole process; one is as good as the next.
+/// The library keeps one provider for the whole process. A second call changes nothing.
 fn install_hs256() {
     let _ = HS256.install_default();
 }

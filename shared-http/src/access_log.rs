@@ -1,7 +1,7 @@
 //! The access log: one line a request, among those of `tracing` and in their form.
 //!
-//! Requests write their line into the buffer themselves: an event of `tracing`, formatted by itself, takes longer than
-//! a check-in; see ARCHITECTURE.md.
+//! Requests write their line into the log's buffer themselves: to format an event of `tracing` takes longer than a
+//! check-in; see ARCHITECTURE.md.
 
 use std::{io::Write, net::IpAddr};
 
@@ -9,12 +9,12 @@ use serde::Serialize;
 use tracing::Level;
 use tracing_subscriber::filter::Targets;
 
-use crate::{log::LogBuffer, telemetry::LogFormat};
+use crate::log::{LogFormat, LogHandle};
 
-/// By this name `RUST_LOG` switches it: `info,access=off`.
+/// The target of its lines, by which `RUST_LOG` switches them off: `info,access=off`.
 pub(crate) const TARGET: &str = "access";
 
-/// What a line tells. Never a header but these, never a body, never the raw path.
+/// The fields of a line. No other header, no body and no raw path is ever logged.
 #[derive(Serialize)]
 pub(crate) struct Line<'a> {
     pub(crate) id: &'a str,
@@ -43,29 +43,30 @@ struct JsonLine<'a> {
     target: &'static str,
 }
 
-/// Takes lines. A client that fills too many is cut short, see [`crate::log::rate`].
+/// Writes lines. Those of one client are limited, see [`crate::log::rate`].
 #[derive(Debug)]
 pub(crate) struct AccessLog {
+    /// Whether requests for `/health` and `/ready` are logged.
     with_health: bool,
-    buffer: LogBuffer,
+    log: LogHandle,
 }
 
 impl AccessLog {
-    /// None where `filter` wants no such lines.
-    pub(crate) fn new(buffer: LogBuffer, filter: &Targets) -> Option<Self> {
+    /// None where `filter` switches it off.
+    pub(crate) fn new(log: LogHandle, filter: &Targets) -> Option<Self> {
         let with_health = filter.would_enable(TARGET, &Level::DEBUG);
-        filter.would_enable(TARGET, &Level::INFO).then_some(Self { with_health, buffer })
+        filter.would_enable(TARGET, &Level::INFO).then_some(Self { with_health, log })
     }
 
     /// Whether a request for `route` is worth a line.
     pub(crate) fn wants(&self, route: &str) -> bool {
-        self.with_health || !is_about_health(route)
+        self.with_health || !is_health_check(route)
     }
 
     pub(crate) fn add(&self, line: &Line<'_>) {
-        let level = if is_about_health(line.route) { "DEBUG" } else { "INFO" };
-        let format = self.buffer.format();
-        self.buffer.add_access(
+        let level = if is_health_check(line.route) { "DEBUG" } else { "INFO" };
+        let format = self.log.format();
+        self.log.add_access(
             |rates, second| rates.allow(line.client, line.user.is_some(), second),
             |lines, timestamp| match format {
                 LogFormat::Json => {
@@ -79,14 +80,14 @@ impl AccessLog {
     }
 }
 
-/// Such requests come all the time, and are worth a line to whoever debugs only.
-fn is_about_health(route: &str) -> bool {
+/// Such requests come all the time: they are logged at level DEBUG.
+fn is_health_check(route: &str) -> bool {
     matches!(route, "/health" | "/ready")
 }
 
 fn write_text(text: &mut Vec<u8>, timestamp: &str, level: &str, line: &Line<'_>) {
     let Line { id, method, route, status, microseconds, bytes, client, user, traceparent, cf_ray } = line;
-    // Writing to memory does not fail. Quoted is what others may have put anything into.
+    // Writing to memory does not fail. What others chose is quoted.
     let _ = write!(
         text,
         "{timestamp} {level:>5} {TARGET}: request id={id} method={method} route={route} status={status} \

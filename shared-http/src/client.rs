@@ -30,7 +30,7 @@ impl<S: Sync> OptionalFromRequestParts<S> for ClientAddr {
     }
 }
 
-/// What is known of whoever sent a request, beside the request.
+/// What is known of the client of a request, beside the request.
 #[derive(Debug)]
 pub struct Caller {
     pub(crate) address: Option<IpAddr>,
@@ -51,7 +51,7 @@ impl Caller {
     /// Remembers, for the log, which user it is.
     pub fn identify(&self, user: &str) {
         if self.is_logged {
-            // Who was known before is the same.
+            // A request has one user: whoever was set before is the same.
             let _ = self.user.set(user.into());
         }
     }
@@ -65,7 +65,7 @@ pub fn network(client: IpAddr) -> IpAddr {
     }
 }
 
-/// The proxies whose word is taken for the address of a client, and where they say it.
+/// The proxies that are believed when they name the address of a client, and the header in which they name it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TrustedProxies {
     networks: Vec<IpNet>,
@@ -77,13 +77,14 @@ pub struct TrustedProxies {
 pub struct ClientAddressHeader(HeaderName);
 
 impl ClientAddressHeader {
-    /// The inner option is none for `X-Forwarded-For`, which every proxy appends to. `Forwarded` (RFC 7239) is not read.
+    /// None where `text` names no such header; `Forwarded` (RFC 7239) is not read. The inner option is none for
+    /// `X-Forwarded-For`, which is a list that every proxy appends to.
     pub fn parse(text: &str) -> Option<Option<Self>> {
         let name = HeaderName::from_bytes(text.as_bytes()).ok().filter(|name| name != FORWARDED)?;
         Some((name != FORWARDED_FOR).then_some(Self(name)))
     }
 
-    /// What it says, if it is there once and holds an address.
+    /// The address in it, if the header is there once and holds one.
     fn address(&self, headers: &HeaderMap) -> Option<IpAddr> {
         let mut values = headers.get_all(&self.0).iter();
         let address = parse_address(values.next()?.as_bytes())?;
@@ -92,7 +93,7 @@ impl ClientAddressHeader {
 }
 
 impl TrustedProxies {
-    /// Addresses and networks, such as `172.16.0.0/12`, separated by commas. They say it in `X-Forwarded-For`.
+    /// Addresses and networks, such as `172.16.0.0/12`, separated by commas. They name the client in `X-Forwarded-For`.
     pub fn parse(text: &str) -> Option<Self> {
         let network = |text: &str| match text.parse::<IpAddr>() {
             Ok(address) => Some(address.into()),
@@ -102,21 +103,22 @@ impl TrustedProxies {
         Some(Self { networks, header: None })
     }
 
-    /// The same proxies, which say it in `header`, if there is one, and nowhere else.
+    /// The same proxies, naming the client in `header` and nowhere else, if there is one.
     #[must_use]
-    pub fn saying_it_in(self, header: Option<ClientAddressHeader>) -> Self {
+    pub fn with_header(self, header: Option<ClientAddressHeader>) -> Self {
         Self { header, ..self }
     }
 
-    /// Adds who is trusted, and where it is said, to what an operator is shown.
+    /// Adds both settings to what an operator is shown.
     pub fn show(&self, shown: &mut ShownSettings) {
         let networks: Vec<_> = self.networks.iter().map(ToString::to_string).collect();
         shown.show("TRUSTED_PROXIES", or_none((!networks.is_empty()).then(|| networks.join(","))));
         shown.show("CLIENT_ADDRESS_HEADER", or_none(self.header.as_ref().map(|header| &header.0)));
     }
 
-    /// Whose request it is that `peer` sent: the peer's own, unless it is trusted and names another. A header that
-    /// was named and is missing, doubled or no address leaves it the peer's: `X-Forwarded-For` may be the client's own.
+    /// The client of a request that `peer` sent: the peer itself, unless it is trusted and names another. Where the header
+    /// is missing, doubled or no address it is the peer: `X-Forwarded-For` is not read instead, for the client may have
+    /// written it.
     pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let peer = peer.to_canonical();
         if !self.trusts(peer) {
@@ -128,8 +130,8 @@ impl TrustedProxies {
         }
     }
 
-    /// Whether a request says for whom it is, and nobody may say so.
-    pub(crate) fn ignores(&self, headers: &HeaderMap) -> bool {
+    /// Whether the headers say that a proxy sent the request, and no proxy is trusted.
+    pub(crate) fn ignores_proxy(&self, headers: &HeaderMap) -> bool {
         self.networks.is_empty()
             && (headers.contains_key(CONNECTING_IP) || headers.contains_key(FORWARDED_FOR))
     }
@@ -138,13 +140,13 @@ impl TrustedProxies {
         self.networks.iter().any(|network| network.contains(&address))
     }
 
-    /// Every proxy appends whom it talked to: from the right, the first one that is no proxy of ours.
+    /// Every proxy appends the address of its own peer: the client is the first from the right that is no trusted proxy.
     fn forwarded_for(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer;
         for value in headers.get_all(FORWARDED_FOR).iter().rev() {
-            // Bytes, for what the client wrote on the left need not be text; what the proxy appended is.
+            // Bytes: what the client wrote on the left need not be text, and what the proxy appended is.
             for hop in value.as_bytes().rsplit(|byte| *byte == b',') {
-                // Whatever stands left of what nobody understands may be anybody's invention.
+                // What is left of an entry that is no address may be made up by the client.
                 let Some(hop) = parse_address(hop) else { return client };
                 client = hop;
                 if !self.trusts(client) {
@@ -156,7 +158,7 @@ impl TrustedProxies {
     }
 }
 
-/// With a port or without.
+/// An IP address, with a port or without.
 fn parse_address(text: &[u8]) -> Option<IpAddr> {
     let text = str::from_utf8(text.trim_ascii()).ok()?;
     let address = text.parse().or_else(|_| text.parse().map(|with_port: SocketAddr| with_port.ip()));
@@ -183,7 +185,7 @@ mod tests {
         let trusted =
             if trusted.is_empty() { Some(TrustedProxies::default()) } else { TrustedProxies::parse(trusted) };
         let header = if header.is_empty() { Some(None) } else { ClientAddressHeader::parse(header) };
-        trusted.expect("networks").saying_it_in(header.expect("a header"))
+        trusted.expect("networks").with_header(header.expect("a header"))
     }
 
     const CLOUDFLARE: &str = "cf-connecting-ip";

@@ -1,34 +1,33 @@
-//! Settings: read once, from flags, the environment and a `.env` in the working directory, in this
-//! order of precedence. Every mistake is named at once.
+//! The settings that every service has: read once, from flags, the environment and a `.env` in the working directory,
+//! in this order of precedence. Every mistake is named at once. What a setting means is defined where it is used.
 
 mod dotenv;
+mod settings;
 mod unread;
 
 use std::{
     fmt::{self, Display},
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    process::ExitCode,
     time::Duration,
 };
 
-use axum::http::HeaderValue;
 use clap::Args;
-use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::filter::Targets;
 
+use self::settings::parse;
 pub use self::{
     dotenv::{Dotenv, load_dotenv},
+    settings::{Settings, set},
     unread::Unread,
 };
 use crate::{
     client::{ClientAddressHeader, TrustedProxies},
+    log::LogFormat,
     middleware::{Cors, Options},
     server::Limits,
     shown_settings::{ShownSettings, or_none},
-    telemetry::{LogFormat, Telemetry},
+    telemetry::{Telemetry, TelemetryOptions, parse_filter},
 };
-
-/// `EX_CONFIG` of sysexits.h: something was found in an unconfigured or misconfigured state.
-const EX_CONFIG: u8 = 78;
 
 /// The settings of every service, as the operator wrote them.
 #[derive(Args, Debug)]
@@ -119,12 +118,8 @@ pub struct HttpConfig {
     pub trusted_proxies: TrustedProxies,
     /// Whether the tunnel of `docker-compose.prod.yml` leads to the service.
     pub has_tunnel: bool,
-    /// The form of the log.
-    pub log_format: LogFormat,
-    /// What is logged.
-    pub log_filter: Targets,
-    /// Where metrics are shown, if anywhere.
-    pub metrics_addr: Option<SocketAddr>,
+    /// Log and metrics.
+    pub telemetry: TelemetryOptions,
     /// Connections and time-outs.
     pub limits: Limits,
 }
@@ -165,25 +160,7 @@ impl HttpArgs {
     /// Checks everything, `default_port` being the service's own.
     pub fn check(&self, settings: &mut Settings, default_port: u16) -> HttpConfig {
         let environment = self.environment(settings);
-        let log_format = match environment {
-            Environment::Development => LogFormat::Text,
-            Environment::Production => LogFormat::Json,
-        };
-        let trusted_proxies = settings
-            .read(
-                "TRUSTED_PROXIES",
-                &self.trusted_proxies,
-                TrustedProxies::default(),
-                "addresses and networks separated by commas, such as 127.0.0.1,172.16.0.0/12",
-                TrustedProxies::parse,
-            )
-            .saying_it_in(settings.read(
-                "CLIENT_ADDRESS_HEADER",
-                &self.client_address_header,
-                None,
-                "the name of a header that holds one address, such as CF-Connecting-IP, or X-Forwarded-For",
-                ClientAddressHeader::parse,
-            ));
+        let trusted_proxies = self.trusted_proxies(settings);
         HttpConfig {
             environment,
             address: self.address(settings, environment, default_port),
@@ -192,18 +169,46 @@ impl HttpArgs {
                 &self.cors_allowed_origins,
                 Cors::Off,
                 "* or origins separated by commas, such as https://gate.example.org",
-                parse_cors,
+                Cors::parse,
             ),
             trusted_proxies: trusted_proxies.clone(),
             has_tunnel: set(&self.compose_profiles)
                 .is_some_and(|profiles| profiles.split(',').any(|profile| profile.trim() == "tunnel")),
-            log_format: settings.read("LOG_FORMAT", &self.log_format, log_format, "text or json", |text| {
-                match text {
-                    "text" => Some(LogFormat::Text),
-                    "json" => Some(LogFormat::Json),
-                    _ => None,
-                }
-            }),
+            telemetry: self.telemetry(settings, environment),
+            limits: self.limits(settings, trusted_proxies),
+        }
+    }
+
+    fn trusted_proxies(&self, settings: &mut Settings) -> TrustedProxies {
+        let proxies = settings.read(
+            "TRUSTED_PROXIES",
+            &self.trusted_proxies,
+            TrustedProxies::default(),
+            "addresses and networks separated by commas, such as 127.0.0.1,172.16.0.0/12",
+            TrustedProxies::parse,
+        );
+        proxies.with_header(settings.read(
+            "CLIENT_ADDRESS_HEADER",
+            &self.client_address_header,
+            None,
+            "the name of a header that holds one address, such as CF-Connecting-IP, or X-Forwarded-For",
+            ClientAddressHeader::parse,
+        ))
+    }
+
+    fn telemetry(&self, settings: &mut Settings, environment: Environment) -> TelemetryOptions {
+        let log_format = match environment {
+            Environment::Development => LogFormat::Text,
+            Environment::Production => LogFormat::Json,
+        };
+        TelemetryOptions {
+            log_format: settings.read(
+                "LOG_FORMAT",
+                &self.log_format,
+                log_format,
+                "text or json",
+                LogFormat::parse,
+            ),
             log_filter: settings.read(
                 "RUST_LOG",
                 &self.rust_log,
@@ -218,26 +223,22 @@ impl HttpArgs {
                 "an IP address and a port, such as 127.0.0.1:9100",
                 |text| parse(text).map(Some),
             ),
-            limits: Limits {
-                max_connections: settings.number("MAX_CONNECTIONS", &self.max_connections, 1024, 1, 100_000)
-                    as usize,
-                request_timeout: Duration::from_secs(settings.number(
-                    "REQUEST_TIMEOUT_SECONDS",
-                    &self.request_timeout_seconds,
-                    10,
-                    1,
-                    3600,
-                )),
-                shutdown_grace: Duration::from_secs(settings.number(
-                    "SHUTDOWN_GRACE_SECONDS",
-                    &self.shutdown_grace_seconds,
-                    8,
-                    0,
-                    3600,
-                )),
-                proxies: trusted_proxies,
-                ..Limits::default()
-            },
+        }
+    }
+
+    fn limits(&self, settings: &mut Settings, proxies: TrustedProxies) -> Limits {
+        let max_connections =
+            settings.number("MAX_CONNECTIONS", &self.max_connections, 1024, 1, 100_000) as usize;
+        let request_timeout =
+            settings.number("REQUEST_TIMEOUT_SECONDS", &self.request_timeout_seconds, 10, 1, 3600);
+        let shutdown_grace =
+            settings.number("SHUTDOWN_GRACE_SECONDS", &self.shutdown_grace_seconds, 8, 0, 3600);
+        Limits {
+            max_connections,
+            request_timeout: Duration::from_secs(request_timeout),
+            shutdown_grace: Duration::from_secs(shutdown_grace),
+            proxies,
+            ..Limits::default()
         }
     }
 }
@@ -250,15 +251,15 @@ impl HttpConfig {
         shown.show("CORS_ALLOWED_ORIGINS", &self.cors);
         self.trusted_proxies.show(shown);
         shown.show("COMPOSE_PROFILES", or_none(self.has_tunnel.then_some("tunnel")));
-        shown.show("LOG_FORMAT", self.log_format);
-        shown.show("RUST_LOG", &self.log_filter);
-        shown.show("METRICS_ADDR", or_none(self.metrics_addr));
+        shown.show("LOG_FORMAT", self.telemetry.log_format);
+        shown.show("RUST_LOG", &self.telemetry.log_filter);
+        shown.show("METRICS_ADDR", or_none(self.telemetry.metrics_addr));
         shown.show("MAX_CONNECTIONS", self.limits.max_connections);
         shown.show("REQUEST_TIMEOUT_SECONDS", self.limits.request_timeout.as_secs());
         shown.show("SHUTDOWN_GRACE_SECONDS", self.limits.shutdown_grace.as_secs());
     }
 
-    /// What the stack around all routes depends on.
+    /// The options of the middleware around all routes.
     pub fn stack(&self, telemetry: Telemetry) -> Options {
         Options {
             cors: self.cors.clone(),
@@ -266,115 +267,5 @@ impl HttpConfig {
             trusted_proxies: self.trusted_proxies.clone(),
             telemetry,
         }
-    }
-}
-
-fn parse<T: std::str::FromStr>(text: &str) -> Option<T> {
-    text.parse().ok()
-}
-
-/// A word that is no level would be taken for a target, and silence everything else.
-fn parse_filter(text: &str) -> Option<Targets> {
-    let is_clear = |part: &str| part.contains('=') || part.trim().parse::<LevelFilter>().is_ok();
-    if text.split(',').all(is_clear) { parse(text) } else { None }
-}
-
-fn parse_cors(text: &str) -> Option<Cors> {
-    if text == "*" {
-        return Some(Cors::AnyOrigin);
-    }
-    text.split(',')
-        .map(|origin| {
-            let origin = origin.trim().trim_end_matches('/');
-            let (scheme, host) = origin.split_once("://")?;
-            let plain =
-                matches!(scheme, "http" | "https") && !host.is_empty() && !host.contains(['/', '*', ' ']);
-            if plain { HeaderValue::from_str(origin).ok() } else { None }
-        })
-        .collect::<Option<_>>()
-        .map(Cors::Origins)
-}
-
-/// Reads settings one by one and remembers what is wrong with them.
-#[derive(Debug, Default)]
-pub struct Settings {
-    mistakes: Vec<String>,
-}
-
-impl Settings {
-    /// Reads `variable` from what the operator `given`; unset and empty mean `default`. `allowed`
-    /// tells what it may be.
-    pub fn read<T>(
-        &mut self,
-        variable: &str,
-        given: &Option<String>,
-        default: T,
-        allowed: &str,
-        parse: impl FnOnce(&str) -> Option<T>,
-    ) -> T {
-        let Some(text) = set(given) else { return default };
-        parse(text).unwrap_or_else(|| {
-            self.mistake(format!("{variable} is {text:?}; it may be {allowed}"));
-            default
-        })
-    }
-
-    /// Reads a whole number from `least` to `most`.
-    pub fn number(
-        &mut self,
-        variable: &str,
-        given: &Option<String>,
-        default: u64,
-        least: u64,
-        most: u64,
-    ) -> u64 {
-        let allowed = format!("a whole number from {least} to {most}");
-        self.read(variable, given, default, &allowed, |text| {
-            parse(text).filter(|number| (least..=most).contains(number))
-        })
-    }
-
-    /// Remembers a mistake: a sentence with the variable and the way out, and never a secret.
-    pub fn mistake(&mut self, sentence: String) {
-        self.mistakes.push(sentence);
-    }
-
-    /// `value`, if nothing was wrong.
-    ///
-    /// # Errors
-    ///
-    /// All the mistakes that were made.
-    pub fn finish<T>(self, value: T) -> Result<T, ConfigError> {
-        if self.mistakes.is_empty() { Ok(value) } else { Err(ConfigError(self.mistakes)) }
-    }
-}
-
-/// What the operator wrote, if anything: compose files pass `VARIABLE=` for a variable that is unset.
-pub fn set(given: &Option<String>) -> Option<&str> {
-    given.as_deref().map(str::trim).filter(|text| !text.is_empty())
-}
-
-/// Why a service does not start: one sentence a mistake.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot start, the configuration is wrong:\n  {}\nSee --help for every setting.", .0.join("\n  "))]
-pub struct ConfigError(Vec<String>);
-
-impl ConfigError {
-    /// With what is set and read by nobody: a mistake may be that a setting was mistyped.
-    #[must_use]
-    pub fn beside(mut self, unread: &Unread) -> Self {
-        self.0.extend(unread.sentences().map(str::to_owned));
-        self
-    }
-
-    /// One sentence a mistake.
-    pub fn mistakes(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(String::as_str)
-    }
-}
-
-impl From<&ConfigError> for ExitCode {
-    fn from(_: &ConfigError) -> Self {
-        Self::from(EX_CONFIG)
     }
 }

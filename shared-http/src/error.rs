@@ -20,17 +20,17 @@ pub use self::input::Input;
 /// How long a client that was turned away for load should wait, in seconds.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
-/// How long a client should wait for an operator.
-const FULL_SECONDS: HeaderValue = HeaderValue::from_static("60");
+/// The same where an operator has to make room first.
+const RETRY_AFTER_FULL_SECONDS: HeaderValue = HeaderValue::from_static("60");
 
-/// Everything that can go wrong with a request, as its client is told.
+/// Every error response that a client can get.
 #[derive(Debug)]
 pub enum ApiError {
-    /// 400: understood and refused, in the words of the rule that was broken.
+    /// 400: refused, with a sentence that says why.
     BadRequest(Cow<'static, str>),
     /// 401 with `WWW-Authenticate: Bearer`.
     Unauthorized(&'static str),
-    /// 403: not for whoever asks.
+    /// 403: this user may not do that.
     Forbidden(&'static str),
     /// 404: no such path.
     NotFound,
@@ -46,11 +46,11 @@ pub enum ApiError {
     HeadTooLarge,
     /// 422: the body breaks the schema, in these places.
     Invalid(Vec<FieldError>),
-    /// 422: well-formed, and in conflict with what was asked before.
+    /// 422: well-formed, and in conflict with an earlier request.
     Conflicting(&'static str),
-    /// 429 with `Retry-After`: too much of it from this client, or about this account.
+    /// 429 with `Retry-After`: too many requests of this client, or about this account.
     TooMany {
-        /// What of.
+        /// A sentence that says what there were too many of.
         detail: String,
         /// How long to wait, in whole seconds.
         seconds: u64,
@@ -61,7 +61,7 @@ pub enum ApiError {
     Busy,
     /// 503 with `Retry-After`: the answer was not ready in time.
     Overdue,
-    /// 503 with `Retry-After`: what was asked for cannot be kept just now, and nobody was told that it is.
+    /// 503 with `Retry-After`: the store cannot confirm just now that it keeps what was asked for.
     StorageUnavailable,
     /// 503 with `Retry-After`: not ready, for this reason.
     NotReady(String),
@@ -168,9 +168,10 @@ impl IntoResponse for ApiError {
             Self::Overdue => try_again("The service could not answer in time. Please try again."),
             Self::StorageUnavailable => try_again("Penyimpanan tidak tersedia, coba lagi"),
             Self::NotReady(reason) => try_again(reason),
-            Self::Full(detail) => {
-                with_header(answer(StatusCode::SERVICE_UNAVAILABLE, detail), (RETRY_AFTER, FULL_SECONDS))
-            }
+            Self::Full(detail) => with_header(
+                answer(StatusCode::SERVICE_UNAVAILABLE, detail),
+                (RETRY_AFTER, RETRY_AFTER_FULL_SECONDS),
+            ),
         }
     }
 }

@@ -5,6 +5,8 @@ mod document;
 mod field;
 mod flat;
 mod schema;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 
@@ -52,13 +54,13 @@ impl<S: Send + Sync, T: Schema> FromRequest<S> for ValidJson<T> {
         let body = read(request.into_body()).await?;
         let text = std::str::from_utf8(&body).map_err(|_| unreadable())?;
         let flat = if is_json { read_flat(text) } else { None };
-        flat.map_or_else(|| explain(text, is_json), Ok).map(Self)
+        flat.map_or_else(|| parse_like_fastapi(text, is_json), Ok).map(Self)
     }
 }
 
 /// FastAPI's way, for every body that is not read the quick way: read as CPython does, then collect what is wrong, if
 /// anything.
-fn explain<T: Schema>(text: &str, is_json: bool) -> Result<T, ApiError> {
+fn parse_like_fastapi<T: Schema>(text: &str, is_json: bool) -> Result<T, ApiError> {
     let body_error = |failure: Failure, input| Err(ApiError::Invalid(vec![failure.at_body(input)]));
     if text.is_empty() {
         return body_error(missing(), Input::new(&()));
@@ -66,7 +68,7 @@ fn explain<T: Schema>(text: &str, is_json: bool) -> Result<T, ApiError> {
     if !is_json {
         return body_error(not_an_object(), Input::new(text));
     }
-    let document = parse(text)?;
+    let document = parse_document(text)?;
     let body = document.root();
     if body.is_null() {
         body_error(missing(), Input::new(&()))
@@ -103,7 +105,7 @@ async fn read(mut body: Body) -> Result<Bytes, ApiError> {
         if read.is_empty() && body.is_end_stream() {
             return Ok(data);
         }
-        // Copied, for to keep one byte of the server's buffer is to keep all 8 KiB of it.
+        // Copied: a slice of the server's buffer would keep all 8 KiB of it.
         read.extend_from_slice(&data);
     }
     Ok(read.into())
@@ -117,8 +119,8 @@ fn unreadable() -> ApiError {
     ApiError::BadRequest(Cow::Borrowed("There was an error parsing the body"))
 }
 
-fn parse(text: &str) -> Result<Document<'_>, ApiError> {
-    cpython::parse(text.strip_prefix('\u{feff}').unwrap_or(text)).map_err(|fault| match fault {
+fn parse_document(text: &str) -> Result<Document<'_>, ApiError> {
+    Document::parse(text.strip_prefix('\u{feff}').unwrap_or(text)).map_err(|fault| match fault {
         Fault::Syntax { offset, message } => ApiError::Invalid(vec![FieldError {
             kind: "json_invalid",
             loc: vec![Location::Name("body"), Location::Offset(offset)],
@@ -130,5 +132,3 @@ fn parse(text: &str) -> Result<Document<'_>, ApiError> {
     })
 }
 
-#[cfg(test)]
-mod tests;

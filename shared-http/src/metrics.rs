@@ -1,22 +1,15 @@
-//! Metrics in the text format of Prometheus (OpenMetrics 1.0), on a listener of their own.
+//! Metrics (OpenMetrics 1.0): what is counted of every service.
 
 use std::{
     fmt, fs,
-    net::SocketAddr,
-    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use axum::{
-    Router,
-    extract::State,
-    http::{Method, header::CONTENT_TYPE},
-    response::IntoResponse,
-    routing::get,
-};
+use axum::http::Method;
+pub use prometheus_client::registry::Registry;
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text::encode},
+    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric},
     metrics::{
         MetricType,
         counter::{ConstCounter, Counter},
@@ -26,12 +19,6 @@ use prometheus_client::{
         info::Info,
     },
 };
-
-pub use prometheus_client::registry::Registry;
-
-use tokio::net::TcpListener;
-
-use crate::{ApiError, middleware, process::Failure, server};
 
 /// What is counted of every service.
 #[derive(Clone, Debug)]
@@ -56,7 +43,7 @@ pub(crate) struct RequestLabels {
     pub(crate) status: u16,
 }
 
-/// The one of a few methods, for anybody can invent others.
+/// The label of a method: one of a few, for a client can invent methods without end.
 pub(crate) fn method_label(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
@@ -99,9 +86,8 @@ impl HttpMetrics {
         );
         metrics
     }
-}
 
-impl HttpMetrics {
+    /// Counts a response, `took` after the head of its request.
     pub(crate) fn observe(&self, method: &Method, route: &str, status: u16, took: Duration) {
         let labels = RequestLabels { method: method_label(method), route: route.to_owned(), status };
         self.requests.get_or_create(&labels).observe(took.as_secs_f64());
@@ -116,7 +102,8 @@ pub fn register_process(registry: &mut Registry, service: &'static str) {
     registry.register_collector(Box::new(ProcessCollector { started }));
 }
 
-/// Adds a figure to `registry` that is asked for when somebody looks; none where there is none.
+/// Adds a gauge to `registry` whose value `figure` reads whenever the metrics are collected. Where it returns none, the
+/// gauge is left out.
 pub fn register_figure(
     registry: &mut Registry,
     name: &'static str,
@@ -194,29 +181,4 @@ fn cpu_seconds() -> Option<f64> {
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
     let mut ticks = || fields.next()?.parse::<f64>().ok();
     Some((ticks()? + ticks()?) / 100.0)
-}
-
-/// Connections to the metrics at once. Prometheus needs one.
-const CONNECTIONS: usize = 16;
-
-/// Shows `registry` at `/metrics` to whoever can reach `address`, as long as the process lives.
-///
-/// # Errors
-///
-/// Nobody can listen there.
-pub async fn serve(address: SocketAddr, registry: Registry) -> Result<(), Failure> {
-    let listener = TcpListener::bind(address).await.map_err(|error| Failure::Metrics { address, error })?;
-    let address = listener.local_addr()?;
-    tracing::info!(metrics = %format_args!("http://{address}/metrics"), "metrics are shown");
-    let app = Router::new().route("/metrics", get(show)).with_state(Arc::new(registry));
-    let limits = server::Limits { max_connections: CONNECTIONS, ..server::Limits::default() };
-    let app = middleware::stack(app, middleware::Options::default());
-    tokio::spawn(server::serve(listener, app, limits, ConnectionMetrics::default(), std::future::pending()));
-    Ok(())
-}
-
-async fn show(State(registry): State<Arc<Registry>>) -> Result<impl IntoResponse, ApiError> {
-    let mut text = String::new();
-    encode(&mut text, &registry).map_err(|_| ApiError::internal("the metrics cannot be written"))?;
-    Ok(([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text))
 }

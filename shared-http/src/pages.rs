@@ -16,7 +16,7 @@ use bytes::Bytes;
 use flate2::read::GzDecoder;
 use utoipa::openapi::OpenApi;
 
-use crate::{ApiError, openapi};
+use crate::{error::ApiError, openapi};
 
 const LANDING: &str = include_str!("../assets/landing.html");
 const LANDING_STYLE: &str = include_str!("../assets/landing.css");

@@ -1,8 +1,10 @@
 //! Why a service's process ends with an error.
 
+mod config_error;
+
 use std::{error::Error, io, net::SocketAddr};
 
-use crate::config::ConfigError;
+pub use self::config_error::ConfigError;
 
 /// Why a process ends with an error.
 #[derive(Debug, thiserror::Error)]

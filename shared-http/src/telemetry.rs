@@ -1,41 +1,40 @@
-//! What the service tells of itself: log lines on stderr, as text for a person or as JSON for a machine,
-//! and metrics for whoever asks.
+//! What a service tells of itself: log lines on stderr, as text for a person or as JSON for a machine, and metrics.
 
-use std::{
-    fmt::{self, Display},
-    io,
-    sync::Arc,
+use std::{io, net::SocketAddr, sync::Arc};
+
+use tracing_subscriber::{
+    Layer,
+    filter::{LevelFilter, Targets},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
 };
-
-use tracing_subscriber::{Layer, filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::{
     access_log::AccessLog,
-    config::HttpConfig,
-    log::{Log, LogBuffer},
+    log::{Log, LogFormat, LogHandle},
     metrics::{self, ConnectionMetrics, HttpMetrics, Registry},
     process::Failure,
 };
 
-/// The form of a log line.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum LogFormat {
-    /// For a person.
-    Text,
-    /// One JSON object a line.
-    Json,
+/// The settings of log and metrics.
+#[derive(Clone, Debug)]
+pub struct TelemetryOptions {
+    /// The form of the log.
+    pub log_format: LogFormat,
+    /// What is logged.
+    pub log_filter: Targets,
+    /// Where metrics are shown, if anywhere.
+    pub metrics_addr: Option<SocketAddr>,
 }
 
-impl Display for LogFormat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Text => "text",
-            Self::Json => "json",
-        })
-    }
+/// A level, or `target=level` pairs separated by commas.
+pub(crate) fn parse_filter(text: &str) -> Option<Targets> {
+    // A word that is no level would be taken for a target, and silence everything else.
+    let is_clear = |part: &str| part.contains('=') || part.trim().parse::<LevelFilter>().is_ok();
+    if text.split(',').all(is_clear) { text.parse().ok() } else { None }
 }
 
-/// What the middleware and the server tell of requests and connections.
+/// Where the middleware and the server log and count requests and connections. The default does neither.
 #[derive(Clone, Debug, Default)]
 pub struct Telemetry {
     pub(crate) access_log: Option<Arc<AccessLog>>,
@@ -47,38 +46,43 @@ pub struct Telemetry {
 /// # Errors
 ///
 /// The system has no thread for the log.
-pub fn start_log(config: &HttpConfig) -> Result<Log, Failure> {
-    let log = Log::start(config.log_format, io::stderr())?;
-    init(log.buffer(), config.log_filter.clone());
+pub fn start_log(options: &TelemetryOptions) -> Result<Log, Failure> {
+    let log = Log::start(options.log_format, io::stderr())?;
+    init(log.handle(), options.log_filter.clone());
     Ok(log)
 }
 
 impl Telemetry {
-    /// Writes to `log`, and adds to `registry` what is known of every service.
-    pub fn new(log: &Log, config: &HttpConfig, registry: &mut Registry, service: &'static str) -> Self {
+    /// Logs to `log`, and adds to `registry` what is counted of every service.
+    pub fn new(
+        log: &Log,
+        options: &TelemetryOptions,
+        registry: &mut Registry,
+        service: &'static str,
+    ) -> Self {
         metrics::register_process(registry, service);
         Self {
-            access_log: AccessLog::new(log.buffer(), &config.log_filter).map(Arc::new),
-            metrics: config.metrics_addr.map(|_| HttpMetrics::new(registry)),
+            access_log: AccessLog::new(log.handle(), &options.log_filter).map(Arc::new),
+            metrics: options.metrics_addr.map(|_| HttpMetrics::new(registry)),
         }
     }
 
-    /// What the server counts.
+    /// What the server counts of its connections.
     pub fn connections(&self) -> ConnectionMetrics {
         self.metrics.as_ref().map(|metrics| metrics.connections.clone()).unwrap_or_default()
     }
 }
 
 /// Starts logging for the process. A second call changes nothing.
-fn init(buffer: LogBuffer, filter: Targets) {
-    let format = buffer.format();
-    let lines = tracing_subscriber::fmt::layer().with_writer(buffer);
-    let lines = match format {
-        LogFormat::Text => lines.boxed(),
-        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+fn init(log: LogHandle, filter: Targets) {
+    let format = log.format();
+    let layer = tracing_subscriber::fmt::layer().with_writer(log);
+    let layer = match format {
+        LogFormat::Text => layer.boxed(),
+        LogFormat::Json => layer.json().flatten_event(true).boxed(),
     };
     // Fails only if there is a subscriber already.
-    let _ = tracing_subscriber::registry().with(lines.with_filter(filter)).try_init();
+    let _ = tracing_subscriber::registry().with(layer.with_filter(filter)).try_init();
 
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string);

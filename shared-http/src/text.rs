@@ -2,42 +2,42 @@
 
 use std::fmt::{self, Display, Write};
 
-/// As many characters of a name are shown.
-const LONGEST: usize = 64;
+/// Characters of a name that are shown.
+const MAX_NAME: usize = 64;
 
-/// As many characters of a line are shown: the longest path fits.
-const LONGEST_LINE: usize = 8192;
+/// Characters of a sentence that are shown.
+const MAX_SENTENCE: usize = 256;
 
-/// And of a sentence.
-const LONGEST_SENTENCE: usize = 256;
+/// Characters of a line that are shown: the longest path fits.
+const MAX_LINE: usize = 8192;
 
 /// `text` on a terminal: what could move the cursor, change the direction of the line or be invisible is
 /// escaped as in a Rust string, and what is longer than 64 characters is cut and ends with `…`.
 pub fn printable(text: &str) -> impl Display + use<'_> {
-    Printable { text, longest: LONGEST, escapes_backslash: true }
+    Printable { text, max_chars: MAX_NAME, escapes_backslash: true }
 }
 
 /// The same for a sentence, such as another service sends: it is cut after 256 characters.
 pub fn printable_sentence(text: &str) -> impl Display + use<'_> {
-    Printable { text, longest: LONGEST_SENTENCE, escapes_backslash: true }
+    Printable { text, max_chars: MAX_SENTENCE, escapes_backslash: true }
 }
 
-/// A whole line for a terminal, put together from any texts: as [`printable`], but of 8192 characters, and a
-/// backslash stays one, for parts of it may be escaped already.
+/// A whole line for a terminal, put together from any texts: as [`printable`], but of 8192 characters, and a backslash is
+/// not escaped, for parts of the line may be escaped already.
 pub(crate) fn printable_line(line: &str) -> impl Display + use<'_> {
-    Printable { text: line, longest: LONGEST_LINE, escapes_backslash: false }
+    Printable { text: line, max_chars: MAX_LINE, escapes_backslash: false }
 }
 
 struct Printable<'a> {
     text: &'a str,
-    longest: usize,
+    max_chars: usize,
     escapes_backslash: bool,
 }
 
 impl Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut characters = self.text.chars();
-        for character in characters.by_ref().take(self.longest) {
+        for character in characters.by_ref().take(self.max_chars) {
             match character {
                 // Nothing is quoted here, so quotes do no harm.
                 '"' | '\'' => f.write_char(character)?,

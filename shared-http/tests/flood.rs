@@ -1,4 +1,4 @@
-//! The server against more than it has room for: memory, and connections.
+//! The server when clients want more memory or more connections than there are.
 
 #![expect(clippy::unwrap_used, reason = "clippy knows test functions, not what they call")]
 
@@ -34,7 +34,7 @@ use tokio::{
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// An attacker, and somebody else.
+/// The address of many clients, and of one.
 const MANY: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const ONE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
@@ -92,7 +92,7 @@ async fn while_memory_is_short_clients_that_take_no_answer_are_closed_and_the_ot
     for _ in 0..10 {
         assert_eq!(fetch(server.address, "GET /quick", "", "").await, (200, "quick".to_owned()));
     }
-    // All of it is free again long before the ten minutes that they have otherwise.
+    // Their memory is free again long before the ten minutes that they have otherwise.
     let request = "GET /long/3900000 HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n";
     let answered =
         async { while Raw::open(server.address, request).await.rest(SECOND * 20).await.len() < 3_900_000 {} };
@@ -105,7 +105,7 @@ async fn while_memory_is_short_clients_that_take_no_answer_are_closed_and_the_ot
 #[tokio::test]
 async fn what_the_kernel_holds_for_clients_that_read_nothing_takes_no_room_from_others() {
     let server = start(Limits { buffered: 1 << 20, ..Limits::default() }).await;
-    // Everybody has the same page, so that it is the kernel alone that holds 128 KiB for each.
+    // All get the same static page: only the kernel holds 128 KiB for each.
     let mut hostile = Vec::new();
     for _ in 0..20 {
         hostile.push(Raw::open_from(MANY, server.address, get_request("/page")).await);
@@ -181,7 +181,7 @@ async fn bodies_for_which_there_is_no_room_are_refused_and_small_ones_never() {
 
     let mut refused = 0;
     for mut client in hostile {
-        // There is room for half of them: the rest of the body is what they owe.
+        // There is room for half of them: each still has to send the rest of its body.
         client.send(&large[59_000..]).await;
         let head = client.until("\r\n\r\n", SECOND * 5).await;
         refused += usize::from(head.starts_with("HTTP/1.1 503 ") && head.contains("retry-after: 1\r\n"));
@@ -192,7 +192,7 @@ async fn bodies_for_which_there_is_no_room_are_refused_and_small_ones_never() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_address_that_takes_all_connections_locks_out_no_other() {
-    // As many as there are, and those that wait to be accepted. Both ends are in this process.
+    // More than may be open: the others wait to be accepted. Both ends are in this process.
     const DRIPPING: usize = 1100;
     rlimit::increase_nofile_limit(4096).expect("a limit");
     let server = start(Limits { request_timeout: SECOND * 60, ..Limits::default() }).await;
@@ -222,22 +222,22 @@ async fn an_address_that_takes_all_connections_locks_out_no_other() {
     };
     opened_more(DRIPPING).await;
 
-    // A gate keeps its connection, and is idle until it has waited longer than any other.
+    // A gate keeps its connection open, and is idle until it has waited longer than any other.
     let mut gate = Raw::open_from(ONE, address, "").await;
     for _ in 0..4 {
         gate.send(get_request("/quick")).await;
         gate.until("quick", SECOND).await;
         opened_more(DRIPPING).await;
     }
-    // And one that comes anew is let in.
+    // And new connections of its address are accepted.
     for _ in 0..10 {
         Raw::open_from(ONE, address, get_request("/quick")).await.until("quick", SECOND).await;
     }
 }
 
 #[tokio::test]
-async fn what_an_address_with_many_connections_has_at_work_is_not_closed() {
-    // An answer is at work as well while its next piece is.
+async fn connections_that_are_being_handled_are_not_closed_however_many_their_address_has() {
+    // A response whose next chunk is not ready yet is being handled too.
     for path in ["/work", "/pages"] {
         let server = start(Limits { max_connections: 16, ..Limits::default() }).await;
         let mut working = Vec::new();
@@ -270,7 +270,7 @@ async fn the_connections_of_a_trusted_proxy_are_not_those_of_one_client() {
     let mut idle = Vec::new();
     for _ in 0..20 {
         idle.push(Raw::open_from(ONE, server.address, "").await);
-        // Nobody is closed who has only just come.
+        // A connection that has just been opened is not closed.
         sleep(SECOND / 20).await;
     }
     // Connections are accepted one after the other.
@@ -325,7 +325,7 @@ async fn the_kernel_holds_a_bounded_part_of_an_answer_and_less_once_many_are_con
     let mut before = Vec::new();
     let held = eventually(|| {
         let now: Vec<_> = held_by_kernel(&server, &clients).into_iter().map(|held| held.unwrap().1).collect();
-        // All are blocked: nothing moves any more.
+        // No send buffer changes any more: all writes are blocked.
         let is_still = now == before && !now.contains(&0);
         before.clone_from(&now);
         is_still.then_some(now)

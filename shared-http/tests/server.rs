@@ -80,7 +80,7 @@ async fn start(limits: Limits) -> Server {
     Server::start(app(limits.request_timeout), limits).await
 }
 
-/// An honest client: connects, asks, and is answered within a second.
+/// A well-behaved client connects, sends a request, and is answered within a second.
 async fn is_served(server: &Server) {
     let begin = Instant::now();
     let mut client = Raw::open(server.address, GET).await;
@@ -109,7 +109,7 @@ async fn clients_that_never_finish_a_request_head_are_closed_in_time_and_hold_up
 }
 
 #[tokio::test]
-async fn a_head_that_comes_a_byte_at_a_time_is_cut_off_by_the_clock() {
+async fn a_head_that_arrives_a_byte_at_a_time_is_closed_at_its_time_out() {
     let server = start(limits()).await;
     let mut client = Raw::open(server.address, "GET /quick HTTP/1.1\r\nHost: ").await;
     let mut tick = interval(SECOND / 10);
@@ -157,7 +157,7 @@ async fn an_answer_that_is_not_ready_in_time_is_503_with_retry_after() {
 }
 
 #[tokio::test]
-async fn when_every_seat_is_taken_the_client_that_waits_longest_makes_room() {
+async fn when_no_more_connections_may_be_open_the_one_that_has_waited_longest_is_closed() {
     let server = start(Limits { max_connections: 16, request_timeout: SECOND * 60, ..limits() }).await;
     let mut idle = Vec::new();
     for _ in 0..200 {
@@ -166,7 +166,7 @@ async fn when_every_seat_is_taken_the_client_that_waits_longest_makes_room() {
     for _ in 0..20 {
         is_served(&server).await;
     }
-    // Long before their time-out: they had to go.
+    // Long before their time-out: they made room for others.
     for client in &mut idle[..180] {
         assert_eq!(client.rest(SECOND).await, "");
     }
@@ -182,7 +182,7 @@ async fn connections_that_are_always_busy_make_room_for_others_and_lose_no_answe
             let mut client = Raw::open(address, GET_SLOW).await;
             loop {
                 match client.until("slow", SECOND * 20).await {
-                    // It is told so, and no request of it is lost.
+                    // The server says that it closes after this response: no request is lost.
                     answer if answer.contains("connection: close") => {
                         client = Raw::open(address, GET_SLOW).await;
                     }
@@ -217,14 +217,14 @@ async fn a_flood_of_bodies_that_drip_makes_room_for_others_too() {
 
 #[tokio::test]
 async fn a_client_that_pauses_in_the_middle_of_an_answer_gets_the_whole_of_it() {
-    // As much as they hold together is not too much here.
+    // More than they hold together.
     let mut server = start(Limits { buffered: 256 << 20, ..limits() }).await;
     let mut pausing = Vec::new();
     for length in (0..20).map(|step| 5_000_000 + step * 7_000) {
         let request = format!("GET /long/{length} HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n");
         pausing.push((length, Raw::open(server.address, request).await));
     }
-    // Longer than any client may take over a request, and into a drain.
+    // Longer than the request time-out, and into a drain.
     sleep(SECOND * 3).await;
     server.signal();
     sleep(SECOND / 2).await;
@@ -248,7 +248,7 @@ async fn a_drain_does_not_wait_for_a_client_that_has_its_answer() {
 }
 
 #[tokio::test]
-async fn a_request_at_work_is_never_evicted() {
+async fn a_connection_whose_request_is_being_handled_is_never_closed() {
     let server = start(Limits { max_connections: 4, ..limits() }).await;
     let slow = "GET /slow HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n";
     let mut working = Vec::new();
@@ -390,7 +390,7 @@ async fn what_is_no_request_is_answered_like_any_other_error() {
             assert!(said.contains("\r\nx-request-id: ") && said.contains(" GMT"), "{answer}");
         }
     }
-    // Behind a request in one piece, it does not spoil the answer to that.
+    // Sent together with a request before it, it does not spoil the answer to that.
     let answer = Raw::open(server.address, format!("{GET}GARBAGE\r\n\r\n")).await.rest(SECOND * 5).await;
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     assert_eq!(answer.matches("HTTP/1.1 400 Bad Request\r\n").count(), 1, "{answer}");

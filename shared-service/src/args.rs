@@ -5,7 +5,8 @@ use std::{net::SocketAddr, pin::Pin};
 use clap::{Args, Subcommand};
 use shared_auth::config::TokenArgs;
 use shared_http::{
-    config::{ConfigError, HttpArgs, Settings},
+    config::{HttpArgs, Settings},
+    process::ConfigError,
     process::Failure,
 };
 use shared_store::{Location, Maintenance, StoreArgs};

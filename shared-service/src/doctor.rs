@@ -9,7 +9,8 @@ use std::{
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use shared_http::{
-    config::{ConfigError, Unread},
+    config::Unread,
+    process::ConfigError,
     process::Failure,
     report::Report,
     shown_settings::{NONE, ShownSettings},
@@ -187,8 +188,8 @@ mod tests {
         for (proxies, wrong_without, wrong_behind) in [
             (TrustedProxies::default(), 0, 1),
             (networks(), 0, 1),
-            (TrustedProxies::default().saying_it_in(header()), 1, 1),
-            (networks().saying_it_in(header()), 0, 0),
+            (TrustedProxies::default().with_header(header()), 1, 1),
+            (networks().with_header(header()), 0, 0),
         ] {
             for (has_tunnel, wrong) in [(false, wrong_without), (true, wrong_behind)] {
                 let mut report = Report::default();

@@ -5,7 +5,8 @@ use std::{pin::pin, process::ExitCode};
 use clap::{CommandFactory, Parser};
 use shared_http::{
     config::{Unread, load_dotenv},
-    metrics::{self, Registry},
+    metrics::Registry,
+    metrics_listener,
     process::Failure,
     server,
     telemetry::{self, Telemetry},
@@ -31,7 +32,7 @@ fn start<S: Service>() -> Result<(), Failure> {
     let args = S::Args::parse();
     match S::task(&args) {
         Task::Serve => {
-            let config = S::check(&args).map_err(|error| error.beside(&unread))?;
+            let config = S::check(&args).map_err(|error| error.with_hints(unread.sentences()))?;
             process::block_on(serve::<S>(&config, &unread))
         }
         Task::Common(command) => process::block_on(carry_out::<S>(command, &args, &unread)),
@@ -56,9 +57,9 @@ async fn carry_out<S: Service>(command: &Command, args: &S::Args, unread: &Unrea
 async fn serve<S: Service>(config: &S::Config, unread: &Unread) -> Result<(), Failure> {
     let http = S::http(config);
     // Dropped last, so that every line is written before the process ends.
-    let log = telemetry::start_log(http)?;
+    let log = telemetry::start_log(&http.telemetry)?;
     let mut registry = Registry::default();
-    let telemetry = Telemetry::new(&log, http, &mut registry, S::INFO.name);
+    let telemetry = Telemetry::new(&log, &http.telemetry, &mut registry, S::INFO.name);
     let connections = telemetry.connections();
     unread.announce();
     let mut shutdown = pin!(server::shutdown_signal()?);
@@ -68,8 +69,8 @@ async fn serve<S: Service>(config: &S::Config, unread: &Unread) -> Result<(), Fa
         () = &mut shutdown => return Ok(()),
     };
     let listener = process::listen(http.address).await?;
-    if let Some(address) = http.metrics_addr {
-        metrics::serve(address, registry).await?;
+    if let Some(address) = http.telemetry.metrics_addr {
+        metrics_listener::serve(address, registry).await?;
     }
     let address = listener.local_addr()?;
     running::show(S::INFO.name, address.port(), S::shown(config));

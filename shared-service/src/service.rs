@@ -5,7 +5,8 @@ use std::{error::Error, net::SocketAddr};
 use axum::Router;
 use clap::Parser;
 use shared_http::{
-    config::{ConfigError, HttpConfig},
+    config::HttpConfig,
+    process::ConfigError,
     metrics::Registry,
     report::Report,
     shown_settings::ShownSettings,

@@ -6,15 +6,15 @@ use std::{
     path::Path,
 };
 
-use super::ConfigError;
+use crate::process::ConfigError;
 
 /// What became of `.env` in the working directory.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Dotenv {
     /// There is none, or its variables are in the environment now.
-    Read,
-    /// It is there, and was not read: in production the environment is what an operator gave on purpose.
-    LeftAlone,
+    Loaded,
+    /// There is one, and it was not read: in production the environment is what an operator gave on purpose.
+    Ignored,
 }
 
 /// Adds the variables of `.env` in the working directory to the environment, unless that says `APP_ENV=production`.
@@ -28,47 +28,47 @@ pub fn load_dotenv() -> Result<Dotenv, ConfigError> {
     let path = Path::new(".env");
     // Before clap reads the settings, for it decides where they come from.
     if env::var_os("APP_ENV").is_some_and(|name| name.to_str().map(str::trim) == Some("production")) {
-        return Ok(if path.exists() { Dotenv::LeftAlone } else { Dotenv::Read });
+        return Ok(if path.exists() { Dotenv::Ignored } else { Dotenv::Loaded });
     }
     let text = match fs::read(path) {
         Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Dotenv::Read),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Dotenv::Loaded),
         Err(error) => return Err(unreadable(&error)),
     };
-    let mut lines = Lines { left: &text, read: 0 };
-    let complaint = match dotenvy::from_read(&mut lines) {
-        Ok(()) => return Ok(Dotenv::Read),
+    let mut lines = Lines { rest: &text, lines_read: 0 };
+    let mistake = match dotenvy::from_read(&mut lines) {
+        Ok(()) => return Ok(Dotenv::Loaded),
         Err(dotenvy::Error::Io(error)) => return Err(unreadable(&error)),
         Err(dotenvy::Error::LineParse(entry, _)) => {
             // A value in quotes goes on over lines. The first is where to look.
-            let line = (lines.read + 1).saturating_sub(entry.lines().count().max(1));
+            let line = (lines.lines_read + 1).saturating_sub(entry.lines().count().max(1));
             format!("line {line} of .env is not NAME=value (quote values with spaces)")
         }
         Err(_) => ".env cannot be understood; every line must be NAME=value".to_owned(),
     };
-    Err(ConfigError(vec![complaint]))
+    Err(ConfigError::new(vec![mistake]))
 }
 
 fn unreadable(error: &io::Error) -> ConfigError {
-    ConfigError(vec![format!(".env cannot be read: {error}")])
+    ConfigError::new(vec![format!(".env cannot be read: {error}")])
 }
 
-/// Gives one line for each `read`, so that how many were read says where a mistake is.
+/// Gives one line for each `read`, so that the number of lines read tells where a mistake is.
 struct Lines<'a> {
-    left: &'a [u8],
-    /// How many lines.
-    read: usize,
+    rest: &'a [u8],
+    lines_read: usize,
 }
 
 impl Read for Lines<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let line = self.left.split_inclusive(|byte| *byte == b'\n').next().unwrap_or_default();
+        let line = self.rest.split_inclusive(|byte| *byte == b'\n').next().unwrap_or_default();
         let count = line.len().min(buffer.len());
-        let (now, left) = self.left.split_at(count);
-        buffer[..count].copy_from_slice(now);
-        self.left = left;
-        // One that is longer than the buffer counts with its last part.
-        self.read += usize::from(count > 0 && count == line.len());
+        let is_whole = count > 0 && count == line.len();
+        let (line, rest) = self.rest.split_at(count);
+        buffer[..count].copy_from_slice(line);
+        self.rest = rest;
+        // A line that is longer than the buffer counts with its last part.
+        self.lines_read += usize::from(is_whole);
         Ok(count)
     }
 }

@@ -1,13 +1,14 @@
-//! Settings that nobody reads: a mistyped one, and those of a `.env` that production leaves alone.
+//! Settings that nobody reads: a mistyped one, and those of a `.env` that production ignores.
 
 use std::env;
 
 use clap::Command;
 
-use super::Dotenv;
+use super::dotenv::Dotenv;
 use crate::text::printable;
 
-/// What the other service, Compose and the scripts read, for `.env` is shared. The command knows its own settings.
+/// What the other service, Compose and the scripts read: all share one `.env`. The service's own settings come from its
+/// command line.
 const READ_ELSEWHERE: [&str; 22] = [
     "ADMIN_PASSWORD_FILE",
     "ADMIN_USERNAME",
@@ -33,11 +34,11 @@ const READ_ELSEWHERE: [&str; 22] = [
     "TOKEN_EXPIRE_MINUTES",
 ];
 
-/// No other program's settings begin like this where ours run.
-const FAMILIES: [&str; 4] = ["BCRYPT_", "CORS_", "JWT_", "TRUSTED_"];
+/// What begins like this is a setting of ours: no other program that runs beside has any.
+const PREFIXES: [&str; 4] = ["BCRYPT_", "CORS_", "JWT_", "TRUSTED_"];
 
-/// A shorter name is like too many others: `HOST` is two letters from `HOME`.
-const LEAST_LENGTH: usize = 7;
+/// A shorter setting is not looked for among mistyped names: `HOST` is one letter from `POST`.
+const MIN_LENGTH: usize = 7;
 
 /// What is set and not read, a sentence each.
 #[derive(Debug, Default)]
@@ -46,7 +47,7 @@ pub struct Unread {
     dotenv: Option<&'static str>,
 }
 
-const DOTENV_LEFT_ALONE: &str = ".env of the working directory is not read, for the environment says \
+const DOTENV_IGNORED: &str = ".env of the working directory is not read, for the environment says \
      APP_ENV=production; set what it holds in the environment, or take APP_ENV out of that";
 
 impl Unread {
@@ -58,12 +59,12 @@ impl Unread {
         let mut names: Vec<String> = env::vars_os()
             .filter_map(|(name, _)| name.into_string().ok())
             .filter_map(|name| {
-                let meant = meant_by(&name, &known)?;
+                let meant = likely_meant(&name, &known)?;
                 Some(format!("{} is set, and nothing reads it; is {meant} meant?", printable(&name)))
             })
             .collect();
         names.sort_unstable();
-        Self { names, dotenv: (dotenv == Dotenv::LeftAlone).then_some(DOTENV_LEFT_ALONE) }
+        Self { names, dotenv: (dotenv == Dotenv::Ignored).then_some(DOTENV_IGNORED) }
     }
 
     /// What looks like a mistyped setting.
@@ -71,7 +72,7 @@ impl Unread {
         self.names.iter().map(String::as_str)
     }
 
-    /// Of a `.env` that is left alone.
+    /// That there is a `.env` which production ignores.
     pub fn dotenv(&self) -> Option<&str> {
         self.dotenv
     }
@@ -88,19 +89,19 @@ impl Unread {
 }
 
 /// The setting that whoever wrote `name` may have meant, if `name` looks like one and is none.
-fn meant_by<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+fn likely_meant<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     if known.contains(&name) {
         return None;
     }
     let upper = name.to_ascii_uppercase();
-    let nearest = |family: &str| {
-        let candidates = known.iter().filter(|known| known.starts_with(family));
+    let nearest = |prefix: &str| {
+        let candidates = known.iter().filter(|known| known.starts_with(prefix));
         candidates
             .map(|known| (strsim::osa_distance(&upper, known), *known))
             .min_by_key(|(distance, _)| *distance)
     };
-    if let Some(family) = FAMILIES.iter().find(|family| upper.starts_with(**family)) {
-        return nearest(family).map(|(_, known)| known);
+    if let Some(prefix) = PREFIXES.iter().find(|prefix| upper.starts_with(**prefix)) {
+        return nearest(prefix).map(|(_, known)| known);
     }
     // Such as `MAX_STORE` for `MAX_STORE_MB`. One word alone, such as `TOKEN`, is anybody's.
     let is_beginning = |known: &str| known.strip_prefix(&*upper).is_some_and(|rest| rest.starts_with('_'));
@@ -109,7 +110,7 @@ fn meant_by<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     }
     let (distance, known) = nearest("")?;
     let allowed = if known.len() < 10 { 1 } else { 2 };
-    (known.len() >= LEAST_LENGTH && distance <= allowed).then_some(known)
+    (known.len() >= MIN_LENGTH && distance <= allowed).then_some(known)
 }
 
 #[cfg(test)]
@@ -138,7 +139,7 @@ mod tests {
     fn meant(name: &str) -> Option<String> {
         let known = known();
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
-        meant_by(name, &known).map(str::to_owned)
+        likely_meant(name, &known).map(str::to_owned)
     }
 
     #[test]

@@ -1,3 +1,5 @@
+//! What a client sent, quoted in a 422.
+
 use std::{
     io::{self, Write},
     sync::Arc,
@@ -6,11 +8,11 @@ use std::{
 use serde::{Serialize, Serializer, ser::Error};
 use serde_json::value::RawValue;
 
-/// The longest JSON that is echoed whole, in bytes.
-const LONGEST: usize = 8192;
+/// The longest JSON that is quoted whole, in bytes.
+const MAX_WHOLE: usize = 8192;
 
-/// How much is echoed of what is longer, in characters.
-const BEGINNING: usize = 256;
+/// How much is quoted of what is longer, in characters.
+const MAX_BEGINNING: usize = 256;
 
 /// What a client sent, as JSON, for an answer that quotes it. An answer must not be many times as long as
 /// its request, so of what is long only the beginning is quoted, as a string.
@@ -18,7 +20,7 @@ const BEGINNING: usize = 256;
 pub struct Input(Arc<str>);
 
 impl Input {
-    /// Quotes `value`. Of what is too long no more is written than is needed to know so.
+    /// Quotes `value`. Writing stops where it gets too long.
     pub fn new(value: &(impl Serialize + ?Sized)) -> Self {
         let mut json = Bounded::default();
         let is_whole = serde_json::to_writer(&mut json, value).is_ok();
@@ -26,7 +28,7 @@ impl Input {
         if is_whole {
             return Self(json.into());
         }
-        let beginning: String = json.chars().take(BEGINNING).chain(['…']).collect();
+        let beginning: String = json.chars().take(MAX_BEGINNING).chain(['…']).collect();
         Self(serde_json::Value::String(beginning).to_string().into())
     }
 }
@@ -38,13 +40,13 @@ impl Serialize for Input {
     }
 }
 
-/// Takes [`LONGEST`] bytes, and fails at the next.
+/// Takes [`MAX_WHOLE`] bytes, and fails at the next.
 #[derive(Default)]
 struct Bounded(Vec<u8>);
 
 impl Write for Bounded {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match bytes.get(..LONGEST - self.0.len()) {
+        match bytes.get(..MAX_WHOLE - self.0.len()) {
             Some(fitting) if fitting.len() < bytes.len() => {
                 self.0.extend_from_slice(fitting);
                 Err(io::ErrorKind::StorageFull.into())

@@ -1,7 +1,7 @@
-//! JSON that was read, to be checked and echoed.
+//! JSON that was read, to be checked and echoed: objects keep their order, and numbers their digits.
 //!
-//! A body of 64 KiB can hold ten thousand objects, and a map for each takes megabytes. So what is kept of a
-//! text is where its values stand: 12 bytes a value.
+//! A body of 64 KiB can hold ten thousand objects, and a map for each takes megabytes. So what is kept beside the text is
+//! where its values stand: 12 bytes a value.
 
 use std::{
     borrow::Cow,
@@ -11,26 +11,21 @@ use std::{
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::Number;
 
-use super::cpython::decode;
+use super::cpython::{self, Fault, Node};
 
-/// A text that was read: its values, and the names of members, in the order in which they begin.
-#[derive(Debug, PartialEq)]
+/// A text that was read.
+#[derive(Debug)]
 pub(crate) struct Document<'a> {
-    pub(super) text: &'a str,
-    pub(super) nodes: Vec<Node>,
+    text: &'a str,
+    nodes: Vec<Node>,
 }
 
-/// One value or name. `u32`, for no body is longer than that.
-#[derive(Debug, PartialEq)]
-pub(super) struct Node {
-    /// Where it begins in the text, and where it ends.
-    pub(super) start: u32,
-    pub(super) end: u32,
-    /// The number of the first node that is not inside this one.
-    pub(super) next: u32,
-}
+impl<'a> Document<'a> {
+    /// Reads `text`, from which a byte order mark has been removed.
+    pub(crate) fn parse(text: &'a str) -> Result<Self, Fault> {
+        Ok(Self { text, nodes: cpython::parse(text)? })
+    }
 
-impl Document<'_> {
     /// The value that the whole text is.
     pub(crate) fn root(&self) -> Element<'_> {
         Element { document: self, index: 0 }
@@ -106,7 +101,7 @@ impl<'a> Element<'a> {
     }
 
     fn decoded(self) -> Cow<'a, str> {
-        decode(self.source())
+        cpython::decode(self.source())
     }
 }
 

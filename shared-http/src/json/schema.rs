@@ -178,3 +178,6 @@ macro_rules! describe_body {
         impl ::utoipa::ToSchema for $body {}
     )+};
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,47 +2,49 @@
 
 use std::{
     hash::{BuildHasher, RandomState},
+    mem,
     net::IpAddr,
     time::Duration,
 };
 
-use super::Notice;
+use super::notice::Notice;
 use crate::client::network;
 
-/// What is counted is counted so long, and what was left out is said once after it.
+/// Lines are counted by period. At its end one notice tells how many were left out.
 pub(crate) const PERIOD: Duration = Duration::from_secs(10);
 
 /// Lines a period about requests with a good token: of one client, and of all. No event has as many.
-const OF_USER: u32 = 2_000;
-const OF_USERS: u32 = 20_000;
+const USER_LIMIT: u32 = 2_000;
+const ALL_USERS_LIMIT: u32 = 20_000;
 
 /// Lines a period about requests without one, which anybody can send.
-const OF_STRANGER: u32 = 200;
-const OF_STRANGERS: u32 = 2_000;
+const ANONYMOUS_LIMIT: u32 = 200;
+const ALL_ANONYMOUS_LIMIT: u32 = 2_000;
 
-/// Places in a table. Clients that share one share what it allows: so the memory is bounded, and so are all lines.
-const PLACES: usize = 512;
+/// Slots of a table. Clients whose hash is that of the same slot share its limit: so the memory is bounded.
+const SLOTS: usize = 512;
 
-/// Counts lines, and what was left out.
+/// Counts lines, and those that were left out.
 pub(crate) struct Rates {
     users: Table,
-    strangers: Table,
+    anonymous: Table,
     hasher: RandomState,
-    /// Which period it is, counted from 1970.
+    /// The number of the current period since 1970.
     period: u64,
-    /// In which something was left out that has not been said yet.
-    left_out_in: Option<u64>,
+    /// The period in which a line was left out of which no notice has told yet.
+    notice_of: Option<u64>,
 }
 
 struct Table {
-    of_one: u32,
-    of_all: u32,
+    client_limit: u32,
+    limit: u32,
+    /// Of all slots, in the current period.
     lines: u32,
-    places: Vec<Place>,
+    slots: Vec<Slot>,
 }
 
 #[derive(Clone, Default)]
-struct Place {
+struct Slot {
     period: u64,
     lines: u32,
     left_out: u32,
@@ -53,81 +55,81 @@ struct Place {
 impl Default for Rates {
     fn default() -> Self {
         Self {
-            users: Table::new(OF_USER, OF_USERS),
-            strangers: Table::new(OF_STRANGER, OF_STRANGERS),
+            users: Table::new(USER_LIMIT, ALL_USERS_LIMIT),
+            anonymous: Table::new(ANONYMOUS_LIMIT, ALL_ANONYMOUS_LIMIT),
             hasher: RandomState::new(),
             period: 0,
-            left_out_in: None,
+            notice_of: None,
         }
     }
 }
 
 impl Rates {
-    /// Whether another line about `client` may be written at this second since 1970; else it is counted.
+    /// Whether another line about `client` may be written at this second since 1970. If not, it is counted as left out.
     pub(crate) fn allow(&mut self, client: Option<IpAddr>, has_token: bool, second: u64) -> bool {
         let period = second / PERIOD.as_secs();
         if period != self.period {
             self.period = period;
             self.users.lines = 0;
-            self.strangers.lines = 0;
+            self.anonymous.lines = 0;
         }
-        let place = (self.hasher.hash_one(client.map(network)) % PLACES as u64) as usize;
-        let table = if has_token { &mut self.users } else { &mut self.strangers };
-        let is_allowed = table.allow(place, client, period);
+        let slot = (self.hasher.hash_one(client.map(network)) % SLOTS as u64) as usize;
+        let table = if has_token { &mut self.users } else { &mut self.anonymous };
+        let is_allowed = table.allow(slot, client, period);
         if !is_allowed {
-            self.left_out_in.get_or_insert(period);
+            self.notice_of.get_or_insert(period);
         }
         is_allowed
     }
 
-    /// Whether something was left out that has not been said yet.
-    pub(crate) fn has_left_out(&self) -> bool {
-        self.left_out_in.is_some()
+    /// Whether a line was left out of which no notice has told yet.
+    pub(crate) fn has_notice(&self) -> bool {
+        self.notice_of.is_some()
     }
 
-    /// Whether it is to be said now: its period is over.
-    pub(crate) fn is_due(&self, second: u64) -> bool {
-        self.left_out_in.is_some_and(|period| period != second / PERIOD.as_secs())
+    /// Whether the period in which it was left out is over.
+    pub(crate) fn is_notice_due(&self, second: u64) -> bool {
+        self.notice_of.is_some_and(|period| period != second / PERIOD.as_secs())
     }
 
-    /// What there is to be said of periods before this second, if anything.
-    pub(crate) fn take_left_out(&mut self, second: u64) -> Vec<Notice> {
-        if !self.is_due(second) {
+    /// The notices that are due, one a slot.
+    pub(crate) fn take_notices(&mut self, second: u64) -> Vec<Notice> {
+        if !self.is_notice_due(second) {
             return Vec::new();
         }
-        self.left_out_in = None;
-        self.users.take_left_out().chain(self.strangers.take_left_out()).collect()
+        self.notice_of = None;
+        self.users.take_notices().chain(self.anonymous.take_notices()).collect()
     }
 }
 
 impl Table {
-    fn new(of_one: u32, of_all: u32) -> Self {
-        Self { of_one, of_all, lines: 0, places: vec![Place::default(); PLACES] }
+    fn new(client_limit: u32, limit: u32) -> Self {
+        Self { client_limit, limit, lines: 0, slots: vec![Slot::default(); SLOTS] }
     }
 
-    fn allow(&mut self, place: usize, client: Option<IpAddr>, period: u64) -> bool {
-        let Some(place) = self.places.get_mut(place) else { return false };
-        if place.period != period {
-            place.period = period;
-            place.lines = 0;
+    fn allow(&mut self, slot: usize, client: Option<IpAddr>, period: u64) -> bool {
+        let Some(slot) = self.slots.get_mut(slot) else { return false };
+        if slot.period != period {
+            slot.period = period;
+            slot.lines = 0;
         }
-        if place.lines < self.of_one && self.lines < self.of_all {
-            place.lines += 1;
+        if slot.lines < self.client_limit && self.lines < self.limit {
+            slot.lines += 1;
             self.lines += 1;
             return true;
         }
-        if place.left_out == 0 {
-            place.client = client;
+        if slot.left_out == 0 {
+            slot.client = client;
         }
-        place.left_out = place.left_out.saturating_add(1);
+        slot.left_out = slot.left_out.saturating_add(1);
         false
     }
 
-    fn take_left_out(&mut self) -> impl Iterator<Item = Notice> {
-        self.places.iter_mut().filter(|place| place.left_out > 0).map(|place| Notice {
+    fn take_notices(&mut self) -> impl Iterator<Item = Notice> {
+        self.slots.iter_mut().filter(|slot| slot.left_out > 0).map(|slot| Notice {
             message: "lines of the access log were left out: too many requests of one client",
-            lines: std::mem::take(&mut place.left_out).into(),
-            client: place.client.map(|client| client.to_string()),
+            lines: mem::take(&mut slot.left_out).into(),
+            client: slot.client.map(|client| client.to_string()),
         })
     }
 }
@@ -149,18 +151,18 @@ mod tests {
 
     #[test]
     fn a_client_fills_so_many_lines_a_period_and_is_told_of_once() {
-        for (has_token, most) in [(true, OF_USER), (false, OF_STRANGER)] {
+        for (has_token, most) in [(true, USER_LIMIT), (false, ANONYMOUS_LIMIT)] {
             let mut rates = Rates::default();
             let one = client("198.51.100.1");
             assert_eq!(allowed(&mut rates, one, has_token, NOW, most + 500), most);
             assert_eq!(allowed(&mut rates, one, has_token, NOW + 9, 100), 0);
-            assert!(rates.take_left_out(NOW + 9).is_empty(), "not before the period is over");
+            assert!(rates.take_notices(NOW + 9).is_empty(), "not before the period is over");
 
             assert_eq!(allowed(&mut rates, one, has_token, LATER, 10), 10);
-            let notices = rates.take_left_out(LATER);
+            let notices = rates.take_notices(LATER);
             assert_eq!(notices.len(), 1);
             assert_eq!((notices[0].lines, notices[0].client.as_deref()), (600, Some("198.51.100.1")));
-            assert!(rates.take_left_out(LATER + 100).is_empty(), "once");
+            assert!(rates.take_notices(LATER + 100).is_empty(), "once");
         }
     }
 
@@ -168,14 +170,14 @@ mod tests {
     fn what_strangers_send_takes_nothing_from_who_has_a_token() {
         let mut rates = Rates::default();
         let one = client("198.51.100.1");
-        assert_eq!(allowed(&mut rates, one, false, NOW, 100_000), OF_STRANGER);
+        assert_eq!(allowed(&mut rates, one, false, NOW, 100_000), ANONYMOUS_LIMIT);
         for number in 0..100_000_u32 {
             rates.allow(Some(IpAddr::V4((0x0a00_0000 + number).into())), false, NOW);
         }
-        assert_eq!(rates.strangers.lines, OF_STRANGERS, "however many they are");
+        assert_eq!(rates.anonymous.lines, ALL_ANONYMOUS_LIMIT, "however many they are");
         assert_eq!(allowed(&mut rates, one, true, NOW, 500), 500);
-        // At most one a place, whoever they were.
-        assert!(rates.take_left_out(LATER).len() <= PLACES);
+        // At most one a slot, whoever they were.
+        assert!(rates.take_notices(LATER).len() <= SLOTS);
     }
 
     #[test]
@@ -183,15 +185,15 @@ mod tests {
         let mut rates = Rates::default();
         let lines =
             (0..1000).filter(|number| rates.allow(client(&format!("2001:db8:0:7::{number:x}")), false, NOW));
-        assert_eq!(lines.count(), OF_STRANGER as usize);
+        assert_eq!(lines.count(), ANONYMOUS_LIMIT as usize);
     }
 
     #[test]
     fn a_clock_that_is_set_back_begins_a_new_period() {
         let mut rates = Rates::default();
         let one = client("198.51.100.1");
-        assert_eq!(allowed(&mut rates, one, false, LATER, 1000), OF_STRANGER);
-        assert_eq!(allowed(&mut rates, one, false, NOW, 1000), OF_STRANGER);
-        assert_eq!(rates.take_left_out(LATER + 100).iter().map(|notice| notice.lines).sum::<u64>(), 1600);
+        assert_eq!(allowed(&mut rates, one, false, LATER, 1000), ANONYMOUS_LIMIT);
+        assert_eq!(allowed(&mut rates, one, false, NOW, 1000), ANONYMOUS_LIMIT);
+        assert_eq!(rates.take_notices(LATER + 100).iter().map(|notice| notice.lines).sum::<u64>(), 1600);
     }
 }

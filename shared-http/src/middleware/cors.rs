@@ -22,10 +22,10 @@ use futures_util::future::{BoxFuture, Either};
 use tower::{Layer, Service, ServiceExt, service_fn, util::BoxCloneSyncService};
 use tower_http::cors::{self, AllowOrigin, CorsLayer};
 
-use super::{REQUEST_ID, RequestScope, RequestScopeLayer};
-use crate::error::ApiError;
+use super::request_layer::{RequestLayer, RequestService};
+use crate::{error::ApiError, request_id::REQUEST_ID};
 
-// What a gate in a browser has to be able to send and to see.
+// Headers that a web page of ours sends and reads.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
@@ -38,6 +38,23 @@ pub enum Cors {
     AnyOrigin,
     /// Those of these origins.
     Origins(Vec<HeaderValue>),
+}
+
+impl Cors {
+    /// `*`, or origins separated by commas, such as `https://gate.example.org`.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text == "*" {
+            return Some(Self::AnyOrigin);
+        }
+        text.split(',').map(parse_origin).collect::<Option<_>>().map(Self::Origins)
+    }
+}
+
+fn parse_origin(text: &str) -> Option<HeaderValue> {
+    let origin = text.trim().trim_end_matches('/');
+    let (scheme, host) = origin.split_once("://")?;
+    let is_plain = matches!(scheme, "http" | "https") && !host.is_empty() && !host.contains(['/', '*', ' ']);
+    if is_plain { HeaderValue::from_str(origin).ok() } else { None }
 }
 
 impl Display for Cors {
@@ -69,47 +86,48 @@ fn cors_layer(cors: Cors) -> Option<CorsLayer> {
     )
 }
 
-/// Puts both around a route: the request scope, and CORS.
+/// Puts two layers around a route: the request layer, and CORS.
 #[derive(Clone)]
-pub(super) struct CorsScopeLayer {
+pub(super) struct CorsRequestLayer {
     cors: CorsLayer,
-    scope: RequestScopeLayer,
+    request_layer: RequestLayer,
     preflights: Arc<Preflights>,
 }
 
 type Preflights = BoxCloneSyncService<Request, Response, Infallible>;
 
-impl CorsScopeLayer {
+impl CorsRequestLayer {
     /// None where there is no CORS.
-    pub(super) fn new(cors: Cors, scope: RequestScopeLayer) -> Option<Self> {
+    pub(super) fn new(cors: Cors, request_layer: RequestLayer) -> Option<Self> {
         let cors = cors_layer(cors)?;
         let answered_by_cors = service_fn(async |_: Request| Ok(ApiError::NotFound.into_response()));
-        let preflights = scope.layer(cors.layer(answered_by_cors));
-        Some(Self { cors, scope, preflights: Arc::new(BoxCloneSyncService::new(preflights)) })
+        let preflights = request_layer.layer(cors.layer(answered_by_cors));
+        Some(Self { cors, request_layer, preflights: Arc::new(BoxCloneSyncService::new(preflights)) })
     }
 }
 
-impl<S> Layer<S> for CorsScopeLayer {
-    type Service = CorsScope<S>;
+impl<S> Layer<S> for CorsRequestLayer {
+    type Service = CorsService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        CorsScope {
-            requests: self.cors.layer(self.scope.layer(inner)),
+        CorsService {
+            requests: self.cors.layer(self.request_layer.layer(inner)),
             preflights: Arc::clone(&self.preflights),
         }
     }
 }
 
-/// CORS outside, so that every answer has its headers, those to a request that was not done in time among them;
-/// but inside for a preflight, which CORS answers, so that it is seen like any other request. Any other `OPTIONS` goes
-/// past CORS, which would answer it too: no web page sends one to another origin, for no preflight allows that method.
+/// For a request CORS is outside the request layer, so that every response has its headers, that to a request which
+/// took too long among them. A preflight is answered by CORS, so for it the request layer is outside, and it is logged
+/// and counted like any other request. Any other `OPTIONS` goes past CORS, which would answer it as a preflight: no web
+/// page sends one to another origin, for no preflight allows that method.
 #[derive(Clone)]
-pub(super) struct CorsScope<S> {
-    requests: cors::Cors<RequestScope<S>>,
+pub(super) struct CorsService<S> {
+    requests: cors::Cors<RequestService<S>>,
     preflights: Arc<Preflights>,
 }
 
-impl<S> Service<Request> for CorsScope<S>
+impl<S> Service<Request> for CorsService<S>
 where
     S: Service<Request, Response = Response, Error = Infallible>,
     S::Future: Send + 'static,
@@ -117,7 +135,7 @@ where
     type Response = Response;
     type Error = Infallible;
     type Future = Either<
-        <cors::Cors<RequestScope<S>> as Service<Request>>::Future,
+        <cors::Cors<RequestService<S>> as Service<Request>>::Future,
         BoxFuture<'static, Result<Response, Infallible>>,
     >;
 

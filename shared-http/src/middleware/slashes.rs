@@ -1,4 +1,4 @@
-//! Slashes too many at the end of a path.
+//! Paths with too many slashes at the end.
 
 use axum::{
     Router,
@@ -12,17 +12,17 @@ use tower::ServiceExt;
 
 use crate::error::ApiError;
 
-/// For a path that no route has: 307 to the path without the slashes at its end, if a route has that, as FastAPI
-/// does it. An encoded slash belongs to an id, and `//` is not `/` with one too many.
-pub(super) async fn without_slashes(known_paths: Router, request: Request) -> Response {
+/// Responds to a path without a route: 307 to the path without the slashes at its end, if that has a route, as FastAPI
+/// does, else 404. An encoded slash belongs to an id, and `//` is not `/` with one too many.
+pub(super) async fn redirect_without_slashes(known_paths: Router, request: Request) -> Response {
     let path = request.uri().path();
     let wanted = path.trim_end_matches('/');
-    // What begins with two slashes would be the address of another host.
+    // As a redirect, what begins with two slashes is the address of another host.
     if wanted.len() == path.len() || wanted.starts_with("//") {
         return ApiError::NotFound.into_response();
     }
     let mut location = utf8_percent_encode(wanted, CONTROLS).to_string();
-    // No route takes TRACE: one that has the path says 405, and does nothing.
+    // No route takes TRACE: a route with this path responds 405, and does nothing.
     let mut probe = Request::new(Body::empty());
     *probe.method_mut() = Method::TRACE;
     let Ok(uri) = location.parse() else { return ApiError::NotFound.into_response() };

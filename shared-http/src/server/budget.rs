@@ -1,13 +1,29 @@
-//! A bound in bytes for what all connections together hold.
+//! Bounds in bytes for what all connections hold together.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Bytes that all connections share. What each may hold in any case is not in it.
+/// The budgets that all connections share.
+#[derive(Debug)]
+pub(super) struct Budgets {
+    /// Request bodies and chunks of responses in this process. What each connection may hold in any case is not in it.
+    pub(super) buffered: Budget,
+    /// What the kernel holds for clients that do not read their responses. It is counted, and nobody is refused for it.
+    pub(super) unsent: Budget,
+}
+
+impl Budgets {
+    /// Each of `limit` bytes.
+    pub(super) fn new(limit: usize) -> Self {
+        Self { buffered: Budget::new(limit), unsent: Budget::new(limit) }
+    }
+}
+
+/// A number of bytes that can be taken and given back.
 #[derive(Debug)]
 pub(super) struct Budget {
     limit: usize,
     used: AtomicUsize,
-    /// The most that was refused at once, since this was last asked.
+    /// The most bytes that were refused at once since the last [`excess`](Self::excess).
     refused: AtomicUsize,
 }
 
@@ -23,14 +39,14 @@ impl Budget {
             return Ok(());
         }
         self.give_back(bytes);
-        // For what can never fit nobody has to make room.
+        // No room is made for what can never fit.
         if bytes <= self.limit {
             self.refused.fetch_max(bytes, Ordering::Relaxed);
         }
         Err(OverBudget)
     }
 
-    /// Takes `bytes` that are in use already.
+    /// Takes `bytes` that are in use already, even beyond the limit.
     pub(super) fn take(&self, bytes: usize) {
         self.used.fetch_add(bytes, Ordering::Relaxed);
     }
@@ -43,8 +59,8 @@ impl Budget {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// How much has to be given back until a quarter is left, and room for what was refused since this was last
-    /// asked.
+    /// How many bytes have to be given back until a quarter of the limit is free, and at least as much as the most that
+    /// was refused since the last call.
     pub(super) fn excess(&self) -> usize {
         let enough = (self.limit / 4 * 3).min(self.limit - self.refused.swap(0, Ordering::Relaxed));
         self.used().saturating_sub(enough)

@@ -1,300 +1,264 @@
-//! One connection: its requests, its answers, and what of both is in memory.
+//! The state of one connection.
 
 use std::{
-    convert::Infallible,
-    io::{self, IoSlice},
-    pin::Pin,
-    sync::{Arc, atomic::Ordering},
-    task::{Context, Poll, ready},
-    time::Duration,
+    net::{IpAddr, SocketAddr},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
-use axum::{
-    BoxError, Router,
-    body::Body,
-    http::{HeaderValue, header::CONNECTION},
-};
-use bytes::{Buf, Bytes};
-use http_body::{Frame, SizeHint};
-use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
-use socket2::SockRef;
-use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
-    net::TcpStream,
-    time::timeout,
-};
-use tower::Service;
+use tokio::task::AbortHandle;
 
 use super::{
-    BUFFER,
-    budget::OverBudget,
-    rejected,
-    seat::{Reservation, Seat, Turn},
+    budget::{Budgets, OverBudget},
+    kernel_buffers::SEND_BUFFER,
 };
 
-/// Of a body so many bytes are part of what every connection may hold.
-const SMALL_BODY: usize = 4 * 1024;
+/// A connection whose phase began less than this ago is not closed for waiting: a request may have arrived that is not
+/// read yet.
+pub(super) const READ_TIME: Duration = Duration::from_millis(20);
 
-/// So is a piece of an answer of so many bytes.
-const SMALL_PIECE: usize = 16 * 1024;
+/// What a connection waits for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Phase {
+    /// The client has to send the head of a request.
+    Head,
+    /// The client has to send the rest of the body.
+    Body,
+    /// The handler has to produce the response, or its next chunk.
+    Handler,
+    /// The client has to read the response.
+    Response,
+}
 
-/// How long the kernel keeps what a client does not take once its connection is closed.
-const ORPHAN_TIMEOUT: Duration = Duration::from_secs(10);
+/// One connection, as the server knows it: its task changes it, and the sweep, the accept loop and the drain read it.
+pub(crate) struct Connection {
+    /// One word, so that it is always read as a whole: microseconds from `opened` to the begin of the phase, the flags
+    /// below, and the phase in the lowest two bits.
+    state: AtomicU64,
+    opened: Instant,
+    peer: SocketAddr,
+    /// How many connections the peer's address has.
+    connections_of_address: Arc<AtomicUsize>,
+    /// Those that all connections share.
+    budgets: Arc<Budgets>,
+    /// Bytes of the budget that the request takes, and the chunks of its response.
+    request_bytes: AtomicUsize,
+    response_bytes: AtomicUsize,
+    task: OnceLock<AbortHandle>,
+    closes_after_response: AtomicBool,
+}
 
-/// Answers every request of a connection, one after the other.
-pub(super) async fn converse(stream: TcpStream, mut app: Router, seat: Arc<Seat>, request_timeout: Duration) {
-    // Answers are written whole: waiting for more (Nagle) only delays them.
-    let _ = stream.set_nodelay(true);
+impl Connection {
+    const PHASES: [Phase; 4] = [Phase::Head, Phase::Body, Phase::Handler, Phase::Response];
+    const PHASE_COUNT: u64 = 4;
+    /// The handler did not read the whole body.
+    const UNREAD_BODY: u64 = 4;
+    /// The kernel takes no more of the response: the client does not read.
+    const WRITE_BLOCKED: u64 = 8;
+    /// From the head of a request until the last byte of its response is with the kernel.
+    const RESPONDING: u64 = 16;
+    /// What the client sent is no request, and hyper has responded to it.
+    const REJECTED: u64 = 32;
+    const MICROSECOND: u64 = 64;
 
-    let service = service_fn(|request: Request<Incoming>| {
-        let mut request = request.map(|body| RequestBody::new(body, seat.clone()));
-        request.extensions_mut().insert(seat.clone());
-        let answer = app.clone().call(request);
-        let seat = seat.clone();
-        async move {
-            let mut response = answer.await?;
-            seat.release_body();
-            if seat.closes_after_answer() || seat.hall.draining.load(Ordering::Relaxed) {
-                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            }
-            Ok::<_, Infallible>(response.map(|body| ResponseBody { body, seat }))
+    pub(super) fn new(
+        peer: SocketAddr,
+        connections_of_address: Arc<AtomicUsize>,
+        budgets: Arc<Budgets>,
+    ) -> Self {
+        Self {
+            state: AtomicU64::new(Phase::Head as u64),
+            opened: Instant::now(),
+            peer,
+            connections_of_address,
+            budgets,
+            request_bytes: AtomicUsize::new(0),
+            response_bytes: AtomicUsize::new(0),
+            task: OnceLock::new(),
+            closes_after_response: AtomicBool::new(false),
         }
-    });
-    // Time is kept for all connections at once, in sweep(): a timer each costs every request.
-    let mut connection = http1::Builder::new()
-        .header_read_timeout(None)
-        .max_buf_size(BUFFER)
-        .serve_connection(TokioIo::new(Watched { stream, seat: seat.clone() }), service);
-    let outcome = (&mut connection).await;
-    let mut stream = connection.into_parts().io.into_inner();
-    match outcome {
-        Ok(()) if seat.has_unread_body() => linger(&mut stream, request_timeout).await,
-        Ok(()) => {}
-        Err(error) if seat.is_rejected() => {
-            let answer = rejected::answer(&mut app, &seat, &error).await;
-            if stream.stream.write_all(&answer).await.is_ok() {
-                linger(&mut stream, request_timeout).await;
-            }
+    }
+
+    pub(super) fn enter_phase(&self, phase: Phase) {
+        let before = self.state.load(Ordering::Relaxed);
+        let begin = match phase {
+            // Nothing depends on how long the handler has been running.
+            Phase::Handler => before / Self::MICROSECOND,
+            // A body that drips does not get more time with every byte.
+            Phase::Body if before % Self::PHASE_COUNT == Phase::Body as u64 => before / Self::MICROSECOND,
+            Phase::Head | Phase::Body | Phase::Response => self.opened.elapsed().as_micros() as u64,
+        };
+        let kept = before & (Self::UNREAD_BODY | Self::WRITE_BLOCKED | Self::RESPONDING);
+        self.state.store((begin * Self::MICROSECOND) | kept | phase as u64, Ordering::Relaxed);
+    }
+
+    /// The head of a request has arrived.
+    pub(super) fn begin_request(&self, has_body: bool) {
+        // Only the connection's own task writes here: no need for an atomic step.
+        self.state.store(self.state.load(Ordering::Relaxed) | Self::RESPONDING, Ordering::Relaxed);
+        self.enter_phase(if has_body { Phase::Body } else { Phase::Handler });
+    }
+
+    /// Everything that was to be written is with the kernel.
+    pub(super) fn flushed(&self) {
+        let state = self.state.load(Ordering::Relaxed);
+        if state % Self::PHASE_COUNT == Phase::Head as u64 && state & Self::RESPONDING != 0 {
+            self.state.store(state & !Self::RESPONDING, Ordering::Relaxed);
         }
-        Err(error) => tracing::debug!(peer = %seat.peer(), %error, "connection closed"),
     }
-}
 
-/// Lets a client that was answered before it had sent all of its request finish sending. Closing on it
-/// would reset the connection, and the answer would be lost on its way.
-async fn linger(Watched { stream, seat }: &mut Watched, at_most: Duration) {
-    seat.give_turn(Turn::Body);
-    let rest = async {
-        stream.shutdown().await?;
-        let mut discarded = vec![0; 4096];
-        while stream.read(&mut discarded).await? > 0 {}
-        io::Result::Ok(())
-    };
-    let _ = timeout(at_most, rest).await;
-}
-
-/// A connection, which tells the seat whether its client takes what is written: hyper has the end of an
-/// answer in its buffer long before the client has it.
-struct Watched {
-    stream: TcpStream,
-    seat: Arc<Seat>,
-}
-
-impl Watched {
-    fn written<T>(&self, outcome: Poll<T>) -> Poll<T> {
-        self.seat.set_blocked(outcome.is_pending());
-        outcome
-    }
-}
-
-impl AsyncRead for Watched {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
-    }
-}
-
-impl AsyncWrite for Watched {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if self.seat.rejects() {
-            return Poll::Ready(Ok(bytes.len()));
+    /// Whether hyper writes although there is no request: it does so only to reject what it cannot parse. If so, the
+    /// connection is [rejected](Self::is_rejected) from now on.
+    pub(super) fn detect_rejection(&self) -> bool {
+        let state = self.state.load(Ordering::Relaxed);
+        if state % Self::PHASE_COUNT != Phase::Head as u64 || state & Self::RESPONDING != 0 {
+            return false;
         }
-        let outcome = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.written(outcome)
+        self.state.fetch_or(Self::REJECTED, Ordering::Relaxed);
+        true
     }
 
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        pieces: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        if self.seat.rejects() {
-            return Poll::Ready(Ok(pieces.iter().map(|piece| piece.len()).sum()));
+    /// Whether hyper could not parse what the client sent.
+    pub(super) fn is_rejected(&self) -> bool {
+        self.state.load(Ordering::Relaxed) & Self::REJECTED != 0
+    }
+
+    /// Notes whether the kernel takes no more to write. While it does not, the connection waits for its client,
+    /// whatever its phase.
+    pub(super) fn set_write_blocked(&self, is_blocked: bool) {
+        let before = self.state.load(Ordering::Relaxed);
+        if (before & Self::WRITE_BLOCKED != 0) == is_blocked {
+            return;
         }
-        let outcome = Pin::new(&mut self.stream).poll_write_vectored(cx, pieces);
-        self.written(outcome)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.seat.flushed();
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.seat.is_rejected() {
-            return Poll::Ready(Ok(()));
-        }
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
-impl Drop for Watched {
-    fn drop(&mut self) {
-        // The kernel would go on offering its part of the answer, and keep it, for minutes.
-        if self.seat.is_blocked() {
-            let _ = self.stream.set_zero_linger();
+        let begin = self.opened.elapsed().as_micros() as u64;
+        let kept = (before % Self::MICROSECOND) ^ Self::WRITE_BLOCKED;
+        self.state.store((begin * Self::MICROSECOND) | kept, Ordering::Relaxed);
+        // So much the kernel holds for it.
+        if is_blocked {
+            self.budgets.unsent.take(SEND_BUFFER);
         } else {
-            let _ = SockRef::from(&self.stream).set_tcp_user_timeout(Some(ORPHAN_TIMEOUT));
+            self.budgets.unsent.give_back(SEND_BUFFER);
         }
     }
+
+    pub(super) fn is_write_blocked(&self) -> bool {
+        self.state.load(Ordering::Relaxed) & Self::WRITE_BLOCKED != 0
+    }
+
+    /// Reserves `bytes` of the budget for the request, until its response begins.
+    pub(super) fn reserve_request(&self, bytes: usize) -> Result<(), OverBudget> {
+        self.budgets.buffered.try_take(bytes)?;
+        self.request_bytes.fetch_add(bytes, Ordering::Relaxed);
+        Ok(())
+    }
+
+    pub(super) fn release_request(&self) {
+        if self.request_bytes.load(Ordering::Relaxed) > 0 {
+            self.budgets.buffered.give_back(self.request_bytes.swap(0, Ordering::Relaxed));
+        }
+    }
+
+    /// Bytes of the budget that are free again when the connection is closed.
+    pub(super) fn buffered(&self) -> usize {
+        self.request_bytes.load(Ordering::Relaxed) + self.response_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn mark_body_unread(&self) {
+        self.state.fetch_or(Self::UNREAD_BODY, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_unread_body(&self) -> bool {
+        self.state.load(Ordering::Relaxed) & Self::UNREAD_BODY != 0
+    }
+
+    /// What the connection waits for now.
+    pub(super) fn phase(&self) -> Phase {
+        let state = self.state.load(Ordering::Relaxed);
+        if state & Self::WRITE_BLOCKED != 0 {
+            return Phase::Response;
+        }
+        match Self::PHASES[(state % Self::PHASE_COUNT) as usize] {
+            // The client reads what there is: it is the next chunk that is waited for.
+            Phase::Response => Phase::Handler,
+            phase => phase,
+        }
+    }
+
+    /// When the phase began.
+    pub(super) fn since(&self) -> Instant {
+        self.opened + Duration::from_micros(self.state.load(Ordering::Relaxed) / Self::MICROSECOND)
+    }
+
+    /// The address at the other end.
+    pub(crate) fn peer(&self) -> IpAddr {
+        self.peer.ip()
+    }
+
+    /// How many connections that address has.
+    pub(super) fn connections_of_address(&self) -> usize {
+        self.connections_of_address.load(Ordering::Relaxed)
+    }
+
+    /// Names the task that serves the connection.
+    pub(super) fn set_task(&self, task: AbortHandle) {
+        // It is called once.
+        let _ = self.task.set(task);
+    }
+
+    /// Closes the connection at once.
+    pub(super) fn close(&self) {
+        if let Some(task) = self.task.get() {
+            task.abort();
+        }
+    }
+
+    /// Lets the client finish its request, and send no other.
+    pub(super) fn close_after_response(&self) {
+        self.closes_after_response.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn closes_after_response(&self) -> bool {
+        self.closes_after_response.load(Ordering::Relaxed)
+    }
+
+    /// Whether the connection is closed, or has no task yet that could be aborted.
+    pub(super) fn is_closing(&self) -> bool {
+        self.task.get().is_none_or(AbortHandle::is_finished)
+    }
+
+    /// Whether the client has not sent the whole request yet.
+    pub(crate) fn awaits_body(&self) -> bool {
+        self.phase() == Phase::Body
+    }
 }
 
-/// A request's body, which tells the seat how far the client has come.
-struct RequestBody {
-    body: Incoming,
-    received: usize,
-    seat: Arc<Seat>,
+/// Bytes of the budget that a chunk of a response takes, until it is dropped.
+pub(super) struct Reservation {
+    connection: Arc<Connection>,
+    bytes: usize,
 }
 
-impl RequestBody {
-    fn new(body: Incoming, seat: Arc<Seat>) -> Self {
-        seat.begin_request(!http_body::Body::is_end_stream(&body));
-        Self { body, received: 0, seat }
-    }
-
-    /// Takes room for what came, once as it is and once as it is parsed.
-    fn hold(&mut self, bytes: usize) -> Result<(), OverBudget> {
-        let paid = self.received.max(SMALL_BODY);
-        self.received += bytes;
-        let owed = self.received.saturating_sub(paid);
-        if owed > 0 { self.seat.hold_body(2 * owed) } else { Ok(()) }
+impl Reservation {
+    pub(super) fn new(connection: &Arc<Connection>, bytes: usize) -> Result<Self, OverBudget> {
+        connection.budgets.buffered.try_take(bytes)?;
+        connection.response_bytes.fetch_add(bytes, Ordering::Relaxed);
+        Ok(Self { connection: connection.clone(), bytes })
     }
 }
 
-impl http_body::Body for RequestBody {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        let complete = frame.is_none() || self.body.is_end_stream();
-        self.seat.give_turn(if complete { Turn::Service } else { Turn::Body });
-        let Some(frame) = frame else { return Poll::Ready(None) };
-        let frame = frame.map_err(BoxError::from).and_then(|frame| {
-            self.hold(frame.data_ref().map_or(0, Bytes::len))?;
-            Ok(frame)
-        });
-        Poll::Ready(Some(frame))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl Drop for RequestBody {
+impl Drop for Reservation {
     fn drop(&mut self) {
-        if !http_body::Body::is_end_stream(&self.body) {
-            self.seat.leave_body_unread();
-        }
+        self.connection.response_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.connection.budgets.buffered.give_back(self.bytes);
     }
 }
 
-/// A piece of an answer, until hyper has written it.
-#[derive(Default)]
-struct Piece {
-    bytes: Bytes,
-    _held: Option<Reservation>,
-}
-
-impl Piece {
-    /// What others have as well, such as a page of the binary or a chunk of a list, costs nothing here.
-    fn new(bytes: Bytes, seat: &Arc<Seat>) -> Result<Self, OverBudget> {
-        let is_small = bytes.len() <= SMALL_PIECE;
-        let held =
-            if is_small || !bytes.is_unique() { None } else { Some(Reservation::new(seat, bytes.len())?) };
-        Ok(Self { bytes, _held: held })
-    }
-}
-
-impl Buf for Piece {
-    fn remaining(&self) -> usize {
-        self.bytes.remaining()
-    }
-
-    fn chunk(&self) -> &[u8] {
-        self.bytes.chunk()
-    }
-
-    fn advance(&mut self, count: usize) {
-        self.bytes.advance(count);
-    }
-}
-
-/// A response's body, which tells the seat that its client takes it, and when it is taken.
-struct ResponseBody {
-    body: Body,
-    seat: Arc<Seat>,
-}
-
-impl http_body::Body for ResponseBody {
-    type Data = Piece;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        if !self.body.is_end_stream() {
-            self.seat.give_turn(Turn::Answer);
-        }
-        let Some(frame) = frame else { return Poll::Ready(None) };
-        let piece = |bytes| Piece::new(bytes, &self.seat);
-        Poll::Ready(Some(frame.map_err(BoxError::from).and_then(|frame| {
-            Ok(match frame.into_data() {
-                Ok(bytes) => Frame::data(piece(bytes)?),
-                Err(frame) => frame.map_data(|_| Piece::default()),
-            })
-        })))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl Drop for ResponseBody {
+impl Drop for Connection {
     fn drop(&mut self) {
-        self.seat.give_turn(Turn::Head);
+        self.set_write_blocked(false);
+        self.release_request();
     }
 }

@@ -1,5 +1,5 @@
-//! What is no request. hyper answers it with a bare status before there is anything that could pass the
-//! middleware, so its answer is dropped, and the middleware is asked for one that is like all others.
+//! Requests that hyper cannot parse. It responds to them itself, with a bare status. That response is dropped, and the
+//! middleware is asked for one like all others.
 
 use std::{io::Write, sync::Arc};
 
@@ -15,10 +15,10 @@ use chrono::Utc;
 use http_body_util::BodyExt;
 use tower::Service;
 
-use super::seat::Seat;
+use super::connection::Connection;
 use crate::error::ApiError;
 
-/// Why there is no request. In the extensions of one it is answered, whatever else it says.
+/// Why there is no request. In the extensions of a request it is what the middleware responds to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Rejected {
     Malformed,
@@ -34,14 +34,18 @@ impl From<Rejected> for ApiError {
     }
 }
 
-/// The whole answer, as it is sent.
-pub(super) async fn answer(app: &mut Router, seat: &Arc<Seat>, error: &hyper::Error) -> Vec<u8> {
+/// The whole response, as it is sent.
+pub(super) async fn response(
+    app: &mut Router,
+    connection: &Arc<Connection>,
+    error: &hyper::Error,
+) -> Vec<u8> {
     let rejected = if error.is_parse_too_large() { Rejected::HeadTooLarge } else { Rejected::Malformed };
     let mut request = Request::new(Body::empty());
     // Counted as neither a method nor a route that we know.
     *request.method_mut() = Method::CONNECT;
     *request.uri_mut() = Uri::from_static("*");
-    request.extensions_mut().insert(seat.clone());
+    request.extensions_mut().insert(connection.clone());
     request.extensions_mut().insert(rejected);
     let Ok(response) = app.call(request).await;
 
@@ -53,15 +57,15 @@ pub(super) async fn answer(app: &mut Router, seat: &Arc<Seat>, error: &hyper::Er
     if let Ok(now) = Utc::now().format("%a, %d %b %Y %H:%M:%S GMT").to_string().parse() {
         head.headers.insert(DATE, now);
     }
-    let mut answer = Vec::new();
+    let mut bytes = Vec::new();
     // Writing to memory does not fail.
-    let _ = write!(answer, "HTTP/1.1 {}\r\n", head.status);
+    let _ = write!(bytes, "HTTP/1.1 {}\r\n", head.status);
     for (name, value) in &head.headers {
-        let _ = write!(answer, "{name}: ");
-        answer.extend_from_slice(value.as_bytes());
-        answer.extend_from_slice(b"\r\n");
+        let _ = write!(bytes, "{name}: ");
+        bytes.extend_from_slice(value.as_bytes());
+        bytes.extend_from_slice(b"\r\n");
     }
-    answer.extend_from_slice(b"\r\n");
-    answer.extend_from_slice(&body);
-    answer
+    bytes.extend_from_slice(b"\r\n");
+    bytes.extend_from_slice(&body);
+    bytes
 }

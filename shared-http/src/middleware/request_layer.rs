@@ -1,0 +1,137 @@
+//! The layer around every request: its id, the headers of its response, log and metrics, deadline, panic catcher.
+
+use std::{
+    convert::Infallible,
+    panic::AssertUnwindSafe,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::{
+    extract::Request,
+    http::{
+        HeaderMap, HeaderValue,
+        header::{REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS},
+    },
+    response::{IntoResponse, Response},
+};
+use futures_util::{FutureExt, future::BoxFuture, poll};
+use tokio::time::timeout;
+use tower::{Layer, Service};
+
+use crate::{
+    client::{Caller, TrustedProxies},
+    error::ApiError,
+    request_id::{REQUEST_ID, RequestIds},
+    request_record::RequestRecord,
+    server::Connection,
+    telemetry::Telemetry,
+};
+
+#[derive(Clone)]
+pub(super) struct RequestLayer(Arc<Shared>);
+
+/// What all requests share.
+struct Shared {
+    ids: RequestIds,
+    deadline: Duration,
+    trusted_proxies: TrustedProxies,
+    /// Whether it was logged that a proxy is not trusted. Once is enough.
+    has_warned: AtomicBool,
+    telemetry: Arc<Telemetry>,
+}
+
+impl RequestLayer {
+    pub(super) fn new(deadline: Duration, trusted_proxies: TrustedProxies, telemetry: Telemetry) -> Self {
+        Self(Arc::new(Shared {
+            ids: RequestIds::new(),
+            deadline,
+            trusted_proxies,
+            has_warned: AtomicBool::default(),
+            telemetry: Arc::new(telemetry),
+        }))
+    }
+}
+
+impl<S> Layer<S> for RequestLayer {
+    type Service = RequestService<S>;
+
+    fn layer(&self, inner: S) -> RequestService<S> {
+        RequestService { inner, shared: Arc::clone(&self.0) }
+    }
+}
+
+#[derive(Clone)]
+pub(super) struct RequestService<S> {
+    inner: S,
+    shared: Arc<Shared>,
+}
+
+impl<S> Service<Request> for RequestService<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request) -> Self::Future {
+        let shared = &self.shared;
+        // None where the request came over no socket.
+        let connection = request.extensions().get::<Arc<Connection>>().cloned();
+        let caller = Arc::new(shared.caller(connection.as_deref(), request.headers()));
+        let id = shared.ids.id_of(&request);
+        let record = RequestRecord::begin(&request, id.clone(), caller.clone(), shared.telemetry.clone());
+        request.extensions_mut().insert(caller);
+        let deadline = shared.deadline;
+        let handling = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
+
+        Box::pin(async move {
+            let mut handling = pin!(handling);
+            // Most responses are ready at once: only the others are worth a timer.
+            let outcome = match poll!(handling.as_mut()) {
+                Poll::Ready(outcome) => Ok(outcome),
+                Poll::Pending => timeout(deadline, handling).await,
+            };
+            let mut response = match outcome {
+                Ok(Ok(Ok(response))) => response,
+                Ok(Err(_panic)) => ApiError::internal("the handler panicked").into_response(),
+                Err(_elapsed) if connection.is_some_and(|connection| connection.awaits_body()) => {
+                    ApiError::RequestTimeout.into_response()
+                }
+                Err(_elapsed) => ApiError::Overdue.into_response(),
+            };
+            let headers = response.headers_mut();
+            headers.insert(REQUEST_ID, id);
+            headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+            headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+            Ok(record.finish(response))
+        })
+    }
+}
+
+impl Shared {
+    fn caller(&self, connection: Option<&Connection>, headers: &HeaderMap) -> Caller {
+        let address = connection.map(|connection| self.trusted_proxies.client(connection.peer(), headers));
+        if let Some(peer) = address
+            && self.trusted_proxies.ignores_proxy(headers)
+            && !self.has_warned.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!(
+                %peer,
+                "a proxy says for whom a request is, and is not believed: all its clients count as one; set TRUSTED_PROXIES"
+            );
+        }
+        Caller::new(address, self.telemetry.access_log.is_some())
+    }
+}

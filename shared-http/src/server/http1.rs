@@ -1,0 +1,84 @@
+//! HTTP/1.1 on one connection, served by hyper.
+
+use std::{convert::Infallible, io, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    http::{HeaderValue, header::CONNECTION},
+};
+use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+use tower::Service;
+
+use super::{
+    body::{RequestBody, ResponseBody},
+    connection::{Connection, Phase},
+    rejected,
+    tracked_stream::TrackedStream,
+};
+
+/// What hyper may buffer for one connection, in bytes: the longest request head among it.
+const BUFFER: usize = 16 * 1024;
+
+/// Serves all requests of a connection, one after the other.
+pub(super) async fn serve_connection(
+    stream: TcpStream,
+    mut app: Router,
+    connection: Arc<Connection>,
+    request_timeout: Duration,
+) {
+    // Responses are written whole: waiting for more (Nagle) only delays them.
+    let _ = stream.set_nodelay(true);
+
+    let service = service_fn(|request: Request<Incoming>| {
+        let mut request = request.map(|body| RequestBody::new(body, connection.clone()));
+        request.extensions_mut().insert(connection.clone());
+        let response = app.clone().call(request);
+        let connection = connection.clone();
+        async move {
+            let mut response = response.await?;
+            connection.release_request();
+            if connection.closes_after_response() {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response.map(|body| ResponseBody::new(body, connection)))
+        }
+    });
+    // No time-out of hyper's, which arms a timer for every request: the sweep looks at all connections at once.
+    let mut http = http1::Builder::new()
+        .header_read_timeout(None)
+        .max_buf_size(BUFFER)
+        .serve_connection(TokioIo::new(TrackedStream::new(stream, connection.clone())), service);
+    let outcome = (&mut http).await;
+    let mut tracked = http.into_parts().io.into_inner();
+    let stream = tracked.untracked();
+    match outcome {
+        Ok(()) if connection.has_unread_body() => linger(stream, &connection, request_timeout).await,
+        Ok(()) => {}
+        Err(error) if connection.is_rejected() => {
+            let response = rejected::response(&mut app, &connection, &error).await;
+            if stream.write_all(&response).await.is_ok() {
+                linger(stream, &connection, request_timeout).await;
+            }
+        }
+        Err(error) => tracing::debug!(peer = %connection.peer(), %error, "connection closed"),
+    }
+}
+
+/// Lets a client that got its response before it had sent the whole request finish sending. To close at once would
+/// reset the connection, and the client would lose the response.
+async fn linger(stream: &mut TcpStream, connection: &Connection, at_most: Duration) {
+    connection.enter_phase(Phase::Body);
+    let rest = async {
+        stream.shutdown().await?;
+        let mut discarded = vec![0; 4096];
+        while stream.read(&mut discarded).await? > 0 {}
+        io::Result::Ok(())
+    };
+    let _ = timeout(at_most, rest).await;
+}

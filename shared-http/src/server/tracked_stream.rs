@@ -1,0 +1,103 @@
+//! Whether a client reads what is written to it.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use socket2::SockRef;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+
+use super::connection::Connection;
+
+/// Once a connection is closed, the kernel drops what its client has not acknowledged for this long.
+const ORPHAN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A TCP stream that notes on its connection whether the kernel takes what is written: hyper has the end of a
+/// response in its buffer long before the client has it.
+pub(super) struct TrackedStream {
+    stream: TcpStream,
+    connection: Arc<Connection>,
+}
+
+impl TrackedStream {
+    pub(super) fn new(stream: TcpStream, connection: Arc<Connection>) -> Self {
+        Self { stream, connection }
+    }
+
+    /// The stream itself, for what hyper does not write.
+    pub(super) fn untracked(&mut self) -> &mut TcpStream {
+        &mut self.stream
+    }
+
+    fn track_write<T>(&self, outcome: Poll<T>) -> Poll<T> {
+        self.connection.set_write_blocked(outcome.is_pending());
+        outcome
+    }
+}
+
+impl AsyncRead for TrackedStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for TrackedStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.connection.detect_rejection() {
+            // hyper's own response is dropped: `rejected` makes another.
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        let outcome = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.track_write(outcome)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if self.connection.detect_rejection() {
+            return Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()));
+        }
+        let outcome = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.track_write(outcome)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.connection.flushed();
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.connection.is_rejected() {
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+impl Drop for TrackedStream {
+    fn drop(&mut self) {
+        // The kernel would keep its part of the response, and try to send it, for minutes.
+        if self.connection.is_write_blocked() {
+            let _ = self.stream.set_zero_linger();
+        } else {
+            let _ = SockRef::from(&self.stream).set_tcp_user_timeout(Some(ORPHAN_TIMEOUT));
+        }
+    }
+}
