@@ -4,10 +4,7 @@ use std::{error::Error, net::SocketAddr};
 
 use axum::Router;
 use shared_http::{
-    config::HttpConfig,
-    process::ConfigError,
-    metrics::Registry,
-    shown_settings::ShownSettings,
+    config::HttpConfig, metrics::Registry, process::ConfigError, shown_settings::ShownSettings,
     telemetry::Telemetry,
 };
 use shared_service::{ATTENDANCE, CommonArgs, IDENTITY, Service, ServiceInfo, Task};

@@ -7,14 +7,8 @@ use std::{
 
 use axum::Router;
 use shared_http::{
-    config::HttpConfig,
-    process::ConfigError,
-    metrics::Registry,
-    process::Failure,
-    report::Report,
-    shown_settings::ShownSettings,
-    telemetry::Telemetry,
-    text::printable,
+    config::HttpConfig, metrics::Registry, process::ConfigError, process::Failure, report::Report,
+    shown_settings::ShownSettings, telemetry::Telemetry, text::printable,
 };
 use shared_service::{ATTENDANCE, CommonArgs, IDENTITY, Service, ServiceInfo, Task};
 use shared_store::{Content, Location};

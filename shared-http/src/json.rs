@@ -131,4 +131,3 @@ fn parse_document(text: &str) -> Result<Document<'_>, ApiError> {
         Fault::TooDeep => unreadable(),
     })
 }
-

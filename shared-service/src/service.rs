@@ -5,12 +5,8 @@ use std::{error::Error, net::SocketAddr};
 use axum::Router;
 use clap::Parser;
 use shared_http::{
-    config::HttpConfig,
-    process::ConfigError,
-    metrics::Registry,
-    report::Report,
-    shown_settings::ShownSettings,
-    telemetry::Telemetry,
+    config::HttpConfig, metrics::Registry, process::ConfigError, report::Report,
+    shown_settings::ShownSettings, telemetry::Telemetry,
 };
 use shared_store::{Content, Location};
 

@@ -6,7 +6,10 @@ use serde_json::{Value, json};
 
 use crate::{
     error::ApiError,
-    json::{Fields, Moment, Schema, describe, integer, list_of, moment, parse_like_fastapi, schema::read_flat, text, Field as _},
+    json::{
+        Field as _, Fields, Moment, Schema, describe, integer, list_of, moment, parse_like_fastapi,
+        schema::read_flat, text,
+    },
 };
 
 #[derive(Debug, Default, PartialEq, Serialize)]
