@@ -129,7 +129,7 @@ impl SqliteCheckInStore {
         writer.connect().await?;
         let check_ins = memory.held().map(|held| held.check_ins);
         tracing::info!(path = %path.display(), check_ins, "the file is loaded");
-        memory.say_if_full();
+        memory.log_if_full();
         let writer = tokio::spawn(writer.run(queue));
         tokio::spawn(async {
             // Nobody knows then what is on the disk and what is not: a new process finds out.
