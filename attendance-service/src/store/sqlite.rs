@@ -13,7 +13,7 @@ use parking_lot::RwLock;
 use serde::Deserialize;
 use shared_store::{
     CommitMetrics, Content, Migration, Migrations,
-    sqlite::{FileLock, SqliteError, probe_write, watched},
+    sqlite::{FileLock, SqliteError, await_disk, probe_write},
 };
 use sqlx::{Connection, QueryBuilder, Sqlite, SqliteConnection};
 use tokio::{
@@ -281,12 +281,12 @@ impl Writer {
         let broken = Arc::clone(&self.broken);
         let written = if !batch.is_empty() {
             let begin = Instant::now();
-            watched(insert(connection, &batch), &broken).await.map(|last_seq| {
+            await_disk(insert(connection, &batch), &broken).await.map(|last_seq| {
                 self.commits.observe(begin.elapsed(), batch.len());
                 self.last_seq = last_seq;
             })
         } else if !probes.is_empty() && self.probed_at.elapsed() > PROBE_IS_GOOD_FOR {
-            watched(probe_write(connection), &broken).await
+            await_disk(probe_write(connection), &broken).await
         } else {
             return probes.into_iter().for_each(|reply| reply.send(Ok(())));
         };
