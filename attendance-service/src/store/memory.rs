@@ -31,27 +31,27 @@ use parking_lot::{Mutex, RwLock};
 use self::{
     event::{Event, LogReader, event_bytes, record_bytes},
     keys::{Fingerprint, KEY_BYTES, KeyUse, fingerprint},
-    log::{NewChunk, Place},
+    log::{LogPosition, NewChunk},
 };
 use super::{
-    Attendance, CheckIn, CheckInStore, Held, Records, StoreError,
+    Attendance, CheckIn, CheckInStore, MemoryUsage, Records, StoreError,
     budget::{Budget, Reservation},
-    moments::Moments,
+    clock::MonotonicClock,
 };
-use crate::record::{Draft, EventId, Scan, TicketId, Timestamp};
+use crate::record::{EventId, RecordPrefix, Scan, TicketId, Timestamp};
 
 /// What a check-in takes at most, in bytes: two ids as long as the body of a request.
-const LONGEST: u64 = 192 * 1024;
+const MAX_CHECK_IN: u64 = 192 * 1024;
 
 /// The default store.
 pub struct MemoryCheckInStore {
-    /// In the order of their first check-ins. None is ever removed, so an index names an event.
+    /// In the order of their first scans. None is ever removed, so an index names an event.
     events: RwLock<IndexMap<EventId, Arc<Mutex<Event>>, FastState>>,
     /// Which record was made under which key. Locked while a scan with a key is decided.
     keys: Mutex<HashMap<Fingerprint, KeyUse, FastState>>,
     /// Seeded at random in every process, so that nobody can choose ids that collide.
     hasher: FastState,
-    moments: Moments,
+    clock: MonotonicClock,
     /// The memory of all this.
     budget: Arc<Budget>,
     has_logged_full: AtomicBool,
@@ -60,9 +60,9 @@ pub struct MemoryCheckInStore {
 }
 
 /// What is known of a scan without writing.
-pub(super) enum Known {
+pub(super) enum Lookup {
     /// Its outcome.
-    Outcome(CheckIn),
+    Decided(CheckIn),
     /// Its ticket was not checked in yet. A check-in takes at most this many bytes.
     New(u64),
 }
@@ -74,14 +74,14 @@ impl MemoryCheckInStore {
             events: RwLock::default(),
             keys: Mutex::default(),
             hasher: FastState::default(),
-            moments: Moments::default(),
+            clock: MonotonicClock::default(),
             budget: Arc::new(Budget::new(limit)),
             has_logged_full: AtomicBool::default(),
             boot_id: RandomState::new().hash_one(0),
         }
     }
 
-    /// An event and its index, if it has check-ins.
+    /// An event and its index, if it is known.
     fn event(&self, id: &EventId) -> Option<(u32, Arc<Mutex<Event>>)> {
         self.events.read().get_full(id).map(|(index, _, event)| (index as u32, event.clone()))
     }
@@ -128,7 +128,7 @@ impl MemoryCheckInStore {
 
     /// Whether the longest possible check-in fits.
     pub(super) fn has_room(&self) -> Result<(), StoreError> {
-        let is_full = self.budget.taken().saturating_add(LONGEST) > self.budget.limit();
+        let is_full = self.budget.taken().saturating_add(MAX_CHECK_IN) > self.budget.limit();
         if is_full { Err(StoreError::Full) } else { Ok(()) }
     }
 
@@ -144,30 +144,35 @@ impl MemoryCheckInStore {
     }
 
     /// Looks a scan up.
-    pub(super) fn known(&self, scan: &Scan) -> Result<Known, StoreError> {
+    pub(super) fn look_up(&self, scan: &Scan) -> Result<Lookup, StoreError> {
         let hash = self.hash(&scan.ticket_id);
-        let draft = draft(scan)?;
+        let prefix = prefix(scan)?;
         let fingerprint = scan.idempotency_key.as_ref().map(|key| fingerprint(&scan.checked_in_by, key));
         // Locked until the ticket is looked up too. Otherwise this scan's own record, inserted between the two steps,
         // would look like a duplicate.
         let keys = fingerprint.as_ref().map(|fingerprint| (self.keys.lock(), fingerprint));
         if let Some(used) = keys.as_ref().and_then(|(keys, fingerprint)| keys.get(*fingerprint)) {
-            return Ok(Known::Outcome(self.outcome_of_used_key(used, &draft)));
+            return Ok(Lookup::Decided(self.outcome_of_used_key(used, &prefix)));
         }
         // The most that it can take: few records need a chunk of their own.
         let key = if keys.is_some() { KEY_BYTES } else { 0 };
-        let bytes = record_bytes(Some(draft.length() + 1)) + key;
+        let bytes = record_bytes(Some(prefix.record_len() + 1)) + key;
         Ok(match self.event(&scan.event_id) {
-            None => Known::New(bytes + event_bytes(&scan.event_id)),
-            Some((_, event)) if event.lock().find(hash, draft.identity()).is_none() => Known::New(bytes),
-            Some(_) => Known::Outcome(CheckIn::Duplicate),
+            None => Lookup::New(bytes + event_bytes(&scan.event_id)),
+            Some((_, event)) if event.lock().find(hash, prefix.ids()).is_none() => Lookup::New(bytes),
+            Some(_) => Lookup::Decided(CheckIn::Duplicate),
         })
     }
 
     /// The time of a check-in to `event` that is accepted at `now`, after the last one that is `queued` for it.
-    pub(super) fn moment(&self, event: &EventId, queued: Option<Timestamp>, now: Timestamp) -> Timestamp {
+    pub(super) fn next_timestamp(
+        &self,
+        event: &EventId,
+        queued: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Timestamp {
         let latest = self.event(event).and_then(|(_, event)| event.lock().latest);
-        self.moments.next(latest.max(queued), now)
+        self.clock.next(latest.max(queued), now)
     }
 
     /// Adds a record that was read from the disk, even if that exceeds the budget. Its ticket must not be here yet.
@@ -190,7 +195,7 @@ impl MemoryCheckInStore {
         capacity: impl FnOnce(NewChunk) -> usize,
     ) -> Result<Bytes, StoreError> {
         let hash = self.hash(&scan.ticket_id);
-        let draft = draft(scan)?;
+        let prefix = prefix(scan)?;
         let (index, event) = self.event_or_new(&scan.event_id, |bytes| {
             self.budget.take(bytes);
             Ok(())
@@ -199,11 +204,11 @@ impl MemoryCheckInStore {
         // Before the event: see the order of locks above.
         let keys = fingerprint.map(|fingerprint| (self.keys.lock(), fingerprint));
         let mut event = event.lock();
-        let chunk = event.new_chunk(&draft).map(capacity);
+        let chunk = event.new_chunk(&prefix).map(capacity);
         self.budget.take(record_bytes(chunk) + if keys.is_some() { KEY_BYTES } else { 0 });
-        let (record, place) = event.accept(hash, draft, at, chunk, &self.budget);
+        let (record, position) = event.accept(hash, prefix, at, chunk, &self.budget);
         if let Some((mut keys, fingerprint)) = keys {
-            keys.insert(fingerprint, KeyUse { event: index, place });
+            keys.insert(fingerprint, KeyUse { event: index, position });
         }
         Ok(record)
     }
@@ -213,16 +218,16 @@ impl MemoryCheckInStore {
         &self,
         event: &Mutex<Event>,
         hash: u32,
-        draft: Draft,
+        prefix: RecordPrefix,
         key: u64,
-    ) -> Result<Option<(Bytes, Place)>, StoreError> {
+    ) -> Result<Option<(Bytes, LogPosition)>, StoreError> {
         let mut event = event.lock();
-        if event.find(hash, draft.identity()).is_some() {
+        if event.find(hash, prefix.ids()).is_some() {
             return Ok(None);
         }
-        let chunk = self.take_record(event.new_chunk(&draft), key)?;
-        let at = self.moments.next(event.latest, Timestamp::now());
-        Ok(Some(event.accept(hash, draft, at, chunk, &self.budget)))
+        let chunk = self.take_record(event.new_chunk(&prefix), key)?;
+        let at = self.clock.next(event.latest, Timestamp::now());
+        Ok(Some(event.accept(hash, prefix, at, chunk, &self.budget)))
     }
 
     /// Takes the bytes for a record and for its idempotency key from the budget. Returns the size of the chunk to begin,
@@ -233,30 +238,30 @@ impl MemoryCheckInStore {
         taken.ok_or_else(|| self.full())
     }
 
-    /// The outcome of a scan whose key was used before, and whose record would begin with `draft`.
-    fn outcome_of_used_key(&self, used: &KeyUse, draft: &Draft) -> CheckIn {
+    /// The outcome of a scan whose key was used before, and whose record would begin with `prefix`.
+    fn outcome_of_used_key(&self, used: &KeyUse, prefix: &RecordPrefix) -> CheckIn {
         let events = self.events.read();
         let event = events[used.event as usize].lock();
-        if event.log.at(used.place).starts_with(draft.identity()) {
-            CheckIn::Replayed(event.log.record(used.place))
+        if event.log.at(used.position).starts_with(prefix.ids()) {
+            CheckIn::Replayed(event.log.record(used.position))
         } else {
             CheckIn::KeyReused
         }
     }
 }
 
-fn draft(scan: &Scan) -> Result<Draft, StoreError> {
-    Draft::new(scan).map_err(|error| StoreError::Internal(Arc::new(error)))
+fn prefix(scan: &Scan) -> Result<RecordPrefix, StoreError> {
+    RecordPrefix::new(scan).map_err(|error| StoreError::Internal(Arc::new(error)))
 }
 
 #[async_trait]
 impl CheckInStore for MemoryCheckInStore {
     async fn check_in(&self, scan: Scan) -> Result<CheckIn, StoreError> {
         let hash = self.hash(&scan.ticket_id);
-        let draft = draft(&scan)?;
+        let prefix = prefix(&scan)?;
         let Some(key) = &scan.idempotency_key else {
             let (_, event) = self.event_or_new(&scan.event_id, |bytes| self.take(bytes))?;
-            return Ok(match self.accept(&event, hash, draft, 0)? {
+            return Ok(match self.accept(&event, hash, prefix, 0)? {
                 Some((record, _)) => CheckIn::Accepted(record),
                 None => CheckIn::Duplicate,
             });
@@ -265,14 +270,14 @@ impl CheckInStore for MemoryCheckInStore {
         let fingerprint = fingerprint(&scan.checked_in_by, key);
         let mut keys = self.keys.lock();
         if let Some(used) = keys.get(&fingerprint) {
-            return Ok(self.outcome_of_used_key(used, &draft));
+            return Ok(self.outcome_of_used_key(used, &prefix));
         }
         // Only now: a scan whose key was used before must not make an event.
         let (index, event) = self.event_or_new(&scan.event_id, |bytes| self.take(bytes))?;
-        let Some((record, place)) = self.accept(&event, hash, draft, KEY_BYTES)? else {
+        let Some((record, position)) = self.accept(&event, hash, prefix, KEY_BYTES)? else {
             return Ok(CheckIn::Duplicate);
         };
-        keys.insert(fingerprint, KeyUse { event: index, place });
+        keys.insert(fingerprint, KeyUse { event: index, position });
         Ok(CheckIn::Accepted(record))
     }
 
@@ -285,7 +290,7 @@ impl CheckInStore for MemoryCheckInStore {
         let reader = LogReader::new(event, length);
         Ok(Attendance {
             total,
-            records: Records { length: Some(length), parts: stream::iter(reader.map(Ok)).boxed() },
+            records: Records { length: Some(length), chunks: stream::iter(reader.map(Ok)).boxed() },
             version: format!("{:016x}-{total}", self.boot_id),
         })
     }
@@ -297,15 +302,15 @@ impl CheckInStore for MemoryCheckInStore {
             checked_in_by: String::new(),
             idempotency_key: None,
         };
-        let draft = draft(&by_nobody)?;
+        let prefix = prefix(&by_nobody)?;
         let Some(event) = self.events.read().get(event).cloned() else { return Ok(None) };
         let event = event.lock();
-        Ok(event.find(self.hash(ticket), draft.identity()).map(|place| event.log.record(place)))
+        Ok(event.find(self.hash(ticket), prefix.ids()).map(|position| event.log.record(position)))
     }
 
-    fn held(&self) -> Option<Held> {
+    fn memory_usage(&self) -> Option<MemoryUsage> {
         let check_ins = self.events.read().values().map(|event| event.lock().len() as u64).sum();
-        Some(Held { check_ins, bytes: self.budget.taken(), limit: self.budget.limit() })
+        Some(MemoryUsage { check_ins, bytes: self.budget.taken(), limit: self.budget.limit() })
     }
 
     async fn ready(&self) -> Result<(), StoreError> {

@@ -8,10 +8,10 @@ use bytes::Bytes;
 use hashbrown::HashTable;
 use parking_lot::Mutex;
 
-use super::log::{CHUNK_OVERHEAD, NewChunk, Place, RecordLog};
+use super::log::{CHUNK_OVERHEAD, LogPosition, NewChunk, RecordLog};
 use crate::{
-    record::{Draft, EventId, Timestamp},
-    store::{budget::Budget, part::Part},
+    record::{EventId, RecordPrefix, Timestamp},
+    store::{budget::Budget, chunk::Chunk},
 };
 
 /// What a ticket takes in the index of its event, at most: the table is at least 7/16 full, with a control byte an
@@ -34,7 +34,7 @@ pub(super) struct Event {
 struct Ticket {
     /// A part of the hash of its id: most other tickets differ here already, without a look at their records.
     hash: u32,
-    place: Place,
+    position: LogPosition,
 }
 
 impl Event {
@@ -43,37 +43,36 @@ impl Event {
         self.tickets.len()
     }
 
-    /// Where the record of the ticket with that `hash` begins, whose record begins with `identity`.
-    pub(super) fn find(&self, hash: u32, identity: &[u8]) -> Option<Place> {
-        let is_same =
-            |ticket: &Ticket| ticket.hash == hash && self.log.at(ticket.place).starts_with(identity);
-        self.tickets.find(widen_hash(hash), is_same).map(|ticket| ticket.place)
+    /// Where the record of a ticket begins. `hash` is that of the ticket's id, `ids` are [`RecordPrefix::ids`].
+    pub(super) fn find(&self, hash: u32, ids: &[u8]) -> Option<LogPosition> {
+        let is_same = |ticket: &Ticket| ticket.hash == hash && self.log.at(ticket.position).starts_with(ids);
+        self.tickets.find(widen_hash(hash), is_same).map(|ticket| ticket.position)
     }
 
     /// The chunk that has to be begun for the record, if the last one has no room for it.
-    pub(super) fn new_chunk(&self, draft: &Draft) -> Option<NewChunk> {
-        self.log.new_chunk(draft)
+    pub(super) fn new_chunk(&self, prefix: &RecordPrefix) -> Option<NewChunk> {
+        self.log.new_chunk(prefix)
     }
 
-    /// Adds a ticket that is not here yet. Its record begins a chunk of that many bytes if [`Self::new_chunk`] says
-    /// that it has to.
+    /// Adds a ticket that is not in the index yet. `chunk` is the size of the chunk to begin, if
+    /// [`new_chunk`](Self::new_chunk) asked for one.
     pub(super) fn accept(
         &mut self,
         hash: u32,
-        draft: Draft,
+        prefix: RecordPrefix,
         at: Timestamp,
         chunk: Option<usize>,
         budget: &Arc<Budget>,
-    ) -> (Bytes, Place) {
+    ) -> (Bytes, LogPosition) {
         self.latest = Some(at);
-        let record = draft.accepted(at);
+        let record = prefix.finish(at);
         if let Some(capacity) = chunk {
             self.log.begin_chunk(capacity, budget);
         }
-        let place = self.log.append(&record);
+        let position = self.log.append(&record);
         self.tickets
-            .insert_unique(widen_hash(hash), Ticket { hash, place }, |ticket| widen_hash(ticket.hash));
-        (record, place)
+            .insert_unique(widen_hash(hash), Ticket { hash, position }, |ticket| widen_hash(ticket.hash));
+        (record, position)
     }
 }
 
@@ -94,31 +93,31 @@ fn widen_hash(hash: u32) -> u64 {
 
 /// Reads the records of an event up to where the log ended when the reader was made.
 ///
-/// It holds the lock for one part at a time, and no copy of what is still to be read.
+/// It locks the event for one chunk at a time, and keeps no copy of what is still to be read.
 pub(super) struct LogReader {
     event: Arc<Mutex<Event>>,
-    next: Place,
+    next: LogPosition,
     /// Bytes still to read.
     left: u64,
 }
 
 impl LogReader {
-    /// Of the first `length` bytes.
+    /// Reads the first `length` bytes of the log.
     pub(super) fn new(event: Arc<Mutex<Event>>, length: u64) -> Self {
-        Self { event, next: Place::default(), left: length }
+        Self { event, next: LogPosition::default(), left: length }
     }
 }
 
 impl Iterator for LogReader {
-    type Item = Part;
+    type Item = Chunk;
 
-    fn next(&mut self) -> Option<Part> {
+    fn next(&mut self) -> Option<Chunk> {
         if self.left == 0 {
             return None;
         }
-        let (part, next) = self.event.lock().log.part(self.next, self.left as usize);
-        self.left -= part.json.len() as u64;
+        let (chunk, next) = self.event.lock().log.read(self.next, self.left as usize);
+        self.left -= chunk.json.len() as u64;
         self.next = next;
-        Some(part)
+        Some(chunk)
     }
 }

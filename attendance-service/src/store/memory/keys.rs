@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::log::Place;
+use super::log::LogPosition;
 use crate::record::IdempotencyKey;
 
 /// What a key takes in the table of keys, at most: the table is at least 7/16 full, with a control byte an entry.
@@ -15,7 +15,7 @@ pub(super) type Fingerprint = [u8; 16];
 pub(super) struct KeyUse {
     // u32 index: half the size of an Arc, and there may be one for every record.
     pub(super) event: u32,
-    pub(super) place: Place,
+    pub(super) position: LogPosition,
 }
 
 /// Users choose their keys independently, so the user is part of it.

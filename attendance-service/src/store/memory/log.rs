@@ -10,10 +10,10 @@ use bytes::Bytes;
 use serde::de::IgnoredAny;
 
 use crate::{
-    record::Draft,
+    record::RecordPrefix,
     store::{
         budget::Budget,
-        part::{Part, Slot},
+        chunk::{Chunk, CompressedCache},
     },
 };
 
@@ -27,8 +27,9 @@ const MIN_CHUNK: usize = 1024;
 const LONG_RECORD: usize = 16 * 1024;
 
 /// What a chunk takes besides its bytes: three entries in the list of full chunks (the list doubles when it grows, and
-/// leaves a hole of half its size), its slot, and what the allocator adds to each allocation.
-pub(super) const CHUNK_OVERHEAD: u64 = 3 * size_of::<Part>() as u64 + size_of::<Slot>() as u64 + 80;
+/// leaves a hole of half its size), its cache, and what the allocator adds to each allocation.
+pub(super) const CHUNK_OVERHEAD: u64 =
+    3 * size_of::<Chunk>() as u64 + size_of::<CompressedCache>() as u64 + 80;
 
 /// How many bytes of the last chunk a reader copies at once.
 pub(super) const MAX_COPY: usize = 16 * 1024;
@@ -36,7 +37,7 @@ pub(super) const MAX_COPY: usize = 16 * 1024;
 /// The log of one event.
 #[derive(Default)]
 pub(super) struct RecordLog {
-    pub(super) full: Vec<Part>,
+    pub(super) full: Vec<Chunk>,
     pub(super) last: Vec<u8>,
     /// Bytes in all chunks.
     pub(super) length: u64,
@@ -44,7 +45,7 @@ pub(super) struct RecordLog {
 
 /// Where a record begins.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Place {
+pub(super) struct LogPosition {
     chunk: u32,
     offset: u32,
 }
@@ -59,12 +60,12 @@ pub(super) struct NewChunk {
 
 impl RecordLog {
     /// The chunk that has to be begun for the record, if the last one has no room for it.
-    pub(super) fn new_chunk(&self, draft: &Draft) -> Option<NewChunk> {
-        let needed = usize::from(self.length > 0) + draft.length();
+    pub(super) fn new_chunk(&self, prefix: &RecordPrefix) -> Option<NewChunk> {
+        let needed = usize::from(self.length > 0) + prefix.record_len();
         if needed <= self.last.capacity() - self.last.len() {
             return None;
         }
-        // Half of the log so far: there are few chunks, and at most a third of all their bytes is unused.
+        // Half of the log so far: few chunks, and little unused room in the last one.
         let is_exact = self.length == 0 || needed >= LONG_RECORD;
         let wanted = if is_exact { needed } else { (self.length as usize / 2).clamp(MIN_CHUNK, MAX_CHUNK) };
         Some(NewChunk { wanted: wanted.max(needed), needed })
@@ -74,52 +75,53 @@ impl RecordLog {
     pub(super) fn begin_chunk(&mut self, capacity: usize, budget: &Arc<Budget>) {
         let full = std::mem::replace(&mut self.last, Vec::with_capacity(capacity));
         if !full.is_empty() {
-            let slot = Some(Arc::new(Slot::new(Arc::clone(budget))));
-            self.full.push(Part { json: full.into(), slot });
+            let cache = Some(Arc::new(CompressedCache::new(Arc::clone(budget))));
+            self.full.push(Chunk { json: full.into(), cache });
         }
     }
 
     /// Adds a record to the last chunk, which has room for it.
-    pub(super) fn append(&mut self, json: &[u8]) -> Place {
+    pub(super) fn append(&mut self, json: &[u8]) -> LogPosition {
         let comma = usize::from(self.length > 0);
         self.last.extend_from_slice(&b","[..comma]);
-        let place = Place { chunk: self.full.len() as u32, offset: self.last.len() as u32 };
+        let position = LogPosition { chunk: self.full.len() as u32, offset: self.last.len() as u32 };
         self.last.extend_from_slice(json);
         self.length += (comma + json.len()) as u64;
-        place
+        position
     }
 
-    /// The rest of the chunk from `place` on.
-    pub(super) fn at(&self, place: Place) -> &[u8] {
-        let chunk = self.full.get(place.chunk as usize).map_or(self.last.as_slice(), |chunk| &chunk.json);
-        &chunk[place.offset as usize..]
+    /// The rest of the chunk from `position` on.
+    pub(super) fn at(&self, position: LogPosition) -> &[u8] {
+        let chunk = self.full.get(position.chunk as usize).map_or(self.last.as_slice(), |chunk| &chunk.json);
+        &chunk[position.offset as usize..]
     }
 
-    /// The record at `place`.
-    pub(super) fn record(&self, place: Place) -> Bytes {
-        let log = self.at(place);
+    /// The record at `position`.
+    pub(super) fn record(&self, position: LogPosition) -> Bytes {
+        let log = self.at(position);
         let mut values = serde_json::Deserializer::from_slice(log).into_iter::<IgnoredAny>();
         values.next();
         Bytes::copy_from_slice(&log[..values.byte_offset()])
     }
 
-    /// Up to `at_most` bytes from `place` on, and where the next part begins.
+    /// Up to `at_most` bytes from `position` on, and the position after them.
     ///
     /// `at_most` keeps out what was appended after the reader began.
-    pub(super) fn part(&self, mut place: Place, at_most: usize) -> (Part, Place) {
-        while let Some(chunk) = self.full.get(place.chunk as usize) {
-            let (begin, end) = (place.offset as usize, chunk.json.len());
-            place = Place { chunk: place.chunk + 1, offset: 0 };
+    pub(super) fn read(&self, mut position: LogPosition, at_most: usize) -> (Chunk, LogPosition) {
+        while let Some(chunk) = self.full.get(position.chunk as usize) {
+            let (begin, end) = (position.offset as usize, chunk.json.len());
+            position = LogPosition { chunk: position.chunk + 1, offset: 0 };
             if begin == 0 && end <= at_most {
-                return (chunk.clone(), place);
+                return (chunk.clone(), position);
             }
-            // Empty if the reader had read to its end when it was still the last chunk.
+            // Equal if the reader reached the end of this chunk when it was still the last one.
             if begin < end {
-                return (chunk.json.slice(begin..end.min(begin + at_most)).into(), place);
+                return (chunk.json.slice(begin..end.min(begin + at_most)).into(), position);
             }
         }
-        let rest = &self.last[place.offset as usize..];
-        let part = &rest[..rest.len().min(at_most).min(MAX_COPY)];
-        (Bytes::copy_from_slice(part).into(), Place { offset: place.offset + part.len() as u32, ..place })
+        let rest = &self.last[position.offset as usize..];
+        let copied = &rest[..rest.len().min(at_most).min(MAX_COPY)];
+        let next = LogPosition { offset: position.offset + copied.len() as u32, ..position };
+        (Bytes::copy_from_slice(copied).into(), next)
     }
 }

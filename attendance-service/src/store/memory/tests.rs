@@ -28,8 +28,8 @@ async fn attendance(store: &MemoryCheckInStore, event: &str) -> Attendance {
 }
 
 async fn json(records: Records) -> Vec<u8> {
-    let parts: Vec<_> = records.parts.map(|part| part.unwrap().json).collect().await;
-    let json = parts.concat();
+    let chunks: Vec<_> = records.chunks.map(|chunk| chunk.unwrap().json).collect().await;
+    let json = chunks.concat();
     assert_eq!(records.length, Some(json.len() as u64));
     json
 }
@@ -117,11 +117,11 @@ async fn a_reader_that_reads_slowly_while_others_check_in_gets_every_byte_once()
         assert!(accepts(&store, "e", &number.to_string()).await);
     }
     let expected = json(attendance(&store, "e").await.records).await;
-    let mut slow = attendance(&store, "e").await.records.parts;
+    let mut slow = attendance(&store, "e").await.records.chunks;
     let mut read = Vec::new();
     let mut number = 1500;
-    while let Some(part) = slow.next().await {
-        read.extend_from_slice(&part.unwrap().json);
+    while let Some(chunk) = slow.next().await {
+        read.extend_from_slice(&chunk.unwrap().json);
         for _ in 0..100 {
             assert!(accepts(&store, "e", &number.to_string()).await);
             number += 1;
@@ -136,24 +136,24 @@ async fn a_thousand_readers_that_came_between_check_ins_hold_little_of_their_own
     for number in 0..3000 {
         assert!(accepts(&store, "e", &number.to_string()).await);
     }
-    let mut held = Vec::new();
+    let mut kept = Vec::new();
     for number in 3000..4000 {
         let full = store.event(&EventId("e".to_owned())).unwrap().1.lock().log.full.len();
-        // Each is at the part that it would have to copy, and has been told nothing else yet.
-        let mut parts = attendance(&store, "e").await.records.parts;
-        let mut next = async || parts.next().await.unwrap().unwrap().json;
+        // Each has read the full chunks and the first copy of the last one, and nothing else yet.
+        let mut chunks = attendance(&store, "e").await.records.chunks;
+        let mut next = async || chunks.next().await.unwrap().unwrap().json;
         let mut shared = Vec::new();
         for _ in 0..full {
             shared.push(next().await);
         }
-        held.push((shared, next().await));
+        kept.push((shared, next().await));
         assert!(accepts(&store, "e", &number.to_string()).await);
     }
-    let places = |shared: &[Bytes]| shared.iter().map(|part| part.as_ptr()).collect::<Vec<_>>();
-    let first = places(&held[0].0);
-    assert!(held[0].0.iter().map(Bytes::len).sum::<usize>() > MAX_CHUNK / 2);
-    assert!(held.iter().all(|(shared, _)| places(shared).starts_with(&first)));
-    assert!(held.iter().all(|(_, copy)| copy.len() <= MAX_COPY));
+    let addresses = |shared: &[Bytes]| shared.iter().map(|chunk| chunk.as_ptr()).collect::<Vec<_>>();
+    let first = addresses(&kept[0].0);
+    assert!(kept[0].0.iter().map(Bytes::len).sum::<usize>() > MAX_CHUNK / 2);
+    assert!(kept.iter().all(|(shared, _)| addresses(shared).starts_with(&first)));
+    assert!(kept.iter().all(|(_, copy)| copy.len() <= MAX_COPY));
 }
 
 #[tokio::test]
@@ -171,7 +171,7 @@ async fn what_is_allocated_for_records_is_what_is_counted() {
         let events = store.events.read();
         let mut allocated = 0;
         for event in events.values().map(|event| event.lock()) {
-            let full: usize = event.log.full.iter().map(|part| part.json.len()).sum();
+            let full: usize = event.log.full.iter().map(|chunk| chunk.json.len()).sum();
             assert!(
                 event.log.length as usize == full + event.log.last.len(),
                 "no record is longer than its room"
@@ -213,10 +213,11 @@ fn a_record_and_its_key_are_known_at_the_same_moment() {
     std::thread::scope(|threads| {
         threads.spawn(|| scans.iter().for_each(|scan| drop(store.insert(scan, Timestamp::now()).unwrap())));
         for scan in &scans {
-            let known = std::iter::repeat_with(|| store.known(scan).unwrap()).find_map(|known| match known {
-                Known::Outcome(outcome) => Some(outcome),
-                Known::New(_) => None,
-            });
+            let known =
+                std::iter::repeat_with(|| store.look_up(scan).unwrap()).find_map(|known| match known {
+                    Lookup::Decided(outcome) => Some(outcome),
+                    Lookup::New(_) => None,
+                });
             assert!(matches!(known, Some(CheckIn::Replayed(_))), "{scan:?}: {known:?}");
         }
     });
