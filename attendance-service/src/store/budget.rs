@@ -28,7 +28,7 @@ impl Budget {
         self.limit
     }
 
-    /// Bytes taken. Can exceed the limit, see [`take`](Self::take).
+    /// Bytes taken. Can exceed the limit, see `take`.
     pub fn taken(&self) -> u64 {
         self.taken.load(Ordering::Relaxed)
     }
