@@ -230,8 +230,8 @@ impl MemoryCheckInStore {
         Ok(Some(event.accept(hash, prefix, at, chunk, &self.budget)))
     }
 
-    /// Takes the bytes for a record and for its idempotency key from the budget. Returns the size of the chunk to begin,
-    /// if one is needed.
+    /// Takes the bytes for a record and for its idempotency key from the budget. Returns the size of the chunk to
+    /// begin, if one is needed.
     fn take_record(&self, chunk: Option<NewChunk>, key: u64) -> Result<Option<usize>, StoreError> {
         let chunks = chunk.map_or([None, None], |chunk| [Some(chunk.wanted), Some(chunk.needed)]);
         let taken = chunks.into_iter().find(|chunk| self.budget.try_take(record_bytes(*chunk) + key, 0));
