@@ -1,18 +1,18 @@
-//! Parts of a gzip stream, which may be put together in any order.
+//! Pieces of a gzip stream that can be concatenated in any order.
 
 use std::io::{self, Write};
 
 use bytes::Bytes;
 use flate2::{Compression, Crc, write::DeflateEncoder};
 
-/// As many bytes as a block can hold that is not compressed.
-const STORED: usize = u16::MAX as usize;
+/// The largest number of bytes in a stored (uncompressed) block (RFC 1951, section 3.2.4).
+const MAX_STORED: usize = u16::MAX as usize;
 
-/// Raw deflate that refers to nothing before it and ends at a whole byte, and is not the end of a stream.
+/// Raw deflate that refers to nothing before it, ends at a whole byte, and does not end the stream.
 pub struct Deflated {
     /// The compressed bytes.
     pub bytes: Bytes,
-    /// The check sum and the length of what they stand for.
+    /// Checksum and length of the uncompressed bytes.
     pub crc: Crc,
 }
 
@@ -23,7 +23,7 @@ impl Deflated {
     ///
     /// None is known.
     pub fn new(plain: &[u8]) -> io::Result<Self> {
-        // The box has slow cores, and the list compresses well whatever the level.
+        // The service may run on slow cores, and the list compresses well at any level.
         let mut encoder = DeflateEncoder::new(Vec::with_capacity(plain.len() / 4), Compression::fast());
         encoder.write_all(plain)?;
         encoder.flush()?;
@@ -32,10 +32,10 @@ impl Deflated {
         Ok(Self { bytes: bytes.into(), crc: crc(plain) })
     }
 
-    /// Writes `plain` as it is, where compressing it is not worth the trouble.
+    /// Writes `plain` uncompressed, for what is too short to be worth compressing.
     pub fn stored(plain: &[u8]) -> Self {
-        let mut bytes = Vec::with_capacity(plain.len() + 5 * plain.len().div_ceil(STORED));
-        for block in plain.chunks(STORED) {
+        let mut bytes = Vec::with_capacity(plain.len() + 5 * plain.len().div_ceil(MAX_STORED));
+        for block in plain.chunks(MAX_STORED) {
             let length = block.len() as u16;
             bytes.push(0);
             bytes.extend_from_slice(&length.to_le_bytes());
@@ -62,10 +62,10 @@ mod tests {
 
     #[test]
     fn what_is_stored_may_be_longer_than_a_block() {
-        for length in [0, 1, STORED - 1, STORED, STORED + 1, 3 * STORED] {
+        for length in [0, 1, MAX_STORED - 1, MAX_STORED, MAX_STORED + 1, 3 * MAX_STORED] {
             let plain: Vec<u8> = (0..length).map(|position| (position % 251) as u8).collect();
             let Deflated { bytes, crc } = Deflated::stored(&plain);
-            // With a last block that is empty.
+            // With an empty last block.
             let stream = [&bytes[..], &[3, 0]].concat();
             let mut text = Vec::new();
             DeflateDecoder::new(&stream[..]).read_to_end(&mut text).unwrap();

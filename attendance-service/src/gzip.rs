@@ -1,7 +1,7 @@
-//! Lists compressed with gzip, by a few threads that serve no requests.
+//! Compresses lists with gzip, on threads that serve no requests.
 //!
-//! All of a list is one gzip stream. Every part of it is compressed by itself and ends at a whole byte, so that
-//! one that was compressed for one reader can be sent to every other.
+//! A list is one gzip stream. Each of its chunks is compressed independently and ends at a whole byte, so a chunk that
+//! was compressed for one reader can be sent to every other.
 
 use std::{io, sync::Arc, thread};
 
@@ -11,16 +11,17 @@ use tokio::{sync::Semaphore, task::spawn_blocking};
 
 use crate::{
     deflate::Deflated,
-    store::{Part, StoreError},
+    store::{Chunk, StoreError},
 };
 
-/// Deflate, no flags, no moment, compressed fast, on a system that does not matter (RFC 1952).
+/// Deflate, no flags, no modification time, fastest compression, unknown system (RFC 1952, section 2.3).
 const HEADER: &[u8] = &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 255];
 
-/// A last block with nothing in it.
+/// An empty last block.
 const LAST_BLOCK: &[u8] = &[3, 0];
 
-/// Compresses as many parts at once as leave a core to those who check in. Everybody else waits, in order.
+/// Compresses one chunk fewer at once than there are cores, at least one, so that a core is left for check-ins. Other
+/// chunks wait, first come, first served.
 pub struct Compressor {
     permits: Arc<Semaphore>,
 }
@@ -33,47 +34,47 @@ impl Default for Compressor {
 }
 
 impl Compressor {
-    /// The gzip stream of `parts` between `beginning` and `end`, as slow as it is read.
+    /// The gzip stream of `beginning`, `chunks` and `end`. A chunk is compressed when the reader asks for it.
     pub fn stream(
         self: Arc<Self>,
         beginning: &[u8],
-        parts: BoxStream<'static, Result<Part, StoreError>>,
+        chunks: BoxStream<'static, Result<Chunk, StoreError>>,
         end: &'static [u8],
     ) -> BoxStream<'static, Result<Bytes, StoreError>> {
         let Deflated { bytes: beginning, crc } = Deflated::stored(beginning);
-        let parts = stream::try_unfold(Some((parts, crc)), move |state| {
+        let chunks = stream::try_unfold(Some((chunks, crc)), move |state| {
             let compressor = Arc::clone(&self);
             async move {
-                let Some((mut parts, mut crc)) = state else { return Ok(None) };
-                let Some(part) = parts.try_next().await? else {
+                let Some((mut chunks, mut crc)) = state else { return Ok(None) };
+                let Some(chunk) = chunks.try_next().await? else {
                     let end = Deflated::stored(end);
                     crc.combine(&end.crc);
-                    let sums = [crc.sum().to_le_bytes(), crc.amount().to_le_bytes()].concat();
-                    return Ok(Some(([&end.bytes, LAST_BLOCK, &sums].concat().into(), None)));
+                    let trailer = [crc.sum().to_le_bytes(), crc.amount().to_le_bytes()].concat();
+                    return Ok(Some(([&end.bytes, LAST_BLOCK, &trailer].concat().into(), None)));
                 };
-                let deflated = compressor.deflate(part).await?;
+                let deflated = compressor.deflate(chunk).await?;
                 crc.combine(&deflated.crc);
-                Ok(Some((deflated.bytes.clone(), Some((parts, crc)))))
+                Ok(Some((deflated.bytes.clone(), Some((chunks, crc)))))
             }
         });
-        stream::iter([Ok(Bytes::from_static(HEADER)), Ok(beginning)]).chain(parts).boxed()
+        stream::iter([Ok(Bytes::from_static(HEADER)), Ok(beginning)]).chain(chunks).boxed()
     }
 
-    async fn deflate(&self, part: Part) -> Result<Arc<Deflated>, StoreError> {
-        let kept = |part: &Part| part.slot.as_ref().and_then(|slot| slot.get());
-        if let Some(deflated) = kept(&part) {
+    async fn deflate(&self, chunk: Chunk) -> Result<Arc<Deflated>, StoreError> {
+        let cached = |chunk: &Chunk| chunk.cache.as_ref().and_then(|cache| cache.get());
+        if let Some(deflated) = cached(&chunk) {
             return Ok(deflated);
         }
         let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(internal)?;
         let deflate = move || {
             let _permit = permit;
-            // Whoever had the permit before may have been at the same part.
-            if let Some(deflated) = kept(&part) {
+            // Another reader may have compressed the same chunk while this one waited for the permit.
+            if let Some(deflated) = cached(&chunk) {
                 return Ok(deflated);
             }
-            let deflated = Arc::new(Deflated::new(&part.json)?);
-            if let Some(slot) = part.slot {
-                slot.keep(&deflated);
+            let deflated = Arc::new(Deflated::new(&chunk.json)?);
+            if let Some(cache) = chunk.cache {
+                cache.set(&deflated);
             }
             Ok::<_, io::Error>(deflated)
         };
@@ -92,11 +93,11 @@ mod tests {
     use flate2::read::GzDecoder;
 
     use super::*;
-    use crate::store::{Budget, Slot};
+    use crate::store::{Budget, CompressedCache};
 
-    async fn compressed(compressor: &Arc<Compressor>, parts: &[Part]) -> Vec<Bytes> {
-        let parts = stream::iter(parts.to_vec()).map(Ok).boxed();
-        let stream = Arc::clone(compressor).stream(b"[", parts, b"]");
+    async fn compressed(compressor: &Arc<Compressor>, chunks: &[Chunk]) -> Vec<Bytes> {
+        let chunks = stream::iter(chunks.to_vec()).map(Ok).boxed();
+        let stream = Arc::clone(compressor).stream(b"[", chunks, b"]");
         stream.map(Result::unwrap).collect().await
     }
 
@@ -104,12 +105,12 @@ mod tests {
         let (all, mut text) = (compressed.concat(), Vec::new());
         let mut decoder = GzDecoder::new(&all[..]);
         decoder.read_to_end(&mut text).unwrap();
-        assert!(decoder.into_inner().is_empty(), "one member, and nothing behind it");
+        assert!(decoder.into_inner().is_empty(), "one member and nothing behind it");
         text
     }
 
-    fn part(json: impl Into<Bytes>) -> Part {
-        Part { json: json.into(), slot: None }
+    fn chunk(json: impl Into<Bytes>) -> Chunk {
+        Chunk { json: json.into(), cache: None }
     }
 
     /// Bytes that nothing compresses.
@@ -119,55 +120,57 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn parts_of_any_size_make_one_stream_with_the_right_sum() {
+    async fn chunks_of_any_size_make_one_stream_with_the_right_sum() {
         let compressor = Arc::default();
         for sizes in [&[][..], &[0], &[1], &[0, 1, 2], &[70_000, 3, 300_000, 65_535], &[16_384; 40]] {
             for text in [noise(300_000), b"{\"event_id\":\"e\"},".repeat(20_000)] {
-                let parts: Vec<_> = sizes.iter().map(|size| part(text[..*size].to_vec())).collect();
-                let whole: Vec<u8> = parts.iter().flat_map(|part| part.json.to_vec()).collect();
+                let chunks: Vec<_> = sizes.iter().map(|size| chunk(text[..*size].to_vec())).collect();
+                let whole: Vec<u8> = chunks.iter().flat_map(|chunk| chunk.json.to_vec()).collect();
                 let expected = [b"[", &whole[..], b"]"].concat();
-                assert_eq!(plain(&compressed(&compressor, &parts).await), expected, "{sizes:?}");
+                assert_eq!(plain(&compressed(&compressor, &chunks).await), expected, "{sizes:?}");
             }
         }
     }
 
     #[tokio::test]
-    async fn a_part_with_a_slot_is_compressed_once() {
+    async fn a_chunk_with_a_cache_is_compressed_once() {
         let compressor = Arc::default();
-        let slot = Some(Arc::new(Slot::new(Arc::new(Budget::new(1 << 20)))));
-        let parts = [Part { slot, ..part(b"a part, a part".repeat(5000)) }];
-        let (first, second) = (compressed(&compressor, &parts).await, compressed(&compressor, &parts).await);
+        let cache = Some(Arc::new(CompressedCache::new(Arc::new(Budget::new(1 << 20)))));
+        let chunks = [Chunk { cache, ..chunk(b"a part, a part".repeat(5000)) }];
+        let (first, second) =
+            (compressed(&compressor, &chunks).await, compressed(&compressor, &chunks).await);
         assert_eq!(plain(&first), plain(&second));
         assert_eq!(first[2].as_ptr(), second[2].as_ptr(), "the same bytes, not equal ones");
         assert!(first[2].len() < 5000);
     }
 
     #[tokio::test]
-    async fn nothing_is_kept_of_the_last_quarter_of_the_budget() {
+    async fn nothing_is_cached_in_the_last_quarter_of_the_budget() {
         let budget = Arc::new(Budget::new(11_000));
-        let slot = Some(Arc::new(Slot::new(Arc::clone(&budget))));
-        let parts = [Part { slot, ..part(noise(10_000)) }];
+        let cache = Some(Arc::new(CompressedCache::new(Arc::clone(&budget))));
+        let chunks = [Chunk { cache, ..chunk(noise(10_000)) }];
         let compressor = Arc::default();
-        let (first, second) = (compressed(&compressor, &parts).await, compressed(&compressor, &parts).await);
+        let (first, second) =
+            (compressed(&compressor, &chunks).await, compressed(&compressor, &chunks).await);
         assert_eq!(plain(&first), plain(&second));
         assert_ne!(first[2].as_ptr(), second[2].as_ptr());
         assert_eq!(budget.taken(), 0);
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn never_are_more_parts_compressed_at_once_than_there_are_permits() {
+    async fn never_are_more_chunks_compressed_at_once_than_there_are_permits() {
         let compressor = Arc::new(Compressor { permits: Arc::new(Semaphore::new(2)) });
-        let held = Arc::clone(&compressor.permits).acquire_many_owned(2).await.unwrap();
+        let permits = Arc::clone(&compressor.permits).acquire_many_owned(2).await.unwrap();
         let waiting = {
             let compressor = Arc::clone(&compressor);
-            tokio::spawn(async move { compressed(&compressor, &[part("x")]).await })
+            tokio::spawn(async move { compressed(&compressor, &[chunk("x")]).await })
         };
-        // Nothing to wait for: it must not get on.
+        // There is no event to wait for: it must not make progress.
         for _ in 0..100 {
             tokio::task::yield_now().await;
         }
         assert!(!waiting.is_finished());
-        drop(held);
+        drop(permits);
         assert_eq!(plain(&waiting.await.unwrap()), b"[x]");
     }
 }

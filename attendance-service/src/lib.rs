@@ -20,7 +20,7 @@ use shared_store::{CommitMetrics, Location, OpenError};
 use crate::{
     config::Config,
     gzip::Compressor,
-    metrics::{CheckInMetrics, register_held},
+    metrics::{CheckInMetrics, register_memory_usage},
     store::{
         CheckInStore, memory::MemoryCheckInStore, postgres::PostgresCheckInStore, sqlite::SqliteCheckInStore,
     },
@@ -55,7 +55,7 @@ impl AppState {
             }
             Location::Postgres(url) => Arc::new(PostgresCheckInStore::open(url, commits).await?),
         };
-        register_held(registry, &check_ins);
+        register_memory_usage(registry, &check_ins);
         Ok(Self {
             check_ins,
             verifier: Arc::new(TokenVerifier::new(&config.secrets)),

@@ -1,4 +1,4 @@
-//! What is counted of check-ins.
+//! Metrics of check-ins and of the memory that they take.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use prometheus_client::metrics::counter::Counter;
 use shared_http::metrics::{Registry, register_figure};
 use shared_service::metrics::outcome_counters;
 
-use crate::store::{CheckIn, CheckInStore, Held, StoreError};
+use crate::store::{CheckIn, CheckInStore, MemoryUsage, StoreError};
 
 /// Check-ins by outcome.
 #[derive(Clone, Debug)]
@@ -21,7 +21,7 @@ pub struct CheckInMetrics {
 }
 
 impl CheckInMetrics {
-    /// Adds them to `registry`, every outcome at 0.
+    /// Registers a counter for each outcome.
     pub fn new(registry: &mut Registry) -> Self {
         let counter = outcome_counters(registry, "tixgo_check_ins", "Scans by outcome");
         Self {
@@ -50,15 +50,15 @@ impl CheckInMetrics {
     }
 }
 
-/// Adds to `registry` what is known of `store`.
-pub fn register_held(registry: &mut Registry, store: &Arc<dyn CheckInStore>) {
-    let mut register = |name, help, figure: fn(Held) -> u64| {
+/// Registers the memory usage of `store`. A store that keeps nothing in memory has no such figures.
+pub fn register_memory_usage(registry: &mut Registry, store: &Arc<dyn CheckInStore>) {
+    let mut register = |name, help, figure: fn(MemoryUsage) -> u64| {
         let store = Arc::clone(store);
-        register_figure(registry, name, help, move || store.held().map(figure));
+        register_figure(registry, name, help, move || store.memory_usage().map(figure));
     };
-    register("tixgo_records", "Check-ins held by this process; PostgreSQL holds its own", |held| {
-        held.check_ins
+    register("tixgo_records", "Check-ins held by this process; PostgreSQL holds its own", |usage| {
+        usage.check_ins
     });
-    register("tixgo_store_bytes", "Memory of the check-ins held by this process", |held| held.bytes);
-    register("tixgo_store_limit_bytes", "Memory that they may take: MAX_STORE_MB", |held| held.limit);
+    register("tixgo_store_bytes", "Memory of the check-ins held by this process", |usage| usage.bytes);
+    register("tixgo_store_limit_bytes", "Memory that they may take: MAX_STORE_MB", |usage| usage.limit);
 }

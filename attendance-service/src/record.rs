@@ -7,7 +7,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Names an event. Compared byte by byte, as all ids: what looks alike need not be alike.
+/// Names an event. Ids are compared byte by byte, without Unicode normalization.
 #[derive(Clone, Debug, Deserialize, Eq, Hash, PartialEq, Serialize, ToSchema)]
 pub struct EventId(pub String);
 
@@ -27,12 +27,12 @@ impl AsRef<str> for TicketId {
     }
 }
 
-/// Names one attempt to check in, so that a client that got no answer can ask again.
+/// Names one attempt to check in, so that a client that got no answer can send it again.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct IdempotencyKey(String);
 
 impl IdempotencyKey {
-    /// 1 to 128 visible ASCII characters.
+    /// Takes 1 to 128 visible ASCII characters.
     pub fn new(text: &[u8]) -> Option<Self> {
         let is_good = (1..=128).contains(&text.len()) && text.iter().all(u8::is_ascii_graphic);
         if is_good { String::from_utf8(text.to_vec()).ok().map(Self) } else { None }
@@ -45,22 +45,22 @@ impl AsRef<str> for IdempotencyKey {
     }
 }
 
-/// A moment, written as UTC with six digits and an explicit offset.
+/// A point in time. Displayed in RFC 3339, in UTC, with microseconds and the offset `+00:00`.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Timestamp(DateTime<Utc>);
 
 impl Timestamp {
-    /// This moment, by the clock of the machine.
+    /// The time of the system clock.
     pub fn now() -> Self {
         Self(Utc::now())
     }
 
-    /// Microseconds since 1970, as stores keep it.
+    /// Microseconds since 1970-01-01 UTC, as stores keep it.
     pub fn micros(self) -> i64 {
         self.0.timestamp_micros()
     }
 
-    /// The next one: a microsecond later.
+    /// One microsecond later.
     pub fn next(self) -> Self {
         Self(self.0.checked_add_signed(TimeDelta::microseconds(1)).unwrap_or(self.0))
     }
@@ -70,7 +70,7 @@ impl Timestamp {
         self.0 - other.0
     }
 
-    /// The moment that many microseconds after 1970, if there is one.
+    /// From microseconds since 1970-01-01 UTC; `None` if out of range.
     pub fn from_micros(micros: i64) -> Option<Self> {
         DateTime::from_timestamp_micros(micros).map(Self)
     }
@@ -82,7 +82,7 @@ impl Display for Timestamp {
     }
 }
 
-/// A ticket at the gate.
+/// A request to check a ticket in.
 #[derive(Clone, Debug)]
 pub struct Scan {
     /// The event that the gate is for.
@@ -91,7 +91,7 @@ pub struct Scan {
     pub ticket_id: TicketId,
     /// Who scans: the `sub` of the token.
     pub checked_in_by: String,
-    /// What the gate calls this attempt, if it calls it anything. Keys of different users are different.
+    /// The client's name for this attempt, if it sent one. Equal keys of different users are different attempts.
     pub idempotency_key: Option<IdempotencyKey>,
 }
 
@@ -107,7 +107,7 @@ impl Scan {
 }
 
 /// A ticket that was checked in.
-// Written as JSON once, by [`Draft`], and only ever read as such.
+// Exists as JSON only, which is written once, by [`RecordPrefix`].
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes what is written; nobody builds it as a whole")]
 pub struct Record {
@@ -125,43 +125,44 @@ pub struct Record {
     checked_in_at: String,
 }
 
-/// The JSON of a [`Record`] that lacks its moment: that is known only when the ticket is accepted.
+/// The JSON of a [`Record`] up to its time of acceptance, which is not known before the ticket is accepted.
 #[derive(Clone)]
-pub struct Draft {
+pub struct RecordPrefix {
     json: Vec<u8>,
-    identity: usize,
+    ids_len: usize,
 }
 
-impl Draft {
+impl RecordPrefix {
+    /// The prefix of the record that `scan` would make.
+    ///
     /// # Errors
     ///
-    /// The scan cannot be written as JSON, which no scan is known to cause.
+    /// The scan cannot be written as JSON. No scan is known to cause this.
     pub fn new(scan: &Scan) -> serde_json::Result<Self> {
         let mut json = Vec::with_capacity(192);
         json.extend_from_slice(br#"{"event_id":"#);
         serde_json::to_writer(&mut json, &scan.event_id)?;
         json.extend_from_slice(br#","ticket_id":"#);
         serde_json::to_writer(&mut json, &scan.ticket_id)?;
-        let identity = json.len();
+        let ids_len = json.len();
         json.extend_from_slice(br#","checked_in_by":"#);
         serde_json::to_writer(&mut json, &scan.checked_in_by)?;
         json.extend_from_slice(br#","checked_in_at":""#);
-        Ok(Self { json, identity })
+        Ok(Self { json, ids_len })
     }
 
-    /// How the record begins, up to the quote that closes the ticket's id: no other ticket's record
-    /// begins like this.
-    pub fn identity(&self) -> &[u8] {
-        &self.json[..self.identity]
+    /// The JSON up to the quote that closes the ticket's id. No other ticket's record begins with these bytes.
+    pub fn ids(&self) -> &[u8] {
+        &self.json[..self.ids_len]
     }
 
-    /// How long the whole record will be.
-    pub fn length(&self) -> usize {
+    /// The length of the whole record in bytes.
+    pub fn record_len(&self) -> usize {
         self.json.len() + r#"2026-01-03T13:25:53.415880+00:00"}"#.len()
     }
 
-    /// The whole record.
-    pub fn accepted(mut self, at: Timestamp) -> Bytes {
+    /// The whole record, accepted at `at`.
+    pub fn finish(mut self, at: Timestamp) -> Bytes {
         self.json.extend_from_slice(at.to_string().as_bytes());
         self.json.extend_from_slice(br#""}"#);
         self.json.into()

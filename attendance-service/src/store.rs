@@ -1,9 +1,9 @@
-//! Where check-ins are kept. No HTTP in here: what an outcome means to a client stands in `routes`.
+//! Where check-ins are kept. Knows no HTTP: `routes` decides what an outcome means to a client.
 
 mod budget;
+mod chunk;
+mod clock;
 pub mod memory;
-mod moments;
-mod part;
 pub mod postgres;
 mod reply;
 pub mod sqlite;
@@ -16,82 +16,86 @@ use futures_util::stream::BoxStream;
 
 pub use self::{
     budget::Budget,
-    part::{Part, Slot},
+    chunk::{Chunk, CompressedCache},
 };
 use crate::record::{EventId, Scan, TicketId};
 
 /// The outcome of a scan.
 #[derive(Clone, Debug)]
 pub enum CheckIn {
-    /// The ticket is in now: its [`Record`](crate::record::Record) as JSON.
+    /// The ticket is checked in now: its [`Record`](crate::record::Record) as JSON.
     Accepted(Bytes),
-    /// It was in before, by this same attempt: the record that was made then.
+    /// The same attempt checked the ticket in before: the record that was made then.
     Replayed(Bytes),
-    /// It was in before.
+    /// Another attempt checked the ticket in before.
     Duplicate,
-    /// The attempt has the idempotency key of another one, for another ticket.
+    /// The idempotency key was used before, for another ticket.
     KeyReused,
 }
 
-/// Who came to an event, at one moment.
+/// The check-ins of an event at one point in time.
 pub struct Attendance {
-    /// How many.
+    /// How many there are.
     pub total: usize,
     /// Their [`Record`](crate::record::Record)s, in order of acceptance.
     pub records: Records,
-    /// Differs whenever the records of one event differ, also from one life of the store to the next.
+    /// Changes whenever the records of the event change, also across restarts of the store.
     pub version: String,
 }
 
 /// The records of an event as JSON, separated by commas.
 pub struct Records {
-    /// How many bytes, where that is known before all are read.
+    /// Length in bytes, if it is known before all records are read.
     pub length: Option<u64>,
-    /// The bytes, cut anywhere. A part is fetched when it is asked for: a client that reads nothing holds one.
-    pub parts: BoxStream<'static, Result<Part, StoreError>>,
+    /// The JSON, cut anywhere. A chunk is fetched when it is polled for, so a client that does not read holds at most
+    /// one.
+    pub chunks: BoxStream<'static, Result<Chunk, StoreError>>,
 }
 
-/// What a process holds.
+/// The check-ins that this process keeps in memory.
 #[derive(Clone, Copy, Debug)]
-pub struct Held {
-    /// How many check-ins.
+pub struct MemoryUsage {
+    /// How many there are.
     pub check_ins: u64,
-    /// The memory that they take, and those that are on their way to the disk.
+    /// Bytes taken by them, by scans that wait to be written, and by cached compressed chunks.
     pub bytes: u64,
-    /// The memory that they may take.
+    /// Bytes that they may take.
     pub limit: u64,
 }
 
 /// Why a store cannot answer.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Its storage takes no writes just now. Whether this one was taken shows when it is asked again.
+    /// The storage does not take writes at the moment. The scan may have been stored nevertheless: sending it again
+    /// shows whether it was.
     #[error("the storage is not available: {0}")]
     Unavailable(Arc<str>),
-    /// It may hold no more. Whatever it holds is answered as ever.
+    /// The memory limit is reached: new check-ins are refused, everything else is answered.
     #[error("the check-ins take all of MAX_STORE_MB, or nearly all: raise it, and start again")]
     Full,
-    /// Our fault.
+    /// A defect of the service.
     #[error("the check-in store failed: {0}")]
     Internal(Arc<dyn std::error::Error + Send + Sync>),
 }
 
-/// A place for check-ins.
+/// A store of check-ins.
 #[async_trait]
 pub trait CheckInStore: Send + Sync {
-    /// Checks a ticket in, if it was not before: of all who ask at once one is accepted. The moments of
-    /// acceptance go on within an event, whatever the clock does; two may be equal where two write at once.
+    /// Checks a ticket in, unless it is in already. Of concurrent scans of one ticket exactly one is accepted.
+    ///
+    /// Times of acceptance never go back within an event, whatever the system clock does. Two can be equal if two
+    /// processes write at once.
     async fn check_in(&self, scan: Scan) -> Result<CheckIn, StoreError>;
 
-    /// Who came to `event` until now; nobody to an event that nobody heard of.
+    /// The check-ins of `event` so far. An unknown event has none.
     async fn attendance(&self, event: &EventId) -> Result<Attendance, StoreError>;
 
     /// The [`Record`](crate::record::Record) of a ticket as JSON, if it was checked in.
     async fn record(&self, event: &EventId, ticket: &TicketId) -> Result<Option<Bytes>, StoreError>;
 
-    /// What this process holds itself, if it holds anything.
-    fn held(&self) -> Option<Held>;
+    /// What this process keeps in memory; `None` if it keeps no check-ins itself.
+    fn memory_usage(&self) -> Option<MemoryUsage>;
 
-    /// Whether a ticket could be checked in now.
+    /// Whether a ticket can be checked in now.
     async fn ready(&self) -> Result<(), StoreError>;
 }

@@ -1,39 +1,39 @@
-//! What a service keeps in its file, and how the file of one service is told from that of another.
+//! What a service keeps in its SQLite file, and how to tell whose file it is.
 
 use std::{collections::BTreeSet, pin::Pin};
 
 use shared_http::text::printable;
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
-use crate::{Migrations, migrations::State};
+use crate::migrations::{Migrations, State};
 
-/// A table that only one service has, and that service.
+/// For each service a table that only this service has.
 const OWNERS: [(&str, &str); 2] = [("users", "identity-service"), ("check_ins", "attendance-service")];
 
-/// Tables that say which version of a service wrote the file, and nothing else.
-const OF_EVERY_SERVICE: [&str; 2] = ["_sqlx_migrations", "min_reader"];
+/// Tables of the migrations, which every service has.
+const MIGRATION_TABLES: [&str; 2] = ["_sqlx_migrations", "min_reader"];
 
-/// What a service keeps, in its own SQL.
+/// What a service keeps in its file.
 #[derive(Debug)]
 pub struct Content {
-    /// Whose file it is.
+    /// The name of the service.
     pub service: &'static str,
-    /// What the rows are, for people: `check-ins`.
+    /// What the rows are, for people, such as `check-ins`.
     pub name: &'static str,
-    /// Those of the service.
+    /// The migrations of the service.
     pub migrations: fn() -> Migrations,
-    /// Reads the rows as a start does; how many there are.
-    pub read: for<'c> fn(&'c mut SqliteConnection) -> Reading<'c>,
-    /// Asks for the newest: columns of text that read as one when they are put together.
+    /// Reads all rows as a start does, and returns how many there are.
+    pub read: for<'c> fn(&'c mut SqliteConnection) -> RowCount<'c>,
+    /// A query for the newest row. Its columns are texts, which are shown one after the other.
     pub newest: &'static str,
 }
 
-/// Rows on their way.
-pub type Reading<'c> = Pin<Box<dyn Future<Output = sqlx::Result<u64>> + Send + 'c>>;
+/// The future number of rows.
+pub type RowCount<'c> = Pin<Box<dyn Future<Output = sqlx::Result<u64>> + Send + 'c>>;
 
-/// Why a file that is whole is not one that the service can use.
+/// Why a service cannot use the content of a file.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Unfit {
+pub(crate) enum ContentError {
     #[error("this is a file of {other}, and not of {service}")]
     OfAnother { other: &'static str, service: &'static str },
     #[error("this is no file of {0}")]
@@ -45,28 +45,32 @@ pub(crate) enum Unfit {
 }
 
 impl Content {
-    /// Whether a file is of this service, or new.
-    pub(crate) async fn recognise(&self, connection: &mut SqliteConnection) -> Result<bool, Unfit> {
+    /// Whether the file belongs to this service: `true` if it has the service's table, `false` if it has no tables yet.
+    ///
+    /// # Errors
+    ///
+    /// The file belongs to another service, or to none.
+    pub(crate) async fn is_owner(&self, connection: &mut SqliteConnection) -> Result<bool, ContentError> {
         let ask = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'";
         let tables: Vec<String> = sqlx::query_scalar(ask).fetch_all(connection).await?;
         let mut tables: BTreeSet<_> = tables.iter().map(String::as_str).collect();
         let owner = OWNERS.iter().find(|(table, _)| tables.contains(table)).map(|(_, owner)| *owner);
-        tables.retain(|table| !OF_EVERY_SERVICE.contains(table));
+        tables.retain(|table| !MIGRATION_TABLES.contains(table));
         match owner {
             Some(owner) if owner == self.service => Ok(true),
-            Some(other) => Err(Unfit::OfAnother { other, service: self.service }),
+            Some(other) => Err(ContentError::OfAnother { other, service: self.service }),
             None if tables.is_empty() => Ok(false),
-            None => Err(Unfit::OfNobody(self.service)),
+            None => Err(ContentError::OfNobody(self.service)),
         }
     }
 
-    /// What a file of this service holds, read as a start reads it.
-    pub(crate) async fn summary(&self, connection: &mut SqliteConnection) -> Result<String, Unfit> {
-        if !self.recognise(connection).await? {
-            return Err(Unfit::OfNobody(self.service));
+    /// Reads a file of this service as a start does, and says in words what it holds.
+    pub(crate) async fn summary(&self, connection: &mut SqliteConnection) -> Result<String, ContentError> {
+        if !self.is_owner(connection).await? {
+            return Err(ContentError::OfNobody(self.service));
         }
         match (self.migrations)().state(connection).await? {
-            State::Newer => return Err(Unfit::Newer),
+            State::Newer => return Err(ContentError::Newer),
             State::Older => {
                 return Ok("of an earlier version, which the next start brings up to date".to_owned());
             }
@@ -74,13 +78,13 @@ impl Content {
         }
         let count = (self.read)(connection).await?;
         let newest = sqlx::query(self.newest).fetch_optional(connection).await?;
-        let newest = newest.map(|row| in_words(&row)).transpose()?;
+        let newest = newest.map(|row| joined(&row)).transpose()?;
         let newest = newest.map(|newest| format!(", the newest {newest}")).unwrap_or_default();
         Ok(format!("{count} {}{newest}", self.name))
     }
 }
 
-/// The columns of `row` put together, whatever a user wrote into them.
-fn in_words(row: &SqliteRow) -> sqlx::Result<String> {
+/// The columns of `row` one after the other, with unprintable characters escaped: users wrote them.
+fn joined(row: &SqliteRow) -> sqlx::Result<String> {
     (0..row.len()).map(|column| Ok(printable(row.try_get(column)?).to_string())).collect()
 }

@@ -1,4 +1,4 @@
-//! Whether a store can be used, without using it: the service may be running.
+//! Looks at a store for `doctor`. The service may be running, so this changes nothing.
 
 use std::{
     error::Error,
@@ -12,19 +12,20 @@ use sqlx::{ConnectOptions, Connection};
 use tokio::time::timeout;
 
 use crate::{
-    Content, Location,
+    content::Content,
+    location::Location,
     maintenance::describe,
     postgres::{TlsError, connect_options},
 };
 
-/// A disk with less is full soon.
-const LEAST_SPACE: u64 = 100 << 20;
+/// Free space in bytes below which a disk counts as nearly full.
+const MIN_FREE_SPACE: u64 = 100 << 20;
 
-/// How long a database may take to answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long connecting to a database may take.
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
-/// Looks at the store that `settings` name. They hold no password, so a database can be looked at only where it is
-/// also that of this environment, `own`.
+/// Looks at the store that `settings` name. They hold no password, so a PostgreSQL database is looked at only if this
+/// environment, whose location is `own`, has the same one.
 pub async fn examine(
     report: &mut Report,
     settings: &ShownSettings,
@@ -86,27 +87,27 @@ fn examine_directory(report: &mut Report, path: &Path) {
             "disk: {shown} takes no writes ({error}); make it a directory that belongs to whom the service runs as"
         )),
     }
-    // A missing directory was named above.
+    // A missing directory was reported above.
     let Ok(disk) = rustix::fs::statvfs(directory) else { return };
     let (free, mib) = (disk.f_bavail * disk.f_frsize, 1 << 20);
-    if free < LEAST_SPACE {
+    if free < MIN_FREE_SPACE {
         report.wrong(format_args!("disk: {shown} has {} MiB left; make room", free / mib));
     } else {
         report.good(format_args!("disk: {shown} has {} MiB left", free / mib));
     }
 }
 
-/// In a file that has no name, or one that nobody can foresee: a link that somebody put there is not followed.
+/// Writes a file without a name, or with a random one, so that no symbolic link in `directory` is followed.
 fn try_writing(directory: &Path) -> io::Result<()> {
     let mut file = tempfile::tempfile_in(directory)?;
     file.write_all(b"doctor")?;
     file.sync_all()
 }
 
-/// The version of the database, if it takes writes.
+/// The version of the PostgreSQL server, if the database takes writes.
 async fn ask_postgres(url: &str) -> Result<String, Box<dyn Error + Send + Sync>> {
     let options = connect_options(url)?.disable_statement_logging();
-    let connected = timeout(PATIENCE, options.connect()).await.map_err(|_| "it does not answer")?;
+    let connected = timeout(CONNECT_WITHIN, options.connect()).await.map_err(|_| "it does not answer")?;
     let mut connection = connected.map_err(|error| match TlsError::of(&error, options.get_ssl_mode()) {
         Some(error) => Box::<dyn Error + Send + Sync>::from(error),
         None => error.into(),

@@ -1,5 +1,5 @@
-//! The files that a database is made of, and those beside it. Names, tickets and hashes of passwords are in them:
-//! nobody but their owner may read them, whatever the umask is.
+//! The files of a database, and the ones next to it. They hold names, tickets and password hashes, so only their owner
+//! may read them, whatever the umask is.
 
 use std::{
     fs::{self, File, Permissions},
@@ -8,25 +8,25 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Read and written by the owner.
+/// Readable and writable by the owner only.
 const PRIVATE: u32 = 0o600;
 
-/// Creates a file that was not there, not even as a link.
+/// Creates a file. Fails if there is one already, or a symbolic link.
 pub(crate) fn create_new(path: &Path) -> io::Result<File> {
     File::options().create_new(true).write(true).mode(PRIVATE).open(path)
 }
 
-/// Opens a file that is there to be locked.
+/// Opens a lock file, and creates it if it is missing.
 pub(crate) fn open_lock(path: &Path) -> io::Result<File> {
     File::options().create(true).append(true).mode(PRIVATE).open(path)
 }
 
-/// Takes from others what they may do to the files whose names begin as that of `database`, and says so in the log.
+/// Makes every file whose name begins with that of `database` accessible to its owner only, and logs each change.
 pub(crate) fn make_private(database: &Path) -> io::Result<()> {
     for path in beginning_with(database)? {
         let metadata = match path.symlink_metadata() {
             Ok(metadata) => metadata,
-            // SQLite removes its log when the last connection closes, such as that of a doctor.
+            // SQLite removes its log when the last connection closes, for instance that of `doctor`.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(error),
         };
@@ -47,7 +47,7 @@ pub(crate) fn make_private(database: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The files in the directory of `path` whose names begin as its does.
+/// The files in the directory of `path` whose names begin with that of `path`.
 pub(crate) fn beginning_with(path: &Path) -> io::Result<Vec<PathBuf>> {
     let (directory, beginning) = (directory_of(path), path.file_name().unwrap_or_default());
     let mut found = Vec::new();
@@ -60,7 +60,7 @@ pub(crate) fn beginning_with(path: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Removes a file, if it is there.
+/// Removes a file, if there is one.
 pub(crate) fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -68,32 +68,36 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes a database and what SQLite keeps beside it, the database last.
+/// Removes a database and the files that SQLite keeps next to it. The database comes last.
 pub(crate) fn remove_database(path: &Path) -> io::Result<()> {
-    ["-wal", "-shm", "-journal", ""].iter().try_for_each(|piece| remove(&with_suffix(path, piece)))
+    ["-wal", "-shm", "-journal", ""].iter().try_for_each(|suffix| remove(&with_suffix(path, suffix)))
 }
 
-/// Moves a file so that a power cut leaves it here or there, and whole.
+/// Moves a file. After a power cut it is in one place or the other, and complete.
 pub(crate) fn move_durably(from: &Path, to: &Path) -> io::Result<()> {
-    // That of somebody else stays as open as it is.
+    // Fails for a file of another owner, whose mode stays as it is.
     let _ = fs::set_permissions(from, Permissions::from_mode(PRIVATE));
     File::open(from)?.sync_all()?;
     fs::rename(from, to)?;
     File::open(directory_of(to))?.sync_all()
 }
 
+/// The directory of a file.
 pub(crate) fn directory_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
+/// The path with `.suffix` at its end: a file in the same directory.
+pub(crate) fn sibling(path: &Path, suffix: &str) -> PathBuf {
     with_suffix(path, &format!(".{suffix}"))
 }
 
-pub(crate) fn log_of(database: &Path) -> PathBuf {
+/// The write-ahead log of a database.
+pub(crate) fn wal_of(database: &Path) -> PathBuf {
     with_suffix(database, "-wal")
 }
 
+/// The path with `suffix` at its end.
 pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);

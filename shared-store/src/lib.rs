@@ -1,4 +1,4 @@
-//! Storage plumbing: where data is kept, and how a SQLite file is opened, guarded and copied. Knows no
+//! Storage for both services: settings, SQLite files, PostgreSQL connections, migrations, backup and restore. Knows no
 //! users and no tickets.
 
 pub mod content;

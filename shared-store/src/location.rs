@@ -14,7 +14,7 @@ use shared_http::{
 use crate::postgres::connect_options;
 
 /// The settings of the store, as the operator wrote them.
-// Without Debug, for it would show a password.
+// No `Debug`: it would show a password.
 #[derive(Args)]
 pub struct StoreArgs {
     /// Where data is kept: `memory:`, a file or directory such as `sqlite:///data/`, or
@@ -32,21 +32,21 @@ pub struct StoreArgs {
 /// Where a service keeps its data.
 #[derive(Clone, PartialEq)]
 pub enum Location {
-    /// In the process, and gone with it.
+    /// In the memory of the process.
     Memory,
-    /// In this file, which one process at a time may serve from.
+    /// In a SQLite file, from which one process at a time serves.
     Sqlite {
-        /// Where it is, or will be.
+        /// The path of the file, which need not exist yet.
         path: PathBuf,
-        /// Whether it must be there already.
+        /// Whether the file must exist already.
         is_expected: bool,
     },
-    /// In the database at this address, which any number of replicas share.
+    /// In the PostgreSQL database at this URL, which any number of replicas share.
     Postgres(String),
 }
 
 impl StoreArgs {
-    /// Where the data is, `file_name` being the service's own in a directory that both share.
+    /// Checks the settings. If `DATABASE_URL` names a directory, the file in it is `file_name`.
     pub fn check(&self, settings: &mut Settings, file_name: &str) -> Location {
         let is_expected =
             settings.read("EXPECT_DATA", &self.expect_data, false, "true or false", |text| text.parse().ok());
@@ -77,12 +77,12 @@ fn parse(url: &str, file_name: &str, is_expected: bool) -> Result<Location, Stri
     };
     let is_directory = url.ends_with('/') || path.is_dir();
     let path = if is_directory { path.join(file_name) } else { path };
-    // Of all names of a file the one, for what guards it and what it is made of lie beside it.
+    // A file can have several paths. Its lock and its log lie next to the canonical one.
     Ok(Location::Sqlite { path: path.canonicalize().unwrap_or(path), is_expected })
 }
 
 impl Location {
-    /// The memory or the file that `settings` name, or none where it takes a password.
+    /// The memory or the file that `settings` name. `None` for PostgreSQL: `settings` hold no password.
     pub(crate) fn of(settings: &ShownSettings) -> Option<Self> {
         let is_expected = settings.get("EXPECT_DATA") == "true";
         parse(settings.get("DATABASE_URL"), "", is_expected)
@@ -90,7 +90,7 @@ impl Location {
             .filter(|location| !matches!(location, Self::Postgres(_)))
     }
 
-    /// Adds what says where it is to what an operator is shown.
+    /// Adds the location to the settings that an operator is shown.
     pub fn show(&self, shown: &mut ShownSettings) {
         shown.show("DATABASE_URL", self.without_password());
         if let Self::Sqlite { is_expected, .. } = self {
@@ -98,7 +98,7 @@ impl Location {
         }
     }
 
-    /// `DATABASE_URL` as it is in effect, without what may be a password.
+    /// `DATABASE_URL` as it is in effect, without user and password.
     pub(crate) fn without_password(&self) -> String {
         match self {
             Self::Memory => "memory:".to_owned(),
@@ -127,7 +127,7 @@ impl Display for Location {
         match self {
             Self::Memory => f.write_str("memory"),
             Self::Sqlite { path, .. } => write!(f, "sqlite {}", path.display()),
-            // Without what may be a password.
+            // Without the URL: it may hold a password.
             Self::Postgres(_) => f.write_str("postgres"),
         }
     }

@@ -1,11 +1,11 @@
-//! What is counted of commits.
+//! Metrics of commits.
 
 use std::time::Duration;
 
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use shared_http::metrics::Registry;
 
-/// How long commits take, and what they hold.
+/// How long commits take, and how many records they hold.
 #[derive(Clone, Debug)]
 pub struct CommitMetrics {
     seconds: Histogram,
@@ -13,10 +13,10 @@ pub struct CommitMetrics {
 }
 
 impl CommitMetrics {
-    /// Adds them to `registry`.
+    /// Registers both histograms.
     pub fn new(registry: &mut Registry) -> Self {
         let metrics = Self {
-            // 0.1 ms to 1.6 s: beyond that clients are told to come again.
+            // 0.1 ms to 1.6 s: after that clients get a 503.
             seconds: Histogram::new(exponential_buckets(1e-4, 2.0, 15)),
             records: Histogram::new(exponential_buckets(1.0, 2.0, 9)),
         };
@@ -29,7 +29,7 @@ impl CommitMetrics {
         metrics
     }
 
-    /// Counts a commit that succeeded.
+    /// Records a successful commit.
     pub fn observe(&self, took: Duration, records: usize) {
         self.seconds.observe(took.as_secs_f64());
         self.records.observe(records as f64);

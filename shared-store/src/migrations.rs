@@ -1,32 +1,33 @@
-//! How the schema of a service grows, and which versions of the service can work with the result.
+//! Migrations of the schema of a service, and which versions of the service can work with the result.
 //!
-//! A migration only adds, so an older version need not know it. What the oldest version is that can work with the
-//! database stands in the database, as the number of that version's newest migration. That is what an older version
-//! checks, and so the previous release starts again on what its successor has migrated.
+//! A migration only adds, so an older version need not know it. The database stores which version is the oldest that can
+//! work with it, as the number of that version's newest migration. An older version checks only this number. So the
+//! previous release starts again on a database that its successor has migrated.
 
 use sqlx::{
     AssertSqlSafe, ColumnIndex, Database, Decode, Executor, Row, SqlSafeStr, SqliteConnection, Type,
     migrate::{Migrate, MigrateError, MigrationType, Migrator},
 };
 
-/// One step of a schema.
+/// One change of the schema.
 #[derive(Clone, Copy, Debug)]
 pub struct Migration {
-    /// What it adds, for whoever looks into the database.
+    /// What it adds. Stored in the database for people who look at it.
     pub name: &'static str,
-    /// Its statements.
+    /// The SQL statements.
     pub sql: &'static str,
-    /// The newest migration of the oldest version of the service that can work with the result.
+    /// The oldest version of the service that can work with the result, given as the number of that version's newest
+    /// migration.
     pub min_reader: i64,
 }
 
-/// How a database stands to a version of the service.
+/// Whether a version of the service can work with a database.
 pub(crate) enum State {
-    /// It is as that version makes it, or as a later one made it that this one can work with.
+    /// It can.
     Current,
-    /// That version has migrations for it.
+    /// It can after it has migrated the database.
     Older,
-    /// It needs a newer version.
+    /// It cannot: the database needs a newer version.
     Newer,
 }
 
@@ -36,21 +37,21 @@ pub struct Migrations {
     migrator: Migrator,
     newest: i64,
     min_reader: i64,
-    /// Statements that make tables outside sqlx's list.
+    /// Statements that create tables outside the list of migrations.
     tables: Vec<&'static str>,
-    /// Where the database keeps its own `min_reader`. One without this table is of a release that did not keep it.
+    /// The table with the `min_reader` of the database. Missing in databases of releases that did not keep it.
     table: String,
 }
 
 impl Migrations {
-    /// Of the migrations that a service has, oldest first.
+    /// The migrations in `list`, oldest first.
     pub fn new(list: &[Migration]) -> Self {
         let numbered = (1..).zip(list).map(|(version, migration)| {
             let sql = migration.sql.into_sql_str();
             sqlx::migrate::Migration::new(version, migration.name.into(), MigrationType::Simple, sql, false)
         });
         let mut migrator = Migrator::with_migrations(numbered.collect());
-        // Whether an unknown migration matters is for `min_reader` to say.
+        // `min_reader` decides whether an unknown migration matters.
         migrator.set_ignore_missing(true);
         Self {
             migrator,
@@ -61,16 +62,18 @@ impl Migrations {
         }
     }
 
-    /// With tables that an older version need not know, not even one that refuses a database with a migration it does
-    /// not know, as every version did before there was `min_reader`. Each statement runs at every start, after the
-    /// migrations, so it is a `CREATE TABLE IF NOT EXISTS`, and names the schema where there is one.
+    /// Adds tables that are created outside the list of migrations. Versions from before `min_reader` refuse a database
+    /// with a migration that they do not know, but not one with such a table.
+    ///
+    /// Each statement runs at every start, after the migrations. So it must be a `CREATE TABLE IF NOT EXISTS`, and name
+    /// the schema if there is one.
     #[must_use]
     pub fn with_tables(mut self, statements: &[&'static str]) -> Self {
         self.tables = statements.to_vec();
         self
     }
 
-    /// The same, in a schema that the service has to itself.
+    /// Keeps the tables of the migrations in `schema`, which is created if it is missing.
     #[must_use]
     pub(crate) fn in_schema(mut self, schema: &'static str) -> Self {
         self.migrator.create_schema(schema);
@@ -79,14 +82,14 @@ impl Migrations {
         self
     }
 
-    /// The first migration that a SQLite file misses, if it has others already.
-    pub(crate) async fn next_of(&self, database: &mut SqliteConnection) -> sqlx::Result<Option<i64>> {
-        let newest = newest_in(database, NEWEST, "_sqlx_migrations").await?;
+    /// The first migration that a SQLite file lacks, if it has some but not all.
+    pub(crate) async fn first_missing(&self, database: &mut SqliteConnection) -> sqlx::Result<Option<i64>> {
+        let newest = max_version(database, NEWEST, "_sqlx_migrations").await?;
         Ok((1..self.newest).contains(&newest).then_some(newest + 1))
     }
 
-    /// Brings the schema up to date. Belongs in a transaction: what a migration did and who can work with it must
-    /// be stored together or not at all.
+    /// Runs the missing migrations, and stores `min_reader`. Call it in a transaction: both must be stored together or not
+    /// at all.
     ///
     /// # Errors
     ///
@@ -121,10 +124,10 @@ impl Migrations {
         Ok(())
     }
 
-    /// How a file stands to these migrations. Writes nothing.
+    /// Whether a version with these migrations can work with a file. Writes nothing.
     pub(crate) async fn state(&self, database: &mut SqliteConnection) -> sqlx::Result<State> {
-        let newest = newest_in(database, NEWEST, "_sqlx_migrations").await?;
-        let min_reader = newest_in(database, "SELECT max(version) FROM min_reader", "min_reader").await?;
+        let newest = max_version(database, NEWEST, "_sqlx_migrations").await?;
+        let min_reader = max_version(database, "SELECT max(version) FROM min_reader", "min_reader").await?;
         Ok(match min_reader {
             _ if min_reader > self.newest => State::Newer,
             _ if newest < self.newest => State::Older,
@@ -133,11 +136,11 @@ impl Migrations {
     }
 }
 
-/// Asks for the newest migration of a file.
+/// The number of the newest migration of a file.
 const NEWEST: &str = "SELECT max(version) FROM _sqlx_migrations";
 
-/// The answer to `ask`, or 0 where there is no such table.
-async fn newest_in(database: &mut SqliteConnection, ask: &'static str, table: &str) -> sqlx::Result<i64> {
+/// The result of the query `ask`, or 0 if `table` is missing or empty.
+async fn max_version(database: &mut SqliteConnection, ask: &'static str, table: &str) -> sqlx::Result<i64> {
     let exists = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?1";
     let tables: i64 = sqlx::query_scalar(exists).bind(table).fetch_one(&mut *database).await?;
     if tables == 0 {

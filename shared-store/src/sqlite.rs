@@ -1,9 +1,11 @@
-//! A SQLite file: one process serves from it, and whatever was answered is on the disk.
+//! A SQLite file: one process serves from it, and every committed write is on the disk.
+
+mod error;
 
 use std::{
     error::Error,
     fs::{File, TryLockError},
-    io,
+    io, mem,
     path::{Path, PathBuf},
     pin::pin,
     sync::Arc,
@@ -18,126 +20,53 @@ use sqlx::{
 };
 use tokio::time::{sleep, timeout};
 
+pub(crate) use self::error::is_damage;
+pub use self::error::{MissingFile, SqliteError};
+use self::error::{Reason, is_busy};
 use crate::{
-    Content, Migrations,
-    content::Unfit,
-    files::{self, beside, log_of},
+    content::{Content, ContentError},
+    files::{self, sibling, wal_of},
+    migrations::Migrations,
 };
 
-/// How the name of a copy goes on that takes the place of the file. While it is there nobody serves.
+/// The name of a restored copy, after that of the database, until it replaces the database. No service starts while such
+/// a file is there.
 pub(crate) const RESTORING: &str = "restoring";
 
-/// From here on nobody is kept waiting for the disk.
-const LONG: Duration = Duration::from_millis(1500);
+/// A disk that takes longer than this for a write counts as unavailable.
+const DISK_SLOW_AFTER: Duration = Duration::from_millis(1500);
 
-/// How long a start waits before it asks again whether the file is read.
-const PAUSE: Duration = Duration::from_millis(100);
+/// How often a start checks whether another process still reads the file.
+const CHECK_READERS_EVERY: Duration = Duration::from_millis(100);
 
-/// Why a SQLite file cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("{}: {reason}", path.display())]
-pub struct SqliteError {
-    path: PathBuf,
-    reason: Reason,
-}
-
-impl SqliteError {
-    /// Whether another process serves from the file.
-    pub fn is_in_use(&self) -> bool {
-        matches!(self.reason, Reason::InUse)
-    }
-}
-
-/// What is wrong with a SQLite file.
-#[derive(Debug, thiserror::Error)]
-enum Reason {
-    #[error("in use by another process; only one at a time may serve from it")]
-    InUse,
-    #[error("being read by another process, such as a backup; try again when that is done")]
-    Busy,
-    #[error("bringing a backup back was interrupted; do it once more: restore PATH")]
-    HalfRestored,
-    #[error(
-        "missing, and its log is there: bring the file back beside {log}, or a backup with restore PATH; to begin anew move {log} away",
-        log = .0.display()
-    )]
-    LogAlone(PathBuf),
-    #[error(
-        "missing, and EXPECT_DATA is true: mount its disk, or bring a backup back with restore PATH; to begin anew set EXPECT_DATA=false"
-    )]
-    Missing,
-    #[error(
-        "the directory {directory} of DATABASE_URL is missing: mount its disk, or make it (mkdir -p -m 700 {directory}), or correct DATABASE_URL",
-        directory = .0.display()
-    )]
-    NoDirectory(PathBuf),
-    #[error("{0}")]
-    Io(#[from] io::Error),
-    #[error(
-        "written by a newer version of this service; start that version, or restore a backup made by this one"
-    )]
-    Newer,
-    #[error(
-        "damaged ({0}); it is left as it is. To go on with a backup and keep the damaged file aside: restore PATH"
-    )]
-    Damaged(String),
-    #[error("{0}; correct DATABASE_URL")]
-    Unfit(Unfit),
-    #[error("{0}")]
-    Sqlite(#[from] sqlx::Error),
-    #[error(
-        "cannot be copied to {copy} before it is migrated, and was not changed: {error}; make room, or start the version from before",
-        copy = copy.display()
-    )]
-    NotCopied { copy: PathBuf, error: Box<dyn Error + Send + Sync> },
-    #[error("{0}")]
-    Migration(MigrateError),
-}
-
-/// There is no file where `DATABASE_URL` says that it is.
-#[derive(Debug, thiserror::Error)]
-#[error("{} is missing; is its disk mounted, and is DATABASE_URL right?", .0.display())]
-pub struct MissingFile(PathBuf);
-
-impl MissingFile {
-    /// For commands that need the file at `path`, and must not begin a new one.
-    ///
-    /// # Errors
-    ///
-    /// It is not there.
-    pub fn check(path: &Path) -> Result<(), Self> {
-        // Where that cannot be told, opening it says why.
-        if path.try_exists().unwrap_or(true) { Ok(()) } else { Err(Self(path.to_owned())) }
-    }
-}
-
-/// A SQLite file that this process, and no other, serves from.
+/// A lock on a SQLite file. No other process can serve from the file while this one holds it.
 #[derive(Debug)]
 pub struct FileLock {
     path: PathBuf,
+    /// Whether this process has opened the file before.
     was_open: bool,
     _lock: File,
 }
 
 impl FileLock {
-    /// Takes the file at `path`, whether it is there yet or not, unless it `is_expected` to be.
+    /// Locks the file at `path`, which need not exist yet unless it `is_expected`.
     ///
     /// # Errors
     ///
-    /// Somebody else has it, a restore was interrupted, it or all but its log is missing, or the lock beside the
-    /// file cannot be made.
+    /// Another process has the lock, a restore was interrupted, the file `is_expected` and missing, only its log is there,
+    /// or the lock file cannot be made.
     pub fn take(path: &Path, is_expected: bool) -> Result<Self, SqliteError> {
         let lock = Self::lock(path).map_err(|error| match error.reason {
             Reason::NoDirectory(_) if is_expected => SqliteError { reason: Reason::Missing, ..error },
             _ => error,
         })?;
         files::make_private(path).map_err(|error| lock.failed(Reason::Io(error)))?;
-        let markers = files::beginning_with(&beside(path, RESTORING));
+        let markers = files::beginning_with(&sibling(path, RESTORING));
         if !markers.map_err(|error| lock.failed(Reason::Io(error)))?.is_empty() {
             return Err(lock.failed(Reason::HalfRestored));
         }
-        // SQLite would begin a new file, and delete what may be the only copy of the newest records.
-        let log = log_of(path);
+        // SQLite would make a new file and delete the log, which can be the only copy of the newest records.
+        let log = wal_of(path);
         let is_empty = path.metadata().map_or(true, |file| file.len() == 0);
         if is_empty && log.metadata().is_ok_and(|log| log.len() > 0) {
             return Err(lock.failed(Reason::LogAlone(log)));
@@ -148,10 +77,10 @@ impl FileLock {
         Ok(lock)
     }
 
-    /// [`take`](Self::take), in whatever state the file is.
+    /// Like [`take`](Self::take), but does not look at the state of the file.
     pub(crate) fn lock(path: &Path) -> Result<Self, SqliteError> {
-        // A lock of our own, for SQLite's would keep a backup out too.
-        let lock_path = beside(path, "lock");
+        // A lock file of our own: SQLite's lock would keep backups out too.
+        let lock_path = sibling(path, "lock");
         let failed = |reason| SqliteError { path: path.to_owned(), reason };
         let lock = files::open_lock(&lock_path).map_err(|error| {
             let directory = files::directory_of(path);
@@ -165,24 +94,24 @@ impl FileLock {
         }
     }
 
-    /// Reads every page of the file and writes none, so that a damaged file stays as it is.
+    /// Checks every page of the file. Writes nothing, so that a damaged file stays as it is.
     ///
     /// # Errors
     ///
-    /// The file is damaged, or of another service. Whatever else is wrong with it, [`connect`](Self::connect) says.
+    /// The file is damaged, or of another service. Other problems are left to [`connect`](Self::connect).
     pub async fn inspect(&self, content: &Content) -> Result<(), SqliteError> {
-        // Read-only, for the last connection that may write copies the log into the file when it closes.
-        let look = async {
+        // Read-only: the last connection that can write copies the log into the file when it closes.
+        let inspected = async {
             let mut connection = options(&self.path).read_only(true).connect().await?;
             let found: String =
                 sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&mut connection).await?;
-            let owner = content.recognise(&mut connection).await;
+            let owner = content.is_owner(&mut connection).await;
             connection.close().await?;
             Ok((found, owner))
         };
-        match look.await.map_err(|error| self.classify(error)) {
+        match inspected.await.map_err(|error| self.classify(error)) {
             Ok((found, _)) if found != "ok" => Err(self.failed(Reason::Damaged(found))),
-            Ok((_, Err(unfit @ (Unfit::OfAnother { .. } | Unfit::OfNobody(_))))) => {
+            Ok((_, Err(unfit @ (ContentError::OfAnother { .. } | ContentError::OfNobody(_))))) => {
                 Err(self.failed(Reason::Unfit(unfit)))
             }
             Err(error @ SqliteError { reason: Reason::Damaged(_), .. }) => Err(error),
@@ -190,26 +119,25 @@ impl FileLock {
         }
     }
 
-    /// Opens the file, brings it up to date, and proves that it takes writes.
+    /// Opens the file, migrates it, and makes a test write.
     ///
-    /// Whatever an earlier connection wrote is either visible and on the disk afterwards, or gone: a
-    /// commit that failed half way is settled here.
+    /// Afterwards every earlier commit is either visible and on the disk, or gone, even if it failed half way.
     ///
     /// # Errors
     ///
-    /// The file cannot be opened, read or written, is damaged, or needs a newer version than `migrations` are of.
+    /// The file cannot be opened, read or written, is damaged, or needs a newer version than that of `migrations`.
     pub async fn connect(&mut self, migrations: &Migrations) -> Result<SqliteConnection, SqliteError> {
-        // Once it was there, a file that is missing means that its disk is: one begun anew in the empty place would
-        // hide the real one.
+        // A file that was open before and is missing now means that its disk is gone. A new file in its place would hide
+        // the real one.
         if !self.was_open && !self.path.exists() {
-            // Not by SQLite, which would let others read it, and the log that gets its mode from it.
+            // SQLite would make it readable by others, and its log too, which gets the mode of the file.
             files::create_new(&self.path).map_err(|error| self.failed(Reason::Io(error)))?;
             tracing::info!(path = %self.path.display(), "a new file is made");
         }
         let failed = |error| self.classify(error);
-        let mut connection = self.settle().await?;
-        if let Some(version) = migrations.next_of(&mut connection).await.map_err(failed)? {
-            self.copy_before(version, &mut connection).await?;
+        let mut connection = self.open_when_unread().await?;
+        if let Some(version) = migrations.first_missing(&mut connection).await.map_err(failed)? {
+            self.copy_before_migration(version, &mut connection).await?;
         }
         let migrated = async {
             let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
@@ -226,11 +154,11 @@ impl FileLock {
         Ok(connection)
     }
 
-    /// Opens the file, and brings all of its log into it.
+    /// Opens the file and copies its log into it. This needs a moment at which no other process reads the log.
     ///
-    /// At a start this waits for whoever reads the file, such as a backup, however long that takes: a refusal would
-    /// only be a start after another. A service that has served before refuses, for its clients wait.
-    async fn settle(&self) -> Result<SqliteConnection, SqliteError> {
+    /// A start waits for readers such as a backup, however long they take: if it failed, it would only be started again. A
+    /// service that has served before returns an error, because clients wait for it.
+    async fn open_when_unread(&self) -> Result<SqliteConnection, SqliteError> {
         let mut warned = false;
         loop {
             match open_without_log(&self.path).await {
@@ -239,23 +167,26 @@ impl FileLock {
                 _ if self.was_open => return Err(self.failed(Reason::Busy)),
                 _ => {}
             }
-            if !warned {
+            if !mem::replace(&mut warned, true) {
                 tracing::warn!(
                     path = %self.path.display(),
                     "another process reads the file, such as a backup; the start waits until that is done"
                 );
-                warned = true;
             }
-            sleep(PAUSE).await;
+            sleep(CHECK_READERS_EVERY).await;
         }
     }
 
-    /// Copies the file to beside itself, for the migration to `version` is about to change it.
-    async fn copy_before(&self, version: i64, connection: &mut SqliteConnection) -> Result<(), SqliteError> {
-        let copy = beside(&self.path, &format!("before-migration-{version}"));
-        let partial = beside(&copy, "partial");
+    /// Copies the file into its directory before the migration to `version` changes it.
+    async fn copy_before_migration(
+        &self,
+        version: i64,
+        connection: &mut SqliteConnection,
+    ) -> Result<(), SqliteError> {
+        let copy = sibling(&self.path, &format!("before-migration-{version}"));
+        let partial = sibling(&copy, "partial");
         let copied = async {
-            // What a start has left behind that was killed here.
+            // Left behind by a start that was killed while it copied.
             files::remove_database(&partial)?;
             files::create_new(&partial)?;
             let path = partial.to_string_lossy();
@@ -264,7 +195,7 @@ impl FileLock {
             Ok::<_, Box<dyn Error + Send + Sync>>(())
         };
         if let Err(error) = copied.await {
-            // What is left of it may be all the room there is.
+            // The partial copy may have filled the disk.
             let _ = files::remove_database(&partial);
             return Err(self.failed(Reason::NotCopied { copy, error }));
         }
@@ -272,7 +203,7 @@ impl FileLock {
         Ok(())
     }
 
-    /// Tells damage from everything else that can go wrong with the file.
+    /// Names the file in an error, and tells damage from other errors.
     pub fn classify(&self, error: sqlx::Error) -> SqliteError {
         let is_damage = is_damage(&error);
         self.failed(if is_damage { Reason::Damaged(error.to_string()) } else { Reason::Sqlite(error) })
@@ -283,15 +214,15 @@ impl FileLock {
     }
 }
 
-/// None while somebody reads what is in the log.
+/// Opens the file and copies its log into it. `None` while another process reads the log.
 async fn open_without_log(path: &Path) -> sqlx::Result<Option<SqliteConnection>> {
     let options = options(path)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(Duration::from_secs(1));
     let mut connection = SqliteConnection::connect_with(&options).await?;
-    // Copies every page of the log into the file and syncs that: frames whose own sync failed may have been lost
-    // behind the page cache's back. That is certain only once nobody needs the log any more.
+    // Copies every page of the log into the file and syncs the file. After a failed sync, pages of the log can be lost
+    // although the page cache still has them. Once the log is empty, nothing depends on such a page any more.
     let (busy, _, _): (bool, i64, i64) =
         sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut connection).await?;
     if busy {
@@ -301,17 +232,17 @@ async fn open_without_log(path: &Path) -> sqlx::Result<Option<SqliteConnection>>
     Ok(Some(connection))
 }
 
-/// For every connection to a file.
+/// The options of every connection to a file.
 pub(crate) fn options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
-        // In a container with a read-only root there is no directory for temporary files. Large statements need one:
-        // to sort, and to undo a part of themselves.
+        // A container with a read-only root has no directory for temporary files, which SQLite would need to sort, and
+        // to roll back a part of a large statement.
         .pragma("temp_store", "MEMORY")
         .disable_statement_logging()
 }
 
-/// A connection to the file at `path` that changes nothing. A process may serve from it meanwhile.
+/// Opens the file at `path` read-only. Another process may serve from it meanwhile.
 ///
 /// # Errors
 ///
@@ -320,39 +251,23 @@ pub async fn open_read_only(path: &Path) -> sqlx::Result<SqliteConnection> {
     options(path).read_only(true).create_if_missing(false).connect().await
 }
 
-pub(crate) fn is_damage(error: &sqlx::Error) -> bool {
-    // SQLITE_CORRUPT and SQLITE_NOTADB.
-    matches!(code_of(error), Some(11 | 26))
-}
-
-fn is_busy(error: &sqlx::Error) -> bool {
-    // SQLITE_BUSY and SQLITE_LOCKED.
-    matches!(code_of(error), Some(5 | 6))
-}
-
-/// SQLite's: the lowest byte of an extended one.
-fn code_of(error: &sqlx::Error) -> Option<u32> {
-    let code: u32 = error.as_database_error()?.code()?.parse().ok()?;
-    Some(code & 0xff)
-}
-
-/// Writes a byte, to the disk and back over itself.
+/// Makes a test write that leaves the content as it was.
 ///
 /// # Errors
 ///
 /// The file takes no writes.
 pub async fn probe_write(connection: &mut SqliteConnection) -> sqlx::Result<()> {
-    // The version of the schema is ours already (sqlx keeps its own in a table), and any write is a commit.
+    // `user_version` is free to use: sqlx keeps the version of the schema in a table. Of two different values at least one
+    // is a change, so the transaction writes.
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     sqlx::raw_sql("PRAGMA user_version = 1; PRAGMA user_version = 2").execute(&mut *transaction).await?;
     transaction.commit().await
 }
 
-/// Waits for the disk, however long it takes. When it takes too long that is said in the log, and to whoever asks
-/// for what is `broken` meanwhile.
-pub async fn watched<T>(disk: impl Future<Output = T>, broken: &RwLock<Option<Arc<str>>>) -> T {
+/// Waits for a write, however long it takes. While it takes too long, the log and `broken` say so.
+pub async fn await_disk<T>(disk: impl Future<Output = T>, broken: &RwLock<Option<Arc<str>>>) -> T {
     let mut disk = pin!(disk);
-    if let Ok(done) = timeout(LONG, &mut disk).await {
+    if let Ok(done) = timeout(DISK_SLOW_AFTER, &mut disk).await {
         return done;
     }
     tracing::error!("the disk does not answer; waiting for it");

@@ -14,14 +14,14 @@ use tokio::{
 };
 use url::Url;
 
-/// Tests that are unkind to the server have it for themselves.
-static TURNS: RwLock<()> = RwLock::const_new(());
+/// Write-locked by tests that stop the server, read-locked by tests that need it running.
+static SERVER_LOCK: RwLock<()> = RwLock::const_new(());
 
-/// SQLite sorts and groups by an index, and never in a temporary b-tree, which may need a file.
+/// Checks that SQLite sorts and groups `statements` by an index. A temporary b-tree may need a temporary file.
 ///
 /// # Panics
 ///
-/// One of `statements` is carried out in another way.
+/// The plan of a statement has a temporary b-tree.
 pub async fn assert_no_temporary_btree(database: &mut SqliteConnection, statements: &[&str]) {
     for statement in statements {
         let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
@@ -33,13 +33,15 @@ pub async fn assert_no_temporary_btree(database: &mut SqliteConnection, statemen
     }
 }
 
-/// A database of its own on the server at `TEST_POSTGRES_URL`.
+/// Creates a new database on the server at `TEST_POSTGRES_URL`, and returns its URL.
 pub async fn new_database() -> String {
     new_database_at(setting("TEST_POSTGRES_URL", "a server where databases may be made")).await.into()
 }
 
-/// A database of its own at `TEST_POSTGRES_TLS_URL`, where the same server takes nothing but TLS. The address has
-/// `sslmode=verify-full` and the certificate of the authority, and beside that lies `other-ca.pem` of another one.
+/// Creates a new database at `TEST_POSTGRES_TLS_URL`, where the same server takes only TLS, and returns its URL.
+///
+/// The URL has `sslmode=verify-full` and the certificate of the authority. In the directory of that certificate is
+/// `other-ca.pem`, the certificate of another authority.
 pub async fn new_tls_database() -> Url {
     let what = "the address at which the server at TEST_POSTGRES_URL takes nothing but TLS";
     new_database_at(setting("TEST_POSTGRES_TLS_URL", what)).await
@@ -54,33 +56,33 @@ async fn new_database_at(server: String) -> Url {
     url
 }
 
-/// Executes `sql` in the database at `url`, past every service.
+/// Executes `sql` in the database at `url`, on a connection of its own.
 pub async fn execute(url: &str, sql: &str) {
     let mut connection = PgConnection::connect(url).await.expect("a connection");
     sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.expect(sql);
     connection.close().await.expect("a goodbye");
 }
 
-/// A server that goes on as it is, while a test holds this.
+/// While a test holds this, no other test stops the server.
 pub async fn undisturbed() -> RwLockReadGuard<'static, ()> {
-    TURNS.read().await
+    SERVER_LOCK.read().await
 }
 
-/// The server, with nobody else's tests on it, to be stopped and started by the program at `TEST_POSTGRES_CTL`, a
-/// `pg_ctl` that knows the directory.
+/// The server for one test alone, which stops and starts it with the program at `TEST_POSTGRES_CTL`: a `pg_ctl` that
+/// knows the data directory.
 pub struct Server {
-    _turn: RwLockWriteGuard<'static, ()>,
+    _lock: RwLockWriteGuard<'static, ()>,
     ctl: PathBuf,
 }
 
 impl Server {
-    /// Waits for the turn.
+    /// Waits until no other test uses the server.
     pub async fn alone() -> Self {
         let ctl = setting("TEST_POSTGRES_CTL", "a pg_ctl for the server at TEST_POSTGRES_URL");
-        Self { _turn: TURNS.write().await, ctl: ctl.into() }
+        Self { _lock: SERVER_LOCK.write().await, ctl: ctl.into() }
     }
 
-    /// Runs `pg_ctl`; what it says.
+    /// Runs `pg_ctl` and returns its output.
     pub async fn ctl(&self, arguments: &[&str]) -> String {
         let output = Command::new(&self.ctl).args(arguments).output().await.expect("pg_ctl");
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -89,12 +91,12 @@ impl Server {
         said
     }
 
-    /// Stops every process of the server where it is, until the answer is dropped.
+    /// Stops every process of the server with SIGSTOP until the result is dropped.
     pub async fn freeze(&self) -> Frozen {
         let said = self.ctl(&["status"]).await;
         let number = said.split_once("PID: ").and_then(|(_, rest)| rest.split(')').next());
         let postmaster = number.expect("a process id").to_owned();
-        // First, that it makes no more of them.
+        // The postmaster first, so that it forks no more processes.
         signal("STOP", std::slice::from_ref(&postmaster));
         let children = fs::read_to_string(format!("/proc/{postmaster}/task/{postmaster}/children"));
         let mut processes = vec![postmaster];
@@ -104,7 +106,7 @@ impl Server {
     }
 }
 
-/// A server that neither answers nor hangs up.
+/// A server that neither answers nor closes connections.
 pub struct Frozen(Vec<String>);
 
 impl Drop for Frozen {
@@ -118,7 +120,7 @@ fn signal(name: &str, processes: &[String]) {
     assert!(status.expect("kill").success(), "kill -{name} {processes:?}");
 }
 
-#[expect(clippy::disallowed_methods, reason = "says where the tests find a server, and is no setting")]
+#[expect(clippy::disallowed_methods, reason = "tells the tests where the server is, and is no setting")]
 fn setting(name: &str, what: &str) -> String {
     env::var(name).unwrap_or_else(|_| panic!("{name}: {what}; .ci/run sets it"))
 }

@@ -23,12 +23,12 @@ const ADDED: Migration =
 const NEEDED: Migration =
     Migration { name: "owners", sql: "ALTER TABLE tickets ADD COLUMN owner TEXT", min_reader: 2 };
 
-/// What a version with these migrations gets when it starts with the file at `path`.
+/// Starts a version with these migrations on the file at `path`.
 async fn start(path: &Path, list: &[Migration]) -> Result<SqliteConnection, SqliteError> {
     FileLock::take(path, false)?.connect(&Migrations::new(list)).await
 }
 
-/// Such a version starts, stores a ticket and stops.
+/// Starts such a version, stores a ticket and stops it.
 async fn store(path: &Path, list: &[Migration], id: &str) {
     let mut connection = start(path, list).await.unwrap();
     query("INSERT INTO tickets (id) VALUES ($1)").bind(id).execute(&mut connection).await.unwrap();
@@ -60,7 +60,7 @@ async fn a_version_older_than_the_oldest_that_can_read_the_file_is_refused() {
     store(&path, &[FIRST, ADDED, NEEDED], "migrated").await;
     let said = start(&path, &[FIRST]).await.unwrap_err().to_string();
     assert!(said.contains("written by a newer version of this service"), "{said}");
-    // That one has all it needs, and does not lower what the file asks for.
+    // This version is new enough, and does not lower the `min_reader` of the file.
     store(&path, &[FIRST, ADDED], "gone back").await;
     start(&path, &[FIRST]).await.unwrap_err();
     assert_eq!(tickets(&path, &[FIRST, ADDED, NEEDED]).await, ["before", "migrated", "gone back"]);
@@ -83,12 +83,12 @@ async fn a_version_that_refuses_unknown_migrations_starts_with_a_file_that_has_a
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("a.db");
     store(&path, &[FIRST], "before").await;
-    let marks = "CREATE TABLE IF NOT EXISTS marks (id TEXT PRIMARY KEY) STRICT";
-    let migrations = Migrations::new(&[FIRST]).with_tables(&[marks]);
+    let notes = "CREATE TABLE IF NOT EXISTS notes (id TEXT PRIMARY KEY) STRICT";
+    let migrations = Migrations::new(&[FIRST]).with_tables(&[notes]);
     let mut stored: Vec<String> = Vec::new();
     for id in ["a", "b"] {
         let mut connection = FileLock::take(&path, false).unwrap().connect(&migrations).await.unwrap();
-        query("INSERT INTO marks VALUES ($1)").bind(id).execute(&mut connection).await.unwrap();
+        query("INSERT INTO notes VALUES ($1)").bind(id).execute(&mut connection).await.unwrap();
         let first = sqlx::migrate::Migration::new(
             1,
             FIRST.name.into(),
@@ -97,11 +97,11 @@ async fn a_version_that_refuses_unknown_migrations_starts_with_a_file_that_has_a
             false,
         );
         Migrator::with_migrations(vec![first]).run_direct(None, &mut connection, false).await.unwrap();
-        stored = query_scalar("SELECT id FROM marks").fetch_all(&mut connection).await.unwrap();
+        stored = query_scalar("SELECT id FROM notes").fetch_all(&mut connection).await.unwrap();
         connection.close().await.unwrap();
     }
     assert_eq!(stored, ["a", "b"]);
-    // Nor is the file copied as before a migration.
+    // This is no migration, so no copy is made.
     assert!(!directory.path().join("a.db.before-migration-2").exists());
 }
 
@@ -133,7 +133,7 @@ async fn a_file_is_copied_before_it_is_migrated_and_only_then() {
     store(&path, &[FIRST], "before too").await;
     assert!(copies().is_empty());
 
-    // What would be written over is what an attempt left that failed half way.
+    // Left behind by a start that was killed while it copied. It is overwritten.
     fs::write(directory.path().join("a.db.before-migration-2.partial"), "half").unwrap();
     store(&path, &[FIRST, ADDED], "migrated").await;
     store(&path, &[FIRST, ADDED], "migrated too").await;

@@ -83,24 +83,24 @@ pub(super) async fn attendance(
     let attendance = state.check_ins.attendance(&event_id).await?;
 
     let tag = format!("W/\"{}\"", attendance.version);
-    // Nobody shares it, and whoever keeps it asks every time whether it is still the one.
+    // Not for shared caches. The client may keep the list, and revalidates it every time.
     let caching = [(CACHE_CONTROL, "private, no-cache"), (VARY, "accept-encoding")];
-    if is_known(&request, &tag) {
+    if is_unchanged(&request, &tag) {
         return Ok((StatusCode::NOT_MODIFIED, caching, [(ETAG, tag)]).into_response());
     }
     let beginning = beginning(&event_id, attendance.total).map_err(ApiError::internal)?;
     let headers = [(CONTENT_TYPE, "application/json".to_owned()), (ETAG, tag)];
     if accepts_gzip(&request) {
-        let parts = state.compressor.stream(&beginning, attendance.records.parts, END);
-        let body = Body::from_stream(parts);
+        let stream = state.compressor.stream(&beginning, attendance.records.chunks, END);
+        let body = Body::from_stream(stream);
         return Ok((caching, headers, [(CONTENT_ENCODING, "gzip")], body).into_response());
     }
     let body = Body::new(List::new(beginning, attendance.records));
     Ok((caching, headers, body).into_response())
 }
 
-/// Whether the client takes gzip at least as gladly as the list as it is. One that refuses both gets it as it is
-/// (RFC 9110, section 12.5.3, leaves the choice).
+/// Whether the client prefers gzip to `identity`, or likes both equally. A client that refuses both gets `identity`,
+/// which RFC 9110 (section 12.5.3) allows.
 fn accepts_gzip(headers: &HeaderMap) -> bool {
     let (mut gzip, mut identity) = (0.0, 0.0);
     let values = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
@@ -117,14 +117,14 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
     gzip > 0.0 && gzip >= identity
 }
 
-fn is_known(headers: &HeaderMap, tag: &str) -> bool {
+fn is_unchanged(headers: &HeaderMap, tag: &str) -> bool {
     match (headers.typed_get::<IfNoneMatch>(), tag.parse()) {
         (Some(known), Ok(tag)) => !known.precondition_passes(&tag),
         _ => false,
     }
 }
 
-/// The document up to where the records begin.
+/// The JSON document up to its first record.
 fn beginning(event_id: &EventId, total_checked_in: usize) -> serde_json::Result<Vec<u8>> {
     #[derive(Serialize)]
     struct Beginning<'a> {
@@ -137,22 +137,23 @@ fn beginning(event_id: &EventId, total_checked_in: usize) -> serde_json::Result<
     Ok(json)
 }
 
-/// How the document ends.
+/// The JSON document after its last record.
 const END: &[u8] = b"]}";
 
-/// The document as a body, whose length is known where that of the records is.
+/// The JSON document as a body. Its length is known if that of the records is.
 struct List {
+    /// Bytes still to send.
     left: Option<u64>,
-    parts: BoxStream<'static, Result<Bytes, StoreError>>,
+    chunks: BoxStream<'static, Result<Bytes, StoreError>>,
 }
 
 impl List {
     fn new(beginning: Vec<u8>, records: Records) -> Self {
         let around = (beginning.len() + END.len()) as u64;
-        let parts = records.parts.map_ok(|part| part.json);
+        let chunks = records.chunks.map_ok(|chunk| chunk.json);
         let once = |bytes| stream::iter([Ok(bytes)]);
-        let parts = once(beginning.into()).chain(parts).chain(once(Bytes::from_static(END)));
-        Self { left: records.length.map(|length| length + around), parts: parts.boxed() }
+        let chunks = once(beginning.into()).chain(chunks).chain(once(Bytes::from_static(END)));
+        Self { left: records.length.map(|length| length + around), chunks: chunks.boxed() }
     }
 }
 
@@ -164,11 +165,11 @@ impl http_body::Body for List {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, StoreError>>> {
-        let part = ready!(self.parts.poll_next_unpin(cx));
-        if let (Some(Ok(part)), Some(left)) = (&part, &mut self.left) {
-            *left -= part.len() as u64;
+        let chunk = ready!(self.chunks.poll_next_unpin(cx));
+        if let (Some(Ok(chunk)), Some(left)) = (&chunk, &mut self.left) {
+            *left -= chunk.len() as u64;
         }
-        Poll::Ready(part.map(|part| part.map(Frame::data)))
+        Poll::Ready(chunk.map(|chunk| chunk.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -104,7 +104,7 @@ enum Refused {
 pub(super) async fn check_in(
     State(state): State<AppState>,
     AuthUser(claims): AuthUser,
-    Attempt(idempotency_key): Attempt,
+    IdempotencyKeyHeader(idempotency_key): IdempotencyKeyHeader,
     ValidJson(request): ValidJson<CheckInRequest>,
 ) -> Result<Response, ApiError> {
     let CheckInRequest { event_id, ticket_id } = request;
@@ -127,11 +127,11 @@ fn checked_in(record: &[u8]) -> Response {
     ([(CONTENT_TYPE, "application/json")], body).into_response()
 }
 
-/// What the client calls its attempt. Whether that is acceptable is said after the body was read.
-// Not a `HeaderMap` in the handler, for that is a copy of all headers.
-pub(super) struct Attempt(Result<Option<IdempotencyKey>, ApiError>);
+/// The `Idempotency-Key` header. A malformed key is reported only after the body was read.
+// An extractor of its own, because a `HeaderMap` in the handler would be a copy of all headers.
+pub(super) struct IdempotencyKeyHeader(Result<Option<IdempotencyKey>, ApiError>);
 
-impl<S: Sync> FromRequestParts<S> for Attempt {
+impl<S: Sync> FromRequestParts<S> for IdempotencyKeyHeader {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {

@@ -1,59 +1,59 @@
-//! How many bytes may be taken, and how many are.
+//! A limit on memory, and how much of it is taken.
 
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
 };
 
-/// Bytes that may be taken.
+/// A number of bytes of which callers take some and give them back.
 pub struct Budget {
     taken: AtomicU64,
     limit: u64,
 }
 
-/// Bytes that were taken until this is dropped.
+/// Bytes taken from a budget, given back on drop.
 pub(super) struct Reservation {
     budget: Arc<Budget>,
     bytes: u64,
 }
 
 impl Budget {
-    /// As many as `limit`.
+    /// A budget of `limit` bytes.
     pub fn new(limit: u64) -> Self {
         Self { taken: AtomicU64::default(), limit }
     }
 
-    /// How many there are in all.
+    /// Bytes in all.
     pub fn limit(&self) -> u64 {
         self.limit
     }
 
-    /// How many are taken.
+    /// Bytes taken. Can exceed the limit, see `take`.
     pub fn taken(&self) -> u64 {
         self.taken.load(Ordering::Relaxed)
     }
 
-    /// Whether `bytes` more fit just now.
+    /// Whether `bytes` more fit at the moment.
     pub(super) fn has(&self, bytes: u64) -> bool {
         self.taken().saturating_add(bytes) <= self.limit
     }
 
-    /// Takes `bytes`, if that leaves `spare` at least.
+    /// Takes `bytes`, if at least `spare` bytes are left then.
     pub(super) fn try_take(&self, bytes: u64, spare: u64) -> bool {
         let more = |taken: u64| {
             let sum = taken.saturating_add(bytes);
             (sum.saturating_add(spare) <= self.limit).then_some(sum)
         };
-        // Added and taken back, it would refuse others meanwhile.
+        // Not `fetch_add` and undo: others would be refused in between.
         self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 
-    /// Takes `bytes`, whether there are as many or not.
+    /// Takes `bytes`, even beyond the limit.
     pub(super) fn take(&self, bytes: u64) {
         self.taken.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Takes `bytes` for a while.
+    /// Takes `bytes` until the reservation is dropped.
     pub(super) fn reserve(self: &Arc<Self>, bytes: u64) -> Option<Reservation> {
         self.try_take(bytes, 0).then(|| Reservation { budget: Arc::clone(self), bytes })
     }

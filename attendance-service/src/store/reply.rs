@@ -1,4 +1,4 @@
-//! Where a client waits while its scan is on the way to the disk with those of others.
+//! The queue between clients and the task that writes their scans in batches.
 
 use std::time::Duration;
 
@@ -10,45 +10,46 @@ use tokio::{
 
 use super::StoreError;
 
-/// Scans that may wait. More are told at once that the storage is not available.
-pub(super) const QUEUE: usize = 4096;
+/// How many scans may wait. When the queue is full, a new one is refused at once.
+pub(super) const QUEUE_CAPACITY: usize = 4096;
 
-/// How long a client waits.
-const PATIENCE: Duration = Duration::from_millis(1800);
+/// How long a client waits for the outcome of its scan.
+const ANSWER_WITHIN: Duration = Duration::from_millis(1800);
 
-/// Where a client waits, unless it has hung up.
+/// Sends the outcome to the client that waits for it.
 pub(super) struct Reply<T>(oneshot::Sender<Result<T, StoreError>>);
 
 impl<T> Reply<T> {
     pub(super) fn send(self, outcome: Result<T, StoreError>) {
-        // A client that has hung up meanwhile is told nothing; its check-in stands.
+        // Fails if the client has hung up. Its check-in stands nevertheless.
         let _ = self.0.send(outcome);
     }
 
-    /// Whether the client has hung up, or was told to come again.
-    pub(super) fn is_unheard(&self) -> bool {
+    /// Whether nobody waits any more: the client has hung up, or its time was over.
+    pub(super) fn is_closed(&self) -> bool {
         self.0.is_closed()
     }
 }
 
-/// Queues a job, and waits for its answer.
+/// Queues a job and waits for its outcome.
 pub(super) async fn ask<Job, T>(
     jobs: &mpsc::Sender<Job>,
     job: impl FnOnce(Reply<T>) -> Job,
 ) -> Result<T, StoreError> {
-    let (reply, answered) = oneshot::channel();
+    let (reply, outcome) = oneshot::channel();
     jobs.try_send(job(Reply(reply))).map_err(|_| too_many())?;
-    match timeout(PATIENCE, answered).await {
+    match timeout(ANSWER_WITHIN, outcome).await {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(_)) => Err(unavailable("the service is stopping")),
         Err(_) => Err(unavailable("the storage is too slow")),
     }
 }
 
-/// Takes whatever waits, up to `limit` jobs. Nothing, once nobody can come any more.
+/// Waits for jobs and takes up to `limit` of them. Takes none once all senders are gone and the queue is empty.
 pub(super) async fn recv_batch<Job>(queue: &mut mpsc::Receiver<Job>, jobs: &mut Vec<Job>, limit: usize) {
     queue.recv_many(jobs, limit).await;
-    // The first is seen before those who came with it, and would have a commit to itself while they wait.
+    // Let clients that are ready now queue their jobs too. Otherwise the first job would be a batch by itself, and the
+    // others would wait for its commit.
     yield_now().await;
     while jobs.len() < limit
         && let Ok(job) = queue.try_recv()
@@ -57,7 +58,7 @@ pub(super) async fn recv_batch<Job>(queue: &mut mpsc::Receiver<Job>, jobs: &mut 
     }
 }
 
-/// More wait than may.
+/// The error for a full queue.
 pub(super) fn too_many() -> StoreError {
     unavailable("the storage is too slow for so many")
 }

@@ -11,7 +11,7 @@ use futures_util::TryStreamExt;
 use parking_lot::RwLock;
 use shared_store::{
     CommitMetrics, Content, Migration, Migrations,
-    sqlite::{FileLock, SqliteError, probe_write, watched},
+    sqlite::{FileLock, SqliteError, await_disk, probe_write},
 };
 use sqlx::{Connection, Row, SqliteConnection};
 use tokio::{
@@ -239,7 +239,7 @@ async fn register(mut file: OwnedMutexGuard<UserFile>, user: User) -> Result<Reg
     }
     let begin = Instant::now();
     let broken = Arc::clone(&file.broken);
-    match watched(file.insert(&user), &broken).await {
+    match await_disk(file.insert(&user), &broken).await {
         Ok(seq) => {
             file.commits.observe(begin.elapsed(), 1);
             file.last_seq = seq;
@@ -260,7 +260,7 @@ async fn rehash(mut file: OwnedMutexGuard<UserFile>, old: User, new: User) -> Re
     }
     let begin = Instant::now();
     let broken = Arc::clone(&file.broken);
-    match watched(file.update(&new), &broken).await {
+    match await_disk(file.update(&new), &broken).await {
         Ok(()) => {
             file.commits.observe(begin.elapsed(), 1);
             file.probed_at = Instant::now();
@@ -278,7 +278,7 @@ async fn probe(mut file: OwnedMutexGuard<UserFile>) -> Result<(), StoreError> {
     }
     let broken = Arc::clone(&file.broken);
     let write = async { probe_write(file.connection()?).await };
-    match watched(write, &broken).await {
+    match await_disk(write, &broken).await {
         Ok(()) => {
             file.probed_at = Instant::now();
             *broken.write() = None;

@@ -8,10 +8,16 @@ use std::{
 
 use sqlx::Connection;
 
-use super::{Content, MaintenanceError, at, describe, open};
-use crate::files::{beside, create_new, directory_of, move_durably, remove_database};
+use super::{
+    check::{describe, open},
+    error::{MaintenanceError, at},
+};
+use crate::{
+    content::Content,
+    files::{create_new, directory_of, move_durably, remove_database, sibling},
+};
 
-/// How the name of a copy goes on while it is made.
+/// The extension of a copy that is not complete yet.
 const PARTIAL: &str = "tixgo-partial";
 
 pub(super) async fn backup(
@@ -26,7 +32,7 @@ pub(super) async fn backup(
     let partial = Partial::create(copy)?;
     let made = make_copy(database, &partial.path, content).await;
     if made.is_err() {
-        // What is left of it may be all the room there is.
+        // The partial copy may have filled the disk.
         remove_database(&partial.path).map_err(at(&partial.path))?;
     }
     let report = made?;
@@ -34,30 +40,31 @@ pub(super) async fn backup(
     Ok(format!("{}: {report}", copy.display()))
 }
 
-/// A copy under another name until it is whole and on the disk: a power cut leaves no half of a backup.
+/// An incomplete copy, under a name of its own until it is complete and on the disk. So a power cut leaves no incomplete
+/// file under the name of the backup.
 struct Partial {
     path: PathBuf,
-    /// Locked, which tells it from what a killed backup has left behind.
+    /// Locked while the copy is made. What a killed backup has left behind is not locked.
     _file: File,
 }
 
 impl Partial {
-    /// Not by SQLite, which would let others read it.
+    /// Creates the file. SQLite would create one that others can read.
     fn create(copy: &Path) -> Result<Self, MaintenanceError> {
-        let path = beside(copy, PARTIAL);
+        let path = sibling(copy, PARTIAL);
         let file = create_new(&path).map_err(at(copy))?;
-        // Some file systems know no locks. There another backup may take this one for a leftover, and it fails.
+        // Some file systems have no locks. There another backup can remove this copy as a leftover, and this one fails.
         let _ = file.try_lock();
         Ok(Self { path, _file: file })
     }
 }
 
-/// Removes what killed backups have left in `directory`, whatever names their copies were to have.
+/// Removes the incomplete copies of killed backups in `directory`, whatever their names.
 fn remove_leftovers(directory: &Path) {
     let Ok(entries) = fs::read_dir(directory) else { return };
     for path in entries.flatten().map(|entry| entry.path()) {
         let is_partial = path.extension() == Some(OsStr::new(PARTIAL));
-        // Whoever makes a copy holds the lock. What cannot be removed harms nobody but by its size.
+        // A copy that is being made is locked. One that cannot be removed only takes space.
         if is_partial && File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
             let _ = remove_database(&path);
         }
@@ -66,7 +73,7 @@ fn remove_leftovers(directory: &Path) {
 
 async fn make_copy(database: &Path, copy: &Path, content: &Content) -> Result<String, MaintenanceError> {
     let mut connection = open(database, true).await?;
-    content.recognise(&mut connection).await.map_err(at(database))?;
+    content.is_owner(&mut connection).await.map_err(at(database))?;
     sqlx::query("VACUUM INTO ?1")
         .bind(copy.to_string_lossy().into_owned())
         .execute(&mut connection)

@@ -1,36 +1,36 @@
-//! Why TLS with a database failed, for whoever wrote `DATABASE_URL`.
+//! Why TLS with a database failed, in words for the operator who wrote `DATABASE_URL`.
 
 use std::io;
 
 use rustls::{AlertDescription, CertificateError};
 use sqlx::postgres::PgSslMode;
 
-/// Why the database cannot be spoken to as `sslmode` wants it. Waiting mends none of these.
+/// Why a connection with the TLS that `sslmode` asks for is not possible. Retrying helps in no case.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// It has none.
+    /// The server has no TLS.
     #[error(
         "the server offers no TLS, which the sslmode in DATABASE_URL insists on; switch it on there (ssl = on), or set \
          sslmode=disable if nobody else can reach the network between"
     )]
     NotOffered,
-    /// It takes nothing else.
+    /// The server takes only TLS.
     #[error(
         "the server does not let us in without TLS ({0}); set sslmode=verify-full in DATABASE_URL, or sslmode=require"
     )]
     Demanded(String),
-    /// Nobody known vouches for it.
+    /// The server's certificate is from an unknown authority.
     #[error(
         "the server's certificate is not from an authority that is trusted; name the authority's certificate in DATABASE_URL: \
          sslmode=verify-full&sslrootcert=/path/to/ca.pem"
     )]
     Untrusted,
-    /// It is somebody else.
+    /// The server's certificate is for another host.
     #[error(
         "the server's certificate is for another host ({0}); write the host in DATABASE_URL as the certificate has it"
     )]
     WrongHost(CertificateError),
-    /// It wants to know who we are.
+    /// The server asks for a client certificate.
     #[error("the server wants a certificate of ours; name it in DATABASE_URL with sslcert and sslkey")]
     ClientCertificate,
     /// Anything else.
@@ -39,7 +39,7 @@ pub enum TlsError {
 }
 
 impl TlsError {
-    /// What `error` says of TLS, if it says anything, where `mode` was asked for.
+    /// The TLS failure behind `error` of a connection with `mode`, if it is one.
     pub fn of(error: &sqlx::Error, mode: PgSslMode) -> Option<Self> {
         match error {
             sqlx::Error::Tls(error) => Some(match error.to_string() {
@@ -57,7 +57,7 @@ impl TlsError {
     }
 }
 
-/// rustls tells its errors through those of the connection.
+/// A failed handshake: rustls wraps its errors in I/O errors.
 fn handshake(error: &io::Error) -> Option<TlsError> {
     let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
     Some(match error {

@@ -1,11 +1,11 @@
-//! `postgres://…`: which addresses of a database are taken, and what is said of the others.
+//! Parses `postgres://…` URLs, and explains why one is refused.
 
 use std::{fs, str::FromStr};
 
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use url::Url;
 
-/// The parameters that are known. sqlx logs all others with their values, which may be secrets.
+/// The known parameters. Others are refused: sqlx would log them with their values, which may be secrets.
 const PARAMETERS: [&str; 18] = [
     "application_name",
     "dbname",
@@ -27,31 +27,31 @@ const PARAMETERS: [&str; 18] = [
     "user",
 ];
 
-/// Why an address is not taken: a sentence that begins with the setting, has the way out and no value that may
-/// be a secret.
+/// Why a URL is refused. The message begins with the name of the setting, says what to do, and holds no value that may be
+/// a secret.
 #[derive(Debug, PartialEq, thiserror::Error)]
 pub enum UrlError {
-    /// It is no address.
+    /// It is no valid URL.
     #[error(
         "DATABASE_URL cannot be read; it is postgres://USER:PASSWORD@HOST/DATABASE, and each of : / ? # [ ] @ % in the \
          password is percent-encoded (@ is %40)"
     )]
     Malformed,
-    /// A parameter that nothing reads.
+    /// An unknown parameter.
     #[error("DATABASE_URL has the parameter {0}, which is not known; leave it out (known: {known})", known = PARAMETERS.join(", "))]
     Parameter(String),
-    /// An `sslmode` that is none, or one that protects from nobody.
+    /// An unknown `sslmode`, or one that is not offered.
     #[error(
         "the sslmode in DATABASE_URL may be disable, prefer, require or verify-full; verify-ca is not offered, because it \
          takes a certificate for any host from any public authority, nor is allow, which never encrypts here"
     )]
     Mode,
-    /// A certificate that would not be looked at.
+    /// An `sslrootcert` that would not be used.
     #[error(
         "DATABASE_URL has an sslrootcert, which only sslmode=verify-full looks at; set that, or leave sslrootcert out"
     )]
     Unverified,
-    /// A file that cannot be used. Not its name: that may be a key whose first line was lost.
+    /// A file that cannot be used. Its name is not shown: it may be a key whose first line is missing.
     #[error("{name} in DATABASE_URL {reason}; name a PEM file that this service may read")]
     File {
         /// The parameter.
@@ -61,14 +61,14 @@ pub enum UrlError {
     },
 }
 
-/// How to connect to the database at `url`.
+/// The options for connecting to the database at `url`.
 ///
 /// # Errors
 ///
-/// The address is malformed, asks for something that is not there, or names a file that cannot be used.
+/// The URL is malformed, has an unknown parameter or a mode that is not offered, or names a file that cannot be used.
 pub fn connect_options(url: &str) -> Result<PgConnectOptions, UrlError> {
     let parsed: Url = url.parse().map_err(|_| UrlError::Malformed)?;
-    // A password that is not encoded ends the address at its `?`, and its rest would be taken for a parameter.
+    // With an unencoded `?` or `#` in the password, the rest of the URL would be read as parameters or a fragment.
     if parsed.query().is_some_and(|query| query.contains('@')) || parsed.fragment().is_some() {
         return Err(UrlError::Malformed);
     }
@@ -86,7 +86,7 @@ pub fn connect_options(url: &str) -> Result<PgConnectOptions, UrlError> {
         PgSslMode::Allow | PgSslMode::VerifyCa => return Err(UrlError::Mode),
         mode => matches!(mode, PgSslMode::VerifyFull),
     };
-    // sqlx takes the values for paths, and reads them when it connects: too late to tell the operator.
+    // sqlx would read these files only when it connects, too late for a mistake in the settings.
     for (name, value) in parsed.query_pairs() {
         options = match &*name {
             "sslrootcert" | "ssl-root-cert" | "ssl-ca" if !is_verified => return Err(UrlError::Unverified),
@@ -99,7 +99,8 @@ pub fn connect_options(url: &str) -> Result<PgConnectOptions, UrlError> {
     Ok(options)
 }
 
-/// What `value` is, or what is in the file that it names. sqlx takes a file with nothing in it for no certificate.
+/// The PEM text in `value`, or in the file that `value` names. A file without PEM is an error: sqlx would go on as if no
+/// certificate were set.
 fn pem(name: &str, value: &str) -> Result<Vec<u8>, UrlError> {
     if value.trim_start().starts_with("-----BEGIN") {
         return Ok(value.into());

@@ -1,7 +1,7 @@
-//! Lists, a page at a time, each of them in one snapshot of the database.
+//! Lists of check-ins, read page by page. A list shows one snapshot of the database.
 //!
-//! No connection and no transaction waits for a client between two pages. Rows are never changed or deleted, so
-//! what a snapshot saw can be read later: every row whose transaction it saw committed.
+//! No connection and no transaction waits for a client between two pages. Rows are never changed or deleted, so a page
+//! that is read later can still show the snapshot: it takes the rows whose transactions were committed then.
 
 use std::{str::FromStr, sync::Arc, time::Duration};
 
@@ -10,18 +10,18 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use shared_store::postgres::Connections;
 use sqlx::Row;
 
-use super::{Digest, PATIENCE, record, storage};
-use crate::store::{Attendance, Part, Records};
+use super::rows::{Digest, RETRY_FOR, record, store_error};
+use crate::store::{Attendance, Chunk, Records};
 
-/// Records read at once, as long as they are short.
+/// The most records in a page.
 const PAGE: i64 = 128;
 
-/// What a page may hold, in bytes, unless it is one record: one may be as long as the body of a request. Every client
-/// that reads slowly holds a page, and so much each connection may hold in any case.
+/// The most bytes in a page, unless a single record is longer: it can be as long as the body of a request. A client that
+/// reads slowly holds one page, which is no more than every connection may hold in any case.
 const PAGE_BYTES: usize = 16 * 1024;
 
-/// How long a client waits for a page after the first, with all others.
-const PAGE_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a page after the first is retried. It includes the wait for a free connection.
+const RETRY_PAGE_FOR: Duration = Duration::from_secs(5);
 
 const COUNT: &str = "SELECT count(*), max(seq), (extract(epoch FROM max(checked_in_at)) * 1000000)::bigint,
         pg_current_snapshot()::text, (extract(epoch FROM now()) * 1000000)::bigint
@@ -42,26 +42,26 @@ const LIST: &str = "SELECT event_id, ticket_id, checked_in_by,
     WHERE coalesce(bytes_before, 0) < $5
     ORDER BY checked_in_at, seq";
 
-/// The list of `event` as it is now: its length, its version, and its pages.
+/// The list of `event` as it is now: its total, its version, and a stream of its pages.
 pub(super) async fn begin(connections: &Arc<Connections>, event: Digest) -> sqlx::Result<Attendance> {
     let begin = || Pages::begin(connections, event);
-    let (version, first, pages) = connections.retry(PATIENCE, begin).await?;
+    let (version, first, pages) = connections.retry(RETRY_FOR, begin).await?;
     let total = pages.total as usize;
     let is_whole = pages.left == 0;
     let length = is_whole.then_some(first.len() as u64);
-    let first = stream::iter([Ok(Part::from(first))]);
+    let first = stream::iter([Ok(Chunk::from(first))]);
     let rest = stream::try_unfold(pages, async |mut pages| {
         if pages.left == 0 {
             return Ok(None);
         }
         let connections = Arc::clone(&pages.connections);
-        // From where the last page ended, however often it is tried.
-        let (page, next) = connections.retry(PAGE_PATIENCE, || pages.next()).await?;
+        // `next` changes nothing in `pages`, so every retry reads the same page.
+        let (page, next) = connections.retry(RETRY_PAGE_FOR, || pages.next()).await?;
         pages.advance(next);
-        Ok(Some((Part::from(page), pages)))
+        Ok(Some((Chunk::from(page), pages)))
     });
-    let parts = first.chain(rest.map_err(storage)).boxed();
-    Ok(Attendance { total, version, records: Records { length, parts } })
+    let chunks = first.chain(rest.map_err(store_error)).boxed();
+    Ok(Attendance { total, version, records: Records { length, chunks } })
 }
 
 /// The pages of a list that are still to come.
@@ -71,11 +71,11 @@ struct Pages {
     snapshot: Snapshot,
     total: i64,
     left: i64,
-    /// The moment and the number of the last record that was read.
+    /// Time of acceptance and `seq` of the last row that was read.
     after: (i64, i64),
 }
 
-/// How far a page went.
+/// How far a page reached.
 #[derive(Clone, Copy)]
 struct Next {
     records: i64,
@@ -85,11 +85,11 @@ struct Next {
 impl Pages {
     async fn begin(connections: &Arc<Connections>, event: Digest) -> sqlx::Result<(String, Bytes, Self)> {
         let mut connection = connections.lease().await?;
-        type Counted = (i64, Option<i64>, Option<i64>, String, i64);
-        let (total, last, at, snapshot, now): Counted =
+        type CountRow = (i64, Option<i64>, Option<i64>, String, i64);
+        let (total, last, at, snapshot, now): CountRow =
             sqlx::query_as(COUNT).bind(event.as_slice()).fetch_one(&mut *connection).await?;
         connection.release();
-        // With the moment, for a database that was brought back counts from where it was.
+        // The time is part of it because a restored database gives the same `seq` again.
         let version = format!("{total}-{}-{}", last.unwrap_or_default(), at.unwrap_or_default());
         let snapshot = Snapshot::new(&snapshot, now)?;
         let connections = Arc::clone(connections);
@@ -143,21 +143,21 @@ impl Pages {
     }
 }
 
-/// Which transactions were committed at one moment.
+/// Which transactions were committed at one point in time. Holds the lower 32 bits of transaction ids, as rows do.
 struct Snapshot {
-    /// The first that had not begun.
+    /// The first transaction that had not begun.
     next: u32,
-    /// Those before it that had not ended.
+    /// Transactions before `next` that had not ended.
     open: Vec<u32>,
-    /// The moment, by the clock of the database, in microseconds since 1970.
+    /// The time of the snapshot by the clock of the database, in microseconds since 1970.
     at: i64,
 }
 
 impl Snapshot {
-    /// Of `text` as `pg_current_snapshot` writes it.
+    /// Parses `text`, the output of `pg_current_snapshot`: `xmin:xmax:xip,xip,…`.
     fn new(text: &str, at: i64) -> sqlx::Result<Self> {
         let malformed = || sqlx::Error::Decode(format!("{text} is no snapshot").into());
-        // Rows have the lower half of the number of a transaction only.
+        // A row holds only the lower 32 bits of a 64-bit transaction id.
         let number = |text: &str| u64::from_str(text).map(|number| number as u32).map_err(|_| malformed());
         let mut fields = text.split(':').skip(1);
         let (next, open) = fields.next().zip(fields.next()).ok_or_else(malformed)?;
@@ -165,12 +165,12 @@ impl Snapshot {
         Ok(Self { next: number(next)?, open, at })
     }
 
-    /// Whether it saw a row that `transaction` inserted with the moment `checked_in_at`.
+    /// Whether the snapshot contains a row that `transaction` inserted with the time `checked_in_at`.
     fn saw(&self, transaction: i64, checked_in_at: i64) -> bool {
-        // Numbers of transactions come round again, and what was inserted an hour ago was committed long since.
-        const LONG_SINCE: i64 = 3_600_000_000;
+        // 32-bit ids wrap around, so the id of an old row means nothing. What was inserted an hour before was committed.
+        const HOUR: i64 = 3_600_000_000;
         let transaction = transaction as u32;
-        checked_in_at < self.at - LONG_SINCE
+        checked_in_at < self.at - HOUR
             || (transaction.wrapping_sub(self.next).cast_signed() < 0 && !self.open.contains(&transaction))
     }
 }
@@ -193,14 +193,14 @@ mod tests {
     }
 
     #[test]
-    fn numbers_of_transactions_come_round_again() {
-        // 2^32 + 5 is the 6th of the second round.
+    fn transaction_ids_wrap_around() {
+        // 2^32 + 5 is id 5 after the wraparound.
         let snapshot = Snapshot::new("4294967290:4294967301:4294967299", NOW).unwrap();
         for (transaction, was_seen) in [(4_294_967_290, true), (3, false), (4, true), (5, false), (6, false)]
         {
             assert_eq!(snapshot.saw(transaction, NOW), was_seen, "{transaction}");
         }
-        // Of long ago, and by its number of after the snapshot.
+        // An old row, whose id is that of a transaction after the snapshot.
         assert!(snapshot.saw(1_000_000, NOW - 3_600_000_001));
     }
 

@@ -1,0 +1,224 @@
+use std::collections::HashSet;
+
+use serde_json::Value;
+use tokio::task::JoinSet;
+
+use super::{
+    event::{EVENT_BYTES, TICKET_BYTES},
+    log::{MAX_CHUNK, MAX_COPY},
+    *,
+};
+use crate::record::IdempotencyKey;
+
+fn scan(event: &str, ticket: &str) -> Scan {
+    Scan {
+        event_id: EventId(event.to_owned()),
+        ticket_id: TicketId(ticket.to_owned()),
+        checked_in_by: "panitia1".to_owned(),
+        idempotency_key: None,
+    }
+}
+
+fn unlimited() -> MemoryCheckInStore {
+    MemoryCheckInStore::new(u64::MAX)
+}
+
+async fn attendance(store: &MemoryCheckInStore, event: &str) -> Attendance {
+    store.attendance(&EventId(event.to_owned())).await.unwrap()
+}
+
+async fn json(records: Records) -> Vec<u8> {
+    let chunks: Vec<_> = records.chunks.map(|chunk| chunk.unwrap().json).collect().await;
+    let json = chunks.concat();
+    assert_eq!(records.length, Some(json.len() as u64));
+    json
+}
+
+async fn records(store: &MemoryCheckInStore, event: &str) -> Vec<Value> {
+    let Attendance { total, records, .. } = attendance(store, event).await;
+    let json = [&b"["[..], &json(records).await, b"]"].concat();
+    let records: Vec<Value> = serde_json::from_slice(&json).unwrap();
+    assert_eq!(records.len(), total);
+    records
+}
+
+async fn accepts(store: &MemoryCheckInStore, event: &str, ticket: &str) -> bool {
+    matches!(store.check_in(scan(event, ticket)).await.unwrap(), CheckIn::Accepted(_))
+}
+
+#[tokio::test]
+async fn records_keep_their_order_and_tickets_stay_used_over_many_chunks() {
+    let store = unlimited();
+    let ticket = |number: usize| format!("{number}-{}", "\"é\n".repeat(number % 300));
+    for number in 0..3000 {
+        assert!(accepts(&store, "e", &ticket(number)).await);
+    }
+    for number in 0..3000 {
+        assert!(!accepts(&store, "e", &ticket(number)).await);
+    }
+    let records = records(&store, "e").await;
+    assert_eq!(records.len(), 3000);
+    for (number, record) in records.iter().enumerate() {
+        assert_eq!(record["ticket_id"], ticket(number));
+    }
+    let moments: Vec<_> = records.iter().map(|record| record["checked_in_at"].as_str().unwrap()).collect();
+    assert!(moments.is_sorted());
+}
+
+#[tokio::test]
+async fn a_ticket_that_begins_or_ends_like_another_is_another() {
+    let store = unlimited();
+    for ticket in ["a", "ab", "", "a\"", "a\\", "a\",\"checked_in_by", "A", "e\u{301}", "é", " a", "a "] {
+        assert!(accepts(&store, "e", ticket).await, "{ticket:?}");
+        assert!(!accepts(&store, "e", ticket).await, "{ticket:?}");
+        assert!(accepts(&store, "other", ticket).await, "{ticket:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_record_longer_than_a_chunk_has_one_of_its_own() {
+    let store = unlimited();
+    let long = "x".repeat(2 * MAX_CHUNK);
+    for ticket in ["a", &long, "b"] {
+        assert!(accepts(&store, "e", ticket).await);
+        assert!(!accepts(&store, "e", ticket).await);
+    }
+    let tickets: Vec<_> =
+        records(&store, "e").await.iter().map(|record| record["ticket_id"].clone()).collect();
+    assert_eq!(tickets, ["a", &long, "b"]);
+}
+
+#[tokio::test]
+async fn what_a_reader_reads_ends_where_the_log_ended_when_it_began() {
+    let store = unlimited();
+    let mut readers = Vec::new();
+    // Over more than one chunk, so that readers find chunks full that were not when they began.
+    for number in 0..3000 {
+        assert!(accepts(&store, "e", &number.to_string()).await);
+        if number % 100 == 0 {
+            readers.push(attendance(&store, "e").await);
+        }
+    }
+    let all = json(attendance(&store, "e").await.records).await;
+    let mut versions = HashSet::new();
+    for (number, reader) in readers.into_iter().enumerate() {
+        assert_eq!(reader.total, number * 100 + 1);
+        assert!(versions.insert(reader.version));
+        let json = json(reader.records).await;
+        assert!(all.starts_with(&json), "reader {number}");
+        assert_eq!(json.iter().filter(|byte| **byte == b'{').count(), reader.total);
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_reads_slowly_while_others_check_in_gets_every_byte_once() {
+    let store = unlimited();
+    for number in 0..1500 {
+        assert!(accepts(&store, "e", &number.to_string()).await);
+    }
+    let expected = json(attendance(&store, "e").await.records).await;
+    let mut slow = attendance(&store, "e").await.records.chunks;
+    let mut read = Vec::new();
+    let mut number = 1500;
+    while let Some(chunk) = slow.next().await {
+        read.extend_from_slice(&chunk.unwrap().json);
+        for _ in 0..100 {
+            assert!(accepts(&store, "e", &number.to_string()).await);
+            number += 1;
+        }
+    }
+    assert_eq!(read, expected);
+}
+
+#[tokio::test]
+async fn a_thousand_readers_that_came_between_check_ins_hold_little_of_their_own() {
+    let store = unlimited();
+    for number in 0..3000 {
+        assert!(accepts(&store, "e", &number.to_string()).await);
+    }
+    let mut kept = Vec::new();
+    for number in 3000..4000 {
+        let full = store.event(&EventId("e".to_owned())).unwrap().1.lock().log.full.len();
+        // Each has read the full chunks and the first copy of the last one, and nothing else yet.
+        let mut chunks = attendance(&store, "e").await.records.chunks;
+        let mut next = async || chunks.next().await.unwrap().unwrap().json;
+        let mut shared = Vec::new();
+        for _ in 0..full {
+            shared.push(next().await);
+        }
+        kept.push((shared, next().await));
+        assert!(accepts(&store, "e", &number.to_string()).await);
+    }
+    let addresses = |shared: &[Bytes]| shared.iter().map(|chunk| chunk.as_ptr()).collect::<Vec<_>>();
+    let first = addresses(&kept[0].0);
+    assert!(kept[0].0.iter().map(Bytes::len).sum::<usize>() > MAX_CHUNK / 2);
+    assert!(kept.iter().all(|(shared, _)| addresses(shared).starts_with(&first)));
+    assert!(kept.iter().all(|(_, copy)| copy.len() <= MAX_COPY));
+}
+
+#[tokio::test]
+async fn what_is_allocated_for_records_is_what_is_counted() {
+    for ids in [1, 200, 2000, 60_000] {
+        let store = MemoryCheckInStore::new(8 << 20);
+        let (mut number, mut accepted) = (0, 0);
+        // In turns, so that all grow.
+        while let Ok(checked_in) =
+            store.check_in(scan(&(number % 20).to_string(), &format!("{number}{}", "x".repeat(ids)))).await
+        {
+            assert!(matches!(checked_in, CheckIn::Accepted(_)));
+            (number, accepted) = (number + 1, accepted + 1);
+        }
+        let events = store.events.read();
+        let mut allocated = 0;
+        for event in events.values().map(|event| event.lock()) {
+            let full: usize = event.log.full.iter().map(|chunk| chunk.json.len()).sum();
+            assert!(
+                event.log.length as usize == full + event.log.last.len(),
+                "no record is longer than its room"
+            );
+            allocated += full + event.log.last.capacity();
+        }
+        let counted = store.budget.taken();
+        assert!(counted <= 8 << 20 && counted > 7 << 20, "{counted} with {ids}");
+        let least = allocated as u64 + accepted * TICKET_BYTES + events.len() as u64 * EVENT_BYTES;
+        assert!(
+            counted >= least && counted < least + least / 3,
+            "{counted} is counted of {least} with {ids}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_all_who_scan_a_ticket_at_once_one_is_accepted() {
+    let store = Arc::new(unlimited());
+    let mut scans = JoinSet::new();
+    for number in 0..4000 {
+        let store = store.clone();
+        scans.spawn(async move { accepts(&store, "e", &(number % 1000).to_string()).await });
+    }
+    let accepted = scans.join_all().await.into_iter().filter(|accepted| *accepted).count();
+    assert_eq!(accepted, 1000);
+    assert_eq!(records(&store, "e").await.len(), 1000);
+}
+
+#[test]
+fn a_record_and_its_key_are_known_at_the_same_moment() {
+    let store = unlimited();
+    let scans: Vec<_> = (0..20_000)
+        .map(|number: usize| Scan {
+            idempotency_key: IdempotencyKey::new(number.to_string().as_bytes()),
+            ..scan("e", &number.to_string())
+        })
+        .collect();
+    std::thread::scope(|threads| {
+        threads.spawn(|| scans.iter().for_each(|scan| drop(store.insert(scan, Timestamp::now()).unwrap())));
+        for scan in &scans {
+            let known =
+                std::iter::repeat_with(|| store.look_up(scan).unwrap()).find_map(|known| match known {
+                    Lookup::Decided(outcome) => Some(outcome),
+                    Lookup::New(_) => None,
+                });
+            assert!(matches!(known, Some(CheckIn::Replayed(_))), "{scan:?}: {known:?}");
+        }
+    });
+}

@@ -1,0 +1,109 @@
+//! The table of check-ins in a SQLite file: migrations, reading, inserting.
+
+use std::error::Error;
+
+use serde::Deserialize;
+use shared_store::{Content, Migration, Migrations};
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
+
+use super::job::Queued;
+use crate::record::{EventId, IdempotencyKey, Scan, TicketId, Timestamp};
+
+/// What is in the file, for its operator.
+pub const CONTENT: Content = Content {
+    service: "attendance-service",
+    name: "check-ins",
+    migrations,
+    read: |database| Box::pin(count(database)),
+    newest: "SELECT ticket_id, ' to ', event_id, ' by ', checked_in_by,
+                 ' at ' || strftime('%Y-%m-%dT%H:%M:%fZ', checked_in_at / 1000000.0, 'unixepoch')
+             FROM check_ins ORDER BY seq DESC LIMIT 1",
+};
+
+/// Rows that are read at once. A row is no longer than the body of its request, 64 KiB, so a page is 4 MiB at most.
+const PAGE: i64 = 64;
+
+// The whole page as one JSON text: fetching rows one by one takes longer than everything else at a start.
+const LOAD: &str = "SELECT json_group_array(
+        json_array(seq, event_id, ticket_id, checked_in_by, checked_in_at, idempotency_key))
+    FROM (SELECT * FROM check_ins WHERE seq > ?1 ORDER BY seq LIMIT ?2)";
+
+/// A row as [`LOAD`] returns it.
+#[derive(Deserialize)]
+struct Row(i64, EventId, TicketId, String, i64, Option<String>);
+
+/// The migrations of this service, oldest first.
+pub fn migrations() -> Migrations {
+    let sql = include_str!("../../../migrations/sqlite/1_check_ins.sql");
+    Migrations::new(&[Migration { name: "check ins", sql, min_reader: 1 }])
+}
+
+/// Hands the rows after `seq` to `take`, in order of acceptance.
+pub(super) async fn read(
+    connection: &mut SqliteConnection,
+    mut seq: i64,
+    mut take: impl FnMut(i64, Scan, Timestamp) -> sqlx::Result<()>,
+) -> sqlx::Result<()> {
+    loop {
+        let page: String = sqlx::query_scalar(LOAD).bind(seq).bind(PAGE).fetch_one(&mut *connection).await?;
+        let mut page: Vec<Row> = serde_json::from_str(&page).map_err(decode)?;
+        // Rows come in order, but SQLite does not guarantee the order of what it aggregates.
+        page.sort_unstable_by_key(|row| row.0);
+        let Some(last) = page.last() else { return Ok(()) };
+        seq = last.0;
+        for Row(seq, event_id, ticket_id, checked_in_by, at, key) in page {
+            let idempotency_key = key.and_then(|key| IdempotencyKey::new(key.as_bytes()));
+            let scan = Scan { event_id, ticket_id, checked_in_by, idempotency_key };
+            let at = Timestamp::from_micros(at).ok_or_else(|| decode(format!("row {seq} has no moment")))?;
+            take(seq, scan, at)?;
+        }
+    }
+}
+
+/// Reads all rows as a start does, and returns how many there are.
+async fn count(connection: &mut SqliteConnection) -> sqlx::Result<u64> {
+    let mut rows = 0;
+    read(connection, 0, |_, _, _| {
+        rows += 1;
+        Ok(())
+    })
+    .await?;
+    Ok(rows)
+}
+
+pub(super) fn decode(error: impl Into<Box<dyn Error + Send + Sync>>) -> sqlx::Error {
+    sqlx::Error::Decode(error.into())
+}
+
+/// Inserts `batch` in one commit. Returns the `seq` of its last row.
+pub(super) async fn insert(
+    connection: &mut SqliteConnection,
+    batch: &[(Queued, Timestamp)],
+) -> sqlx::Result<i64> {
+    let mut query = QueryBuilder::<Sqlite>::new(
+        "INSERT INTO check_ins (event_id, ticket_id, checked_in_by, checked_in_at, idempotency_key) ",
+    );
+    query.push_values(batch, |mut row, (Queued { scan, .. }, at)| {
+        row.push_bind(&scan.event_id.0)
+            .push_bind(&scan.ticket_id.0)
+            .push_bind(&scan.checked_in_by)
+            .push_bind(at.micros())
+            .push_bind(scan.idempotency_key.as_ref().map(AsRef::as_ref));
+    });
+    Ok(query.build().execute(connection).await?.last_insert_rowid())
+}
+
+#[cfg(test)]
+mod tests {
+    use shared_store::{sqlite::FileLock, testing::assert_no_temporary_btree};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn no_statement_sorts() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut lock = FileLock::take(&directory.path().join("attendance.db"), false).unwrap();
+        let mut database = lock.connect(&migrations()).await.unwrap();
+        assert_no_temporary_btree(&mut database, &[LOAD, CONTENT.newest]).await;
+    }
+}
