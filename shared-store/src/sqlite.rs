@@ -320,6 +320,31 @@ pub async fn open_read_only(path: &Path) -> sqlx::Result<SqliteConnection> {
     options(path).read_only(true).create_if_missing(false).connect().await
 }
 
+/// Another connection to the file at `path`, to read while that of [`FileLock::connect`] writes.
+///
+/// # Errors
+///
+/// There is no such file, or it cannot be read.
+pub async fn open_reader(path: &Path) -> sqlx::Result<SqliteConnection> {
+    // Not `read_only`: the last connection that closes brings the log into the file, and must be able to.
+    let options = options(path).synchronous(SqliteSynchronous::Full).pragma("query_only", "ON");
+    options.busy_timeout(Duration::from_secs(1)).connect().await
+}
+
+/// A database in the memory of this process. It is gone when the connection is closed.
+///
+/// # Errors
+///
+/// A migration failed.
+pub async fn open_in_memory(migrations: &Migrations) -> Result<SqliteConnection, SqliteError> {
+    let path = Path::new(":memory:");
+    let failed = |reason| SqliteError { path: path.to_owned(), reason };
+    let mut connection = options(path).connect().await.map_err(|error| failed(Reason::Sqlite(error)))?;
+    let migrated = migrations.run::<Sqlite>(&mut connection).await;
+    migrated.map_err(|error| failed(Reason::Migration(error)))?;
+    Ok(connection)
+}
+
 pub(crate) fn is_damage(error: &sqlx::Error) -> bool {
     // SQLITE_CORRUPT and SQLITE_NOTADB.
     matches!(code_of(error), Some(11 | 26))

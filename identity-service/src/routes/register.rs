@@ -205,12 +205,12 @@ mod tests {
         metrics::{BcryptMetrics, OutcomeMetrics},
         password::{Cost, PasswordHash, Passwords},
         quota::Quota,
-        store::{StoreError, memory::MemoryUserStore},
+        store::{StoreError, sqlite::SqliteUserStore},
     };
 
     /// A store whose commits begin, and end when they may.
     struct SlowStore {
-        users: MemoryUserStore,
+        users: SqliteUserStore,
         begun: Semaphore,
         may_end: Semaphore,
     }
@@ -264,7 +264,7 @@ mod tests {
     #[tokio::test]
     async fn hanging_up_during_the_commit_gives_no_place_of_the_quota_back() {
         let users = Arc::new(SlowStore {
-            users: MemoryUserStore::new(vec![]),
+            users: SqliteUserStore::in_memory(vec![]).await.expect("a store"),
             begun: Semaphore::new(0),
             may_end: Semaphore::new(0),
         });
