@@ -73,7 +73,7 @@ impl AppState {
         }
         let commits = CommitMetrics::new(registry);
         let users: Arc<dyn UserStore> = match &config.location {
-            Location::Memory => Arc::new(SqliteUserStore::in_memory(demo_users).await?),
+            Location::Memory => Arc::new(SqliteUserStore::in_memory(demo_users)),
             Location::Sqlite { path, is_expected } => {
                 Arc::new(SqliteUserStore::open(path, *is_expected, demo_users, commits).await?)
             }

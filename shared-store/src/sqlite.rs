@@ -336,12 +336,9 @@ pub async fn open_reader(path: &Path) -> sqlx::Result<SqliteConnection> {
 /// # Errors
 ///
 /// A migration failed.
-pub async fn open_in_memory(migrations: &Migrations) -> Result<SqliteConnection, SqliteError> {
-    let path = Path::new(":memory:");
-    let failed = |reason| SqliteError { path: path.to_owned(), reason };
-    let mut connection = options(path).connect().await.map_err(|error| failed(Reason::Sqlite(error)))?;
-    let migrated = migrations.run::<Sqlite>(&mut connection).await;
-    migrated.map_err(|error| failed(Reason::Migration(error)))?;
+pub async fn open_in_memory(migrations: &Migrations) -> sqlx::Result<SqliteConnection> {
+    let mut connection = options(Path::new(":memory:")).connect().await?;
+    migrations.run::<Sqlite>(&mut connection).await?;
     Ok(connection)
 }
 

@@ -264,7 +264,7 @@ mod tests {
     #[tokio::test]
     async fn hanging_up_during_the_commit_gives_no_place_of_the_quota_back() {
         let users = Arc::new(SlowStore {
-            users: SqliteUserStore::in_memory(vec![]).await.expect("a store"),
+            users: SqliteUserStore::in_memory(vec![]),
             begun: Semaphore::new(0),
             may_end: Semaphore::new(0),
         });

@@ -87,7 +87,8 @@ struct Reader {
 }
 
 struct Writer {
-    /// None while the file is opened again.
+    /// None while the file is opened again, and in memory before the first write: an idle service takes less memory
+    /// without the code of SQLite.
     connection: Option<SqliteConnection>,
     /// None in memory.
     file: Option<(FileLock, CommitMetrics)>,
@@ -130,24 +131,23 @@ impl SqliteUserStore {
         let connection = shared.connect(&mut lock).await?;
         let users = shared.held.load(Ordering::Relaxed);
         tracing::info!(path = %path.display(), users, "the file is loaded");
-        Ok(Self::new(connection, Some((lock, commits)), shared))
+        Ok(Self::new(Some(connection), Some((lock, commits)), shared))
     }
 
     /// A store whose users are gone when the process ends.
-    ///
-    /// # Errors
-    ///
-    /// SQLite fails.
-    pub async fn in_memory(demo_users: Vec<User>) -> Result<Self, SqliteError> {
-        let connection = open_in_memory(&migrations()).await?;
+    pub fn in_memory(demo_users: Vec<User>) -> Self {
         let users = demo_users.len() as u64;
         let shared = Shared::new(None, demo_users);
         shared.held.store(users, Ordering::Relaxed);
-        Ok(Self::new(connection, None, shared))
+        Self::new(None, None, shared)
     }
 
-    fn new(connection: SqliteConnection, file: Option<(FileLock, CommitMetrics)>, shared: Shared) -> Self {
-        let (connection, shared) = (Some(connection), Arc::new(shared));
+    fn new(
+        connection: Option<SqliteConnection>,
+        file: Option<(FileLock, CommitMetrics)>,
+        shared: Shared,
+    ) -> Self {
+        let shared = Arc::new(shared);
         let writer = Writer { connection, file, wrote_at: Instant::now(), shared: Arc::clone(&shared) };
         Self { writer: Arc::new(Mutex::new(writer)), shared }
     }
@@ -156,8 +156,14 @@ impl SqliteUserStore {
     async fn select(&self, sql: &'static str, arguments: &[&str]) -> Result<Option<SqliteRow>, StoreError> {
         let selected = async {
             match &self.shared.reader {
-                Some(reader) => select(reader.connection.lock().await.as_mut(), sql, arguments).await,
-                None => select(self.writer.lock().await.connection.as_mut(), sql, arguments).await,
+                Some(reader) => {
+                    let mut connection = reader.connection.lock().await;
+                    select(connection.as_mut().ok_or(sqlx::Error::WorkerCrashed)?, sql, arguments).await
+                }
+                None => match &mut self.writer.lock().await.connection {
+                    Some(connection) => select(connection, sql, arguments).await,
+                    None => Ok(None),
+                },
             }
         };
         let selected = timeout(DISK_DEADLINE, selected).await.map_err(too_slow)?;
@@ -255,7 +261,7 @@ impl Shared {
         sqlx::raw_sql(SMALL_PAGE_CACHE).execute(&mut *writer).await?;
         let mut held = check_and_count(writer).await?;
         for user in &self.demo_users {
-            let stored = select(Some(&mut *writer), STATEMENTS.find, &[&user.username.0]).await?;
+            let stored = select(writer, STATEMENTS.find, &[&user.username.0]).await?;
             held += u64::from(stored.is_none());
         }
         if let Some(reader) = &self.reader {
@@ -272,7 +278,11 @@ impl Writer {
     /// False, if there was nothing to change.
     async fn execute(&mut self, write: &Write) -> sqlx::Result<bool> {
         let begin = Instant::now();
-        let connection = self.connection.as_mut().ok_or(sqlx::Error::WorkerCrashed)?;
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            none if self.file.is_none() => none.insert(open_in_memory(&migrations()).await?),
+            None => return Err(sqlx::Error::WorkerCrashed),
+        };
         let query = match write {
             Write::Insert(user) => sqlx::query(STATEMENTS.insert)
                 .bind(&user.username.0)
@@ -349,11 +359,10 @@ fn too_slow(_: Elapsed) -> StoreError {
 }
 
 async fn select(
-    connection: Option<&mut SqliteConnection>,
+    connection: &mut SqliteConnection,
     sql: &'static str,
     arguments: &[&str],
 ) -> sqlx::Result<Option<SqliteRow>> {
-    let connection = connection.ok_or(sqlx::Error::WorkerCrashed)?;
     let query = arguments.iter().fold(sqlx::query(sql), |query, argument| query.bind(*argument));
     query.fetch_optional(connection).await
 }
