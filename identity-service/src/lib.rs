@@ -28,7 +28,7 @@ use crate::{
     metrics::{BcryptMetrics, OutcomeMetrics, register_record_count},
     password::Passwords,
     quota::Quota,
-    store::{UserStore, memory::MemoryUserStore, postgres::PostgresUserStore, sqlite::SqliteUserStore},
+    store::{UserStore, postgres::PostgresUserStore, sqlite::SqliteUserStore},
 };
 
 /// What the handlers share.
@@ -64,22 +64,26 @@ impl AppState {
         config: &Config,
         registry: &mut Registry,
     ) -> Result<Self, Box<dyn Error + Send + Sync>> {
-        let demo_users = if config.demo_users { store::demo_users(config.bcrypt_cost) } else { vec![] };
+        let mut demo_users = if config.demo_users { store::demo_users(config.bcrypt_cost) } else { vec![] };
         let passwords = Passwords::new(config.bcrypt_cost, BcryptMetrics::new(registry));
         let first_admin = match &config.first_admin {
             Some(admin) => first_admin::register(admin, &config.location, &passwords).await?,
             None => None,
         };
+        if let Some(admin) = &first_admin {
+            demo_users.retain(|user| user.username != admin.username);
+        }
         let commits = CommitMetrics::new(registry);
         let users: Arc<dyn UserStore> = match &config.location {
-            Location::Memory => {
-                Arc::new(MemoryUserStore::new(demo_users.into_iter().chain(first_admin).collect()))
-            }
+            Location::Memory => Arc::new(SqliteUserStore::in_memory(demo_users)),
             Location::Sqlite { path, is_expected } => {
                 Arc::new(SqliteUserStore::open(path, *is_expected, demo_users, commits).await?)
             }
             Location::Postgres(url) => Arc::new(PostgresUserStore::open(url, demo_users, commits).await?),
         };
+        if let Some(admin) = first_admin {
+            users.register(admin).await?;
+        }
         register_record_count(registry, &users);
         if let Some(stored) = users.greatest_cost().await? {
             passwords.note_stored_cost(stored);

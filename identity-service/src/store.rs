@@ -1,9 +1,10 @@
-//! Where users are kept. No HTTP in here: what an outcome means to a client stands in `routes`.
+//! Where users are kept: in SQLite, in a file or in memory, or in PostgreSQL. Knows no HTTP: `routes` turns outcomes
+//! into answers.
 
-pub mod memory;
 pub mod operator;
 pub mod postgres;
 pub mod sqlite;
+mod statements;
 
 use std::sync::Arc;
 
@@ -32,7 +33,7 @@ pub struct User {
     pub username: Username,
     /// What the user may do.
     pub role: Role,
-    /// What is kept of the password.
+    /// The hash of the password.
     pub password: PasswordHash,
 }
 
@@ -48,7 +49,7 @@ pub enum Registration {
 /// Why a store cannot answer.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Its storage takes no writes just now. Whether this one was taken shows when it is asked again.
+    /// The storage does not answer, or takes no writes. Whether this write was stored shows when it is tried again.
     #[error("the storage is not available: {0}")]
     Unavailable(Arc<str>),
     /// Our fault.
@@ -62,36 +63,48 @@ pub trait UserStore: Send + Sync {
     /// The user with that name.
     async fn find(&self, username: &Username) -> Result<Option<User>, StoreError>;
 
-    /// Adds `user`, if nobody has the name: of all who ask at once one is accepted.
+    /// Adds `user`, if nobody has the name: of concurrent registrations of a name one is accepted. When this returns,
+    /// the user is on the disk.
     async fn register(&self, user: User) -> Result<Registration, StoreError>;
 
-    /// Stores `password` for `user`, unless it has another one by now than `user` says. It is the same password
-    /// at another cost.
+    /// Replaces the hash of `user` by `password`, the same password hashed at another cost, unless the hash was changed
+    /// since `user` was read.
     async fn rehash(&self, user: &User, password: PasswordHash) -> Result<(), StoreError>;
 
     /// The greatest cost of all passwords.
     async fn greatest_cost(&self) -> Result<Option<Cost>, StoreError>;
 
-    /// How many users this process holds itself, if it holds them.
+    /// How many users there are, where this process alone serves them.
     fn held(&self) -> Option<u64>;
 
     /// Whether a user could be registered now.
     async fn ready(&self) -> Result<(), StoreError>;
 }
 
+/// The one of `users` with that name.
+fn named(users: &[User], username: &Username) -> Option<User> {
+    users.iter().find(|user| user.username == *username).cloned()
+}
+
 /// The role that is stored as `text`.
 ///
 /// # Errors
 ///
-/// There is no such role: somebody else wrote it, and nobody is let in on a guess.
+/// There is no such role. Another program wrote it, and nobody is logged in with a guessed role.
 fn stored_role(text: &str) -> sqlx::Result<Role> {
     let unknown = || sqlx::Error::Decode(format!("\"{}\" is an unknown role", printable(text)).into());
     text.parse().map_err(|_| unknown())
 }
 
-/// How `role` is stored.
-fn role_to_store(role: Role) -> &'static str {
-    role.as_str()
+/// The user with that name and that role and hash, as they are stored.
+fn user_from_row(username: &Username, (role, hash): (String, String)) -> sqlx::Result<User> {
+    let (username, role) = (username.clone(), stored_role(&role)?);
+    Ok(User { username, role, password: PasswordHash::from_stored(hash) })
+}
+
+/// What [`statements::Statements::greatest_cost`] selects.
+fn cost_from_row(cost: Option<String>) -> Option<Cost> {
+    Cost::new(cost?.parse().ok()?)
 }
 
 /// `panitia1` (committee) and `admin1` (admin). Their password `secret` is published, and so is its

@@ -74,8 +74,8 @@ async fn names(directory: &Path) -> Vec<String> {
         .unwrap()
 }
 
-/// Waits until nobody has the file open: the thread that closes it last takes its log away, or leaves an empty one
-/// where it was only read.
+/// Waits until nobody has the file open: the last connection that closes removes the log, or leaves an empty one if it
+/// could only read.
 async fn closed(directory: &Path) {
     let log = directory.join(format!("{FILE_NAME}-wal"));
     eventually(async || std::fs::metadata(&log).map_or(true, |log| log.len() == 0)).await;
@@ -139,14 +139,14 @@ async fn of_500_who_want_one_name_at_once_one_gets_it() {
 }
 
 #[tokio::test]
-async fn a_client_that_hangs_up_leaves_memory_and_disk_alike() {
+async fn a_client_that_hangs_up_leaves_no_user_half_registered() {
     let directory = tempfile::tempdir().unwrap();
     let state = open(directory.path()).await;
     for number in 0..100 {
         let name = format!("user{number}");
         drop(timeout(Duration::from_micros(number * 10), state.users.register(user(&name))).await);
     }
-    // Last in the line for the file: whatever was begun before is done.
+    // Writes are done in order: whatever was begun before this one is done.
     state.users.register(user("last")).await.unwrap();
     let kept = names(directory.path()).await;
     for number in 0..100 {
@@ -351,7 +351,7 @@ async fn a_damaged_file_is_named_and_left_as_it_is() {
         ("magic", no_magic, 0),
         ("header", no_header, 0),
         ("schema", no_schema, 0),
-        // Found when the users are read, after the proof that the file takes writes: a write to its header.
+        // Found when the users are read, after the write probe, which writes to the header.
         ("table", no_table, 100),
         ("cut off", cut_off, 0),
         ("garbage", garbage, 0),
@@ -388,7 +388,7 @@ impl Service {
         post(&self.0, "/auth/login").json(&body).send().await.status.as_u16()
     }
 
-    /// Nothing can be kept now, which is said soon and in the right words.
+    /// Nothing can be stored now, and the answers say so in time.
     async fn is_out(&self, name: &str) {
         let begin = Instant::now();
         refused(&self.register(name).await);
@@ -417,7 +417,7 @@ async fn a_commit_that_failed_is_settled_by_what_the_file_holds() {
     let mut other = peek(directory.path()).await;
     query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
     service.is_out("failed").await;
-    // Reading works all the time, but that is not enough to be ready again.
+    // Reading works all the time, but does not make the service ready.
     let begin = Instant::now();
     while begin.elapsed() < SECOND * 5 / 2 {
         assert_eq!(get(&service.0, "/ready").send().await.status, 503);
@@ -425,7 +425,7 @@ async fn a_commit_that_failed_is_settled_by_what_the_file_holds() {
     }
     service.is_out("written").await;
     assert_eq!(service.log_in("before").await, 200, "reading goes on");
-    // As if the commit had reached the disk and its answer had not.
+    // As if the commit had reached the disk although it was reported as failed.
     query(
         "INSERT INTO users (username, role, password_hash) SELECT 'written', role, password_hash FROM users",
     )
@@ -489,7 +489,7 @@ async fn a_full_disk_is_said_and_space_brings_the_service_back() {
     let service = Service::open(directory.path()).await;
     assert_eq!(service.register("before").await.status, 200);
     let filler = fill(directory.path());
-    // What fits into space that is already there is still kept, and said to be.
+    // What fits into allocated space is still stored, and answered 200.
     let mut kept = vec!["before".to_owned()];
     let mut number = 0;
     let failed = loop {
@@ -625,6 +625,7 @@ async fn a_disk_that_fails_is_logged_once_and_what_it_kept_is_found_out() {
 async fn a_disk_that_hangs_is_not_waited_for() {
     let directory = tempfile::tempdir().unwrap();
     let process = start(directory.path()).await;
+    assert_eq!(ask(&process, "POST /auth/register", "before").await.0, 200);
     let Some(faulty) = Faulty::syncs(&process, "delay_enter=5000000").await else {
         return println!("SKIPPED: a disk that hangs (strace is missing or may not attach)");
     };
@@ -633,10 +634,14 @@ async fn a_disk_that_hangs_is_not_waited_for() {
         assert_eq!(ask(&process, "POST /auth/register", name).await, (503, UNAVAILABLE.to_owned()));
         assert!(begin.elapsed() < IN_TIME, "{:?}", begin.elapsed());
     }
+    assert_eq!(ask(&process, "POST /auth/login", "before").await.0, 200, "reading goes on");
+    // The commit that hangs may hold the user: 503, or 200 once it is done, but not 400.
+    let answer = ask(&process, "POST /auth/login", "first").await;
+    assert!(matches!(answer.0, 200 | 503), "{answer:?}");
     assert_eq!(ask(&process, "GET /health", "").await.0, 200);
     faulty.stop().await;
-    // The first waited for the disk; the second never got that far.
+    // The first waits for the disk; the second was refused before.
     eventually(async || ask(&process, "POST /auth/login", "first").await.0 == 200).await;
     assert_eq!(ask(&process, "POST /auth/register", "second").await.0, 200);
-    assert_eq!(names(directory.path()).await, ["first", "second"]);
+    assert_eq!(names(directory.path()).await, ["before", "first", "second"]);
 }

@@ -251,6 +251,28 @@ pub async fn open_read_only(path: &Path) -> sqlx::Result<SqliteConnection> {
     options(path).read_only(true).create_if_missing(false).connect().await
 }
 
+/// Another connection to the file at `path`, to read while that of [`FileLock::connect`] writes.
+///
+/// # Errors
+///
+/// There is no such file, or it cannot be read.
+pub async fn open_reader(path: &Path) -> sqlx::Result<SqliteConnection> {
+    // Not `read_only`: the last connection that closes brings the log into the file, and must be able to.
+    let options = options(path).synchronous(SqliteSynchronous::Full).pragma("query_only", "ON");
+    options.busy_timeout(Duration::from_secs(1)).connect().await
+}
+
+/// A database in the memory of this process. It is gone when the connection is closed.
+///
+/// # Errors
+///
+/// A migration failed.
+pub async fn open_in_memory(migrations: &Migrations) -> sqlx::Result<SqliteConnection> {
+    let mut connection = options(Path::new(":memory:")).connect().await?;
+    migrations.run::<Sqlite>(&mut connection).await?;
+    Ok(connection)
+}
+
 /// Makes a test write that leaves the content as it was.
 ///
 /// # Errors

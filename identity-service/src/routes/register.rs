@@ -210,12 +210,12 @@ mod tests {
         password::Passwords,
         password_hash::{Cost, PasswordHash},
         quota::Quota,
-        store::{StoreError, memory::MemoryUserStore},
+        store::{StoreError, sqlite::SqliteUserStore},
     };
 
     /// A store whose registrations wait for the test.
     struct SlowStore {
-        users: MemoryUserStore,
+        users: SqliteUserStore,
         /// Gets a permit when a registration begins.
         begun: Semaphore,
         /// A registration takes a permit before it is stored.
@@ -271,7 +271,7 @@ mod tests {
     #[tokio::test]
     async fn disconnecting_while_the_user_is_stored_gives_no_quota_back() {
         let users = Arc::new(SlowStore {
-            users: MemoryUserStore::new(vec![]),
+            users: SqliteUserStore::in_memory(vec![]),
             begun: Semaphore::new(0),
             may_end: Semaphore::new(0),
         });

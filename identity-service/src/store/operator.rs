@@ -1,4 +1,4 @@
-//! Users as their operator sees and changes them, past the service that serves them. The same SQL for both databases.
+//! Users as their operator lists and changes them, without the service. The same SQL for both databases.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use shared_store::{
 };
 use sqlx::{Connection, SqliteConnection};
 
-use super::{User, Username, postgres, role_to_store, sqlite, stored_role};
+use super::{User, Username, postgres, sqlite, stored_role};
 use crate::password_hash::PasswordHash;
 
 /// Why an operator did not get what was asked for.
@@ -26,10 +26,7 @@ pub enum OperatorError {
     #[error(transparent)]
     Missing(#[from] MissingFile),
     /// The service has it.
-    #[error(
-        "{0}. Stop the service, do this, and start it again; while it runs there is `users list` alone, for what it \
-         serves is in its memory"
-    )]
+    #[error("{0}. Stop the service, do this, and start it again; while it runs there is `users list` alone")]
     InUse(SqliteError),
     /// The file cannot be used.
     #[error(transparent)]
@@ -54,22 +51,22 @@ pub enum OperatorError {
 /// A user, and who made it.
 #[derive(Debug)]
 pub struct OperatedUser {
-    /// As the service knows it.
+    /// As the service finds it.
     pub user: User,
     /// Whether the operator made it, or gave it its password.
     pub by_operator: bool,
 }
 
-/// The table of users, which no service that keeps it in memory serves from meanwhile.
+/// The table of users, to be changed.
 pub enum OperatorStore {
-    /// The file is ours.
+    /// In a file that no service serves from meanwhile.
     Sqlite {
-        /// Open to it.
+        /// To the file.
         connection: SqliteConnection,
-        /// Keeps the service out.
+        /// Refuses the file to the service.
         _lock: FileLock,
     },
-    /// Replicas that serve see changes at once.
+    /// Services may serve from it meanwhile, and see changes at once.
     Postgres(Lease),
 }
 
@@ -77,7 +74,7 @@ pub enum OperatorStore {
 type UserRow = (String, String, String, bool);
 
 impl OperatorStore {
-    /// Takes the table that is at `location`, and brings it up to date.
+    /// Opens the table at `location`, and brings it up to date. Locks the file, if it is in one.
     ///
     /// # Errors
     ///
@@ -134,9 +131,9 @@ impl OperatorStore {
     pub async fn add(&mut self, user: &User) -> Result<bool, OperatorError> {
         let insert =
             "INSERT INTO users (username, role, password_hash) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
-        let (role, password) = (role_to_store(user.role), user.password.as_ref());
-        // In one transaction: a user that is not marked is a stranger. An error leaves it to be rolled back with the
-        // connection.
+        let (role, password) = (user.role.as_str(), user.password.as_ref());
+        // In one transaction: a user without a row in `made_by_operator` counts as a stranger. After an error closing
+        // the connection rolls it back.
         self.raw("BEGIN").await?;
         let is_added = self.execute(insert, &[&user.username.0, role, password]).await? == 1;
         if is_added {
@@ -146,7 +143,7 @@ impl OperatorStore {
         Ok(is_added)
     }
 
-    /// Says of a user that it is the operator's.
+    /// Records that a user is the operator's.
     ///
     /// # Errors
     ///
@@ -177,12 +174,12 @@ impl OperatorStore {
         self.raw("COMMIT").await
     }
 
-    /// Gives a user a role, which makes it not the operator's: whoever registered has its password still. The last
-    /// admin keeps its own, unless `forced`.
+    /// Gives a user a role. That does not make it the operator's, for whoever registered it still has its password. The
+    /// last admin keeps the role, unless `forced`.
     ///
     /// # Errors
     ///
-    /// Nobody has the name, it is the last admin's, or the database takes no writes.
+    /// Nobody has the name, it is the last admin, or the database takes no writes.
     pub async fn set_role(
         mut self,
         username: &Username,
@@ -192,7 +189,7 @@ impl OperatorStore {
         let forced = forced || role == Role::Admin;
         self.begin_without_last_admin(username, forced).await?;
         let update = "UPDATE users SET role = $2 WHERE username = $1";
-        self.execute(update, &[&username.0, role_to_store(role)]).await?;
+        self.execute(update, &[&username.0, role.as_str()]).await?;
         self.raw("COMMIT").await
     }
 
@@ -200,14 +197,14 @@ impl OperatorStore {
     ///
     /// # Errors
     ///
-    /// Nobody has the name, it is the last admin's, or the database takes no writes.
+    /// Nobody has the name, it is the last admin, or the database takes no writes.
     pub async fn remove(mut self, username: &Username, forced: bool) -> Result<(), OperatorError> {
         self.begin_without_last_admin(username, forced).await?;
         self.execute("DELETE FROM users WHERE username = $1", &[&username.0]).await?;
         self.raw("COMMIT").await
     }
 
-    /// Lets whoever waits for the table have it.
+    /// Closes the file and unlocks it.
     ///
     /// # Errors
     ///
@@ -219,8 +216,8 @@ impl OperatorStore {
         }
     }
 
-    /// Begins a transaction in which nobody else changes users, if `username` may cease to be an admin in it. An
-    /// error leaves it to be rolled back with the connection.
+    /// Begins a transaction in which nobody else changes users. Fails if `username` is the last admin, unless `forced`.
+    /// After an error closing the connection rolls it back.
     async fn begin_without_last_admin(
         &mut self,
         username: &Username,
@@ -303,7 +300,7 @@ pub async fn list(location: &Location) -> Result<Vec<OperatedUser>, OperatorErro
 
 async fn list_file(path: &Path) -> sqlx::Result<Vec<UserRow>> {
     let mut connection = open_read_only(path).await?;
-    // Whoever lists changes nothing, and so the file may be of a version that did not know of operators.
+    // Listing migrates nothing, so the file may be from a version without `made_by_operator`.
     let knows = "SELECT count(*) > 0 FROM sqlite_schema WHERE type = 'table' AND name = 'made_by_operator'";
     let select = if sqlx::query_scalar(knows).fetch_one(&mut connection).await? {
         "SELECT username, role, password_hash, made.username IS NOT NULL

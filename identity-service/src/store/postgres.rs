@@ -1,7 +1,7 @@
 //! Users in PostgreSQL, or in what speaks its protocol: shared by any number of replicas.
 //!
-//! The primary key decides who has a name. A registration whose outcome was lost can be sent again: its
-//! hash has a salt that no other has, and so its row is recognised.
+//! The primary key decides who has a name. A registration whose answer was lost is sent again: the salt of its hash is
+//! unique, so its row is recognised.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,28 +10,32 @@ use shared_store::{
     CommitMetrics, Migration, Migrations,
     postgres::{Connections, Database, PostgresError, WriteProbe, is_our_fault},
 };
-use sqlx::{PgConnection, Row};
+use sqlx::PgConnection;
 use tokio::time::Instant;
 
 use super::{
-    Registration, StoreError, User, UserStore, Username, memory::MemoryUserStore, role_to_store, stored_role,
+    Registration, StoreError, User, UserStore, Username, cost_from_row, named,
+    statements::{Statements, statements},
+    user_from_row,
 };
 use crate::password_hash::{Cost, PasswordHash};
 
 /// The schema that this service has to itself.
 pub(super) const SCHEMA: &str = "identity";
 
-/// Statements under way at once.
+const STATEMENTS: Statements = statements!("identity.users");
+
+/// At most so many connections, with one statement each.
 const CONNECTIONS: usize = 8;
 
-/// How long the database may take. A registration asks it twice, and is answered within 2 s.
-const PATIENCE: Duration = Duration::from_millis(900);
+/// How long a statement may take, retries included. A registration needs two, and is answered within 2 s.
+const STATEMENT_DEADLINE: Duration = Duration::from_millis(900);
 
 /// The shared store.
 pub struct PostgresUserStore {
     connections: Connections,
-    /// Never stored, and there only while nobody stored has their names.
-    demo_users: MemoryUserStore,
+    /// Never stored. A stored user with the same name takes precedence.
+    demo_users: Vec<User>,
     commits: CommitMetrics,
     write_probe: WriteProbe<StoreError>,
 }
@@ -56,7 +60,6 @@ impl PostgresUserStore {
         commits: CommitMetrics,
     ) -> Result<Self, PostgresError> {
         let database = Database::open(url, SCHEMA, migrations()).await?;
-        let demo_users = MemoryUserStore::new(demo_users);
         Ok(Self {
             connections: database.connections(CONNECTIONS),
             demo_users,
@@ -74,15 +77,15 @@ impl PostgresUserStore {
 
     async fn insert(&self, user: &User) -> sqlx::Result<Registration> {
         let mut connection = self.connections.lease().await?;
-        let inserted = sqlx::query("INSERT INTO identity.users (username, role, password_hash) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
+        let inserted = sqlx::query(STATEMENTS.insert)
             .bind(&user.username.0)
-            .bind(role_to_store(user.role))
+            .bind(user.role.as_str())
             .bind::<&str>(user.password.as_ref())
             .execute(&mut *connection)
             .await?;
         let is_ours = inserted.rows_affected() == 1 || {
-            let stands = stored(&mut connection, &user.username).await?;
-            stands.is_some_and(|stands| stands.password.as_ref() == user.password.as_ref())
+            let stored = stored(&mut connection, &user.username).await?;
+            stored.is_some_and(|stored| stored.password == user.password)
         };
         connection.release();
         Ok(if is_ours { Registration::Accepted } else { Registration::Taken })
@@ -90,25 +93,19 @@ impl PostgresUserStore {
 
     async fn update(&self, user: &User, password: &PasswordHash) -> sqlx::Result<()> {
         let mut connection = self.connections.lease().await?;
-        sqlx::query(
-            "UPDATE identity.users SET password_hash = $3 WHERE username = $1 AND password_hash = $2",
-        )
-        .bind(&user.username.0)
-        .bind::<&str>(user.password.as_ref())
-        .bind::<&str>(password.as_ref())
-        .execute(&mut *connection)
-        .await?;
+        sqlx::query(STATEMENTS.rehash)
+            .bind(&user.username.0)
+            .bind::<&str>(user.password.as_ref())
+            .bind::<&str>(password.as_ref())
+            .execute(&mut *connection)
+            .await?;
         connection.release();
         Ok(())
     }
 
-    /// Two digits, of a cost that [`Cost`] allows.
     async fn stored_cost(&self) -> sqlx::Result<Option<String>> {
         let mut connection = self.connections.lease().await?;
-        let query =
-            "SELECT max(cost) FROM (SELECT split_part(password_hash, '$', 3) AS cost FROM identity.users) _
-                     WHERE cost BETWEEN '04' AND '15'";
-        let cost = sqlx::query_scalar(query).fetch_one(&mut *connection).await?;
+        let cost = sqlx::query_scalar(STATEMENTS.greatest_cost).fetch_one(&mut *connection).await?;
         connection.release();
         Ok(cost)
     }
@@ -122,17 +119,12 @@ impl PostgresUserStore {
 }
 
 async fn stored(connection: &mut PgConnection, username: &Username) -> sqlx::Result<Option<User>> {
-    let row = sqlx::query("SELECT role, password_hash FROM identity.users WHERE username = $1")
-        .bind(&username.0)
-        .fetch_optional(connection)
-        .await?;
-    let Some(row) = row else { return Ok(None) };
-    let role = stored_role(row.try_get(0)?)?;
-    let hash: String = row.try_get(1)?;
-    Ok(Some(User { username: username.clone(), role, password: PasswordHash::from_stored(hash) }))
+    let row = sqlx::query_as(STATEMENTS.find).bind(&username.0).fetch_optional(connection).await?;
+    row.map(|row| user_from_row(username, row)).transpose()
 }
 
-fn storage(error: sqlx::Error) -> StoreError {
+/// What `error` is to whoever called the store.
+fn store_error(error: sqlx::Error) -> StoreError {
     if is_our_fault(&error) {
         StoreError::Internal(Arc::new(error))
     } else {
@@ -143,32 +135,31 @@ fn storage(error: sqlx::Error) -> StoreError {
 #[async_trait]
 impl UserStore for PostgresUserStore {
     async fn find(&self, username: &Username) -> Result<Option<User>, StoreError> {
-        // Which PostgreSQL cannot even be asked for, and nobody can have registered.
+        // PostgreSQL's text holds no NUL, so nobody can have registered with one.
         if username.0.contains('\0') {
             return Ok(None);
         }
-        match self.connections.retry(PATIENCE, || self.stored(username)).await.map_err(storage)? {
-            Some(user) => Ok(Some(user)),
-            None => self.demo_users.find(username).await,
-        }
+        let stored = self.connections.retry(STATEMENT_DEADLINE, || self.stored(username)).await;
+        Ok(stored.map_err(store_error)?.or_else(|| named(&self.demo_users, username)))
     }
 
     async fn register(&self, user: User) -> Result<Registration, StoreError> {
-        if self.demo_users.find(&user.username).await?.is_some() {
+        if named(&self.demo_users, &user.username).is_some() {
             return Ok(Registration::Taken);
         }
         let begin = Instant::now();
-        let inserted = self.connections.retry(PATIENCE, || self.insert(&user)).await.map_err(storage);
-        inserted.inspect(|_| self.commits.observe(begin.elapsed(), 1))
+        let inserted = self.connections.retry(STATEMENT_DEADLINE, || self.insert(&user)).await;
+        inserted.map_err(store_error).inspect(|_| self.commits.observe(begin.elapsed(), 1))
     }
 
     async fn rehash(&self, user: &User, password: PasswordHash) -> Result<(), StoreError> {
-        self.connections.retry(PATIENCE, || self.update(user, &password)).await.map_err(storage)
+        let updated = self.connections.retry(STATEMENT_DEADLINE, || self.update(user, &password)).await;
+        updated.map_err(store_error)
     }
 
     async fn greatest_cost(&self) -> Result<Option<Cost>, StoreError> {
-        let stored = self.connections.retry(PATIENCE, || self.stored_cost()).await.map_err(storage)?;
-        Ok(stored.and_then(|text| Cost::new(text.parse().ok()?)))
+        let stored = self.connections.retry(STATEMENT_DEADLINE, || self.stored_cost()).await;
+        Ok(cost_from_row(stored.map_err(store_error)?))
     }
 
     fn held(&self) -> Option<u64> {
@@ -176,7 +167,8 @@ impl UserStore for PostgresUserStore {
     }
 
     async fn ready(&self) -> Result<(), StoreError> {
-        let probe = async { self.connections.retry(PATIENCE, || self.probe()).await.map_err(storage) };
+        let probe =
+            async { self.connections.retry(STATEMENT_DEADLINE, || self.probe()).await.map_err(store_error) };
         self.write_probe.get_or(probe).await
     }
 }

@@ -1,4 +1,4 @@
-//! What is known before a kill of the process, and after it. One story for every store that lasts.
+//! Who is registered before the process is killed, and after it. The same test for the file and for PostgreSQL.
 
 use std::{
     collections::BTreeSet,
@@ -22,7 +22,7 @@ use tokio::{
 const ROUNDS: usize = 50;
 const CLIENTS: usize = 4;
 
-/// The binary, with a cheap bcrypt and nobody in it.
+/// The binary, with a cheap bcrypt and no demo users.
 pub(crate) fn service(url: &str) -> Command {
     let mut command = shared_http::testing::command(env!("CARGO_BIN_EXE_identity-service"));
     command.envs([
@@ -69,7 +69,7 @@ pub(crate) async fn whoever_was_registered_before_a_kill_is_there_afterwards(
                 }
             });
         }
-        // At another moment each time.
+        // The process is killed at another moment each time.
         while registered.load(Ordering::Relaxed) < 5 + round % 20 {
             tokio::task::yield_now().await;
         }
@@ -97,7 +97,7 @@ pub(crate) async fn whoever_was_registered_before_a_kill_is_there_afterwards(
     all
 }
 
-/// Whether the answer came before the end of the process, and was a yes.
+/// Whether the registration was answered 200 before the process ended.
 async fn register(address: std::net::SocketAddr, name: &str) -> bool {
     let body = user(name);
     let request = format!(
@@ -109,7 +109,7 @@ async fn register(address: std::net::SocketAddr, name: &str) -> bool {
     if connection.write_all(request.as_bytes()).await.is_err() {
         return false;
     }
-    // An error, or nothing, where the process is gone.
+    // An error or an empty answer, if the process is gone.
     let _ = connection.read_to_string(&mut answer).await;
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 200 "), "{answer}");
     answer.ends_with('}')
