@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use prometheus_client::metrics::counter::Counter;
-use shared_http::metrics::{Registry, register_figure};
+use shared_http::metrics::{Registry, register_gauge};
 use shared_service::metrics::outcome_counters;
 
 use crate::store::{CheckIn, CheckInStore, MemoryUsage, StoreError};
@@ -54,7 +54,7 @@ impl CheckInMetrics {
 pub fn register_memory_usage(registry: &mut Registry, store: &Arc<dyn CheckInStore>) {
     let mut register = |name, help, figure: fn(MemoryUsage) -> u64| {
         let store = Arc::clone(store);
-        register_figure(registry, name, help, move || store.memory_usage().map(figure));
+        register_gauge(registry, name, help, move || store.memory_usage().map(figure));
     };
     register("tixgo_records", "Check-ins held by this process; PostgreSQL holds its own", |usage| {
         usage.check_ins

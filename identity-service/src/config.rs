@@ -217,10 +217,10 @@ impl Args {
 impl Args {
     fn read_bcrypt_cost(&self, settings: &mut Settings, environment: Environment) -> Cost {
         let least = match environment {
-            Environment::Development => Cost::LEAST,
+            Environment::Development => Cost::MIN,
             Environment::Production => LEAST_PRODUCTION_COST,
         };
-        let allowed = format!("a whole number from {least} to {}", Cost::MOST);
+        let allowed = format!("a whole number from {least} to {}", Cost::MAX);
         settings.read("BCRYPT_COST", &self.bcrypt_cost, Cost::default(), &allowed, |text| {
             Cost::new(text.parse().ok().filter(|cost| *cost >= least)?)
         })

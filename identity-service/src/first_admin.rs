@@ -11,7 +11,7 @@ use crate::{
     password::{Password, PasswordError, Passwords},
     store::{
         User, Username,
-        operator::{OperatedUser, OperatorError, OperatorStore},
+        operator::{OperatorError, OperatorStore, UserWithOrigin},
     },
 };
 
@@ -133,12 +133,12 @@ async fn new_user(
 /// and marked as made by the operator.
 async fn check_existing(
     admin: &FirstAdmin,
-    existing: &OperatedUser,
+    existing: &UserWithOrigin,
     passwords: &Passwords,
     store: &mut OperatorStore,
 ) -> Result<(), FirstAdminError> {
     let username = &admin.username.0;
-    let OperatedUser { user, by_operator } = existing;
+    let UserWithOrigin { user, by_operator } = existing;
     if !by_operator {
         let password = admin.password.clone().filter(|_| user.role == Role::Admin);
         let is_match = match password {
@@ -148,7 +148,7 @@ async fn check_existing(
         if !is_match {
             return Err(FirstAdminError::NameTaken(admin.username.clone()));
         }
-        store.confirm(&admin.username).await?;
+        store.record_made_by_operator(&admin.username).await?;
     }
     match user.role {
         Role::Admin => {

@@ -9,7 +9,7 @@ use prometheus_client::metrics::{
 };
 use shared_http::{
     ApiError,
-    metrics::{Registry, register_figure},
+    metrics::{Registry, register_gauge},
 };
 use shared_service::metrics::outcome_counters;
 
@@ -91,5 +91,5 @@ impl BcryptMetrics {
 pub fn register_record_count(registry: &mut Registry, store: &Arc<dyn UserStore>) {
     let store = Arc::clone(store);
     let help = "Users held by this process; PostgreSQL holds its own";
-    register_figure(registry, "tixgo_records", help, move || store.held());
+    register_gauge(registry, "tixgo_records", help, move || store.count());
 }

@@ -253,7 +253,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_refusal_is_delayed() {
-        let cost = Cost::new(Cost::LEAST).unwrap();
+        let cost = Cost::new(Cost::MIN).unwrap();
         let passwords = Passwords::new(cost, BcryptMetrics::new(&mut Registry::default()));
         let cores = thread::available_parallelism().unwrap().get();
         let acquire = || Box::pin(passwords.acquire_permit(None, ""));

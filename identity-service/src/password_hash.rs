@@ -8,13 +8,13 @@ pub struct Cost(u32);
 
 impl Cost {
     /// The least that bcrypt supports. For tests.
-    pub const LEAST: u32 = 4;
+    pub const MIN: u32 = 4;
     /// About 2 s on a development machine, and 8 s on a set-top box.
-    pub const MOST: u32 = 15;
+    pub const MAX: u32 = 15;
 
-    /// `power`, if it is from [`Self::LEAST`] to [`Self::MOST`].
+    /// `power`, if it is from [`Self::MIN`] to [`Self::MAX`].
     pub fn new(power: u32) -> Option<Self> {
-        (Self::LEAST..=Self::MOST).contains(&power).then_some(Self(power))
+        (Self::MIN..=Self::MAX).contains(&power).then_some(Self(power))
     }
 
     /// The power of two.

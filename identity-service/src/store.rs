@@ -57,7 +57,7 @@ pub enum StoreError {
     Internal(Arc<dyn std::error::Error + Send + Sync>),
 }
 
-/// A place for users.
+/// A store of users.
 #[async_trait]
 pub trait UserStore: Send + Sync {
     /// The user with that name.
@@ -75,14 +75,14 @@ pub trait UserStore: Send + Sync {
     async fn greatest_cost(&self) -> Result<Option<Cost>, StoreError>;
 
     /// How many users there are, where this process alone serves them.
-    fn held(&self) -> Option<u64>;
+    fn count(&self) -> Option<u64>;
 
     /// Whether a user could be registered now.
     async fn ready(&self) -> Result<(), StoreError>;
 }
 
 /// The one of `users` with that name.
-fn named(users: &[User], username: &Username) -> Option<User> {
+fn find_by_name(users: &[User], username: &Username) -> Option<User> {
     users.iter().find(|user| user.username == *username).cloned()
 }
 
@@ -110,7 +110,7 @@ fn cost_from_row(cost: Option<String>) -> Option<Cost> {
 /// `panitia1` (committee) and `admin1` (admin). Their password `secret` is published, and so is its
 /// hash: starting need not wait for bcrypt.
 pub fn demo_users(cost: Cost) -> Vec<User> {
-    let hash = DEMO_HASHES[(cost.power() - Cost::LEAST) as usize];
+    let hash = DEMO_HASHES[(cost.power() - Cost::MIN) as usize];
     [("panitia1", Role::Committee), ("admin1", Role::Admin)]
         .map(|(name, role)| User {
             username: Username(name.to_owned()),

@@ -18,7 +18,7 @@ use crate::{
     password::{Password, Passwords},
     store::{
         User, Username,
-        operator::{self, OperatedUser, OperatorError, OperatorStore},
+        operator::{self, OperatorError, OperatorStore, UserWithOrigin},
     },
 };
 
@@ -152,9 +152,9 @@ fn new_password(username: &Username, is_generated: bool) -> io::Result<(Password
 }
 
 /// Names come last, because their width has no bound.
-fn table(users: &[OperatedUser]) -> String {
+fn table(users: &[UserWithOrigin]) -> String {
     let mut table = "ROLE       BY OPERATOR  USERNAME\n".to_owned();
-    for OperatedUser { user, by_operator } in users {
+    for UserWithOrigin { user, by_operator } in users {
         let by_operator = if *by_operator { "yes" } else { "no" };
         let (role, name) = (user.role.as_str(), printable(&user.username.0));
         // Writing to a String does not fail.

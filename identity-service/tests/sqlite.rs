@@ -570,14 +570,24 @@ async fn whoever_was_registered_before_a_kill_is_there_afterwards() {
     assert_eq!(names, all.into_iter().collect::<Vec<_>>());
 }
 
-/// A service whose system calls to bring data to the disk go as `fault` says, until this is dropped.
+/// A service some of whose system calls go as `fault` says, until this is dropped.
 struct Faulty(tokio::process::Child);
 
 impl Faulty {
+    /// The calls that bring data to the disk.
     async fn syncs(process: &Process, fault: &str) -> Option<Self> {
+        Self::calls(process, "fsync,fdatasync", fault).await
+    }
+
+    /// The calls that read a database.
+    async fn reads(process: &Process, fault: &str) -> Option<Self> {
+        Self::calls(process, "pread64", fault).await
+    }
+
+    async fn calls(process: &Process, calls: &str, fault: &str) -> Option<Self> {
         let mut strace = tokio::process::Command::new("strace");
-        strace.args(["-f", "-o", "/dev/null", "-e", "trace=fsync,fdatasync", "-e"]);
-        strace.arg(format!("inject=fsync,fdatasync:{fault}")).args(["-p", &process.id().to_string()]);
+        strace.args(["-f", "-o", "/dev/null", "-e", &format!("trace={calls}"), "-e"]);
+        strace.arg(format!("inject={calls}:{fault}")).args(["-p", &process.id().to_string()]);
         let mut child = strace.stderr(Stdio::piped()).kill_on_drop(true).spawn().ok()?;
         let mut said = tokio::io::BufReader::new(child.stderr.take()?);
         let mut line = String::new();
@@ -644,4 +654,38 @@ async fn a_disk_that_hangs_is_not_waited_for() {
     eventually(async || ask(&process, "POST /auth/login", "first").await.0 == 200).await;
     assert_eq!(ask(&process, "POST /auth/register", "second").await.0, 200);
     assert_eq!(names(directory.path()).await, ["before", "first", "second"]);
+}
+
+/// Logins and registrations read before anything else, so a service that cannot read is not ready.
+async fn a_file_that_cannot_be_read(fault: &str, what: &str) {
+    let directory = tempfile::tempdir().unwrap();
+    let process = start(directory.path()).await;
+    assert_eq!(ask(&process, "POST /auth/register", "before").await.0, 200);
+    let Some(faulty) = Faulty::reads(&process, fault).await else {
+        return println!("SKIPPED: {what} (strace is missing or may not attach)");
+    };
+    for _ in 0..3 {
+        let begin = Instant::now();
+        assert_eq!(ask(&process, "POST /auth/login", "before").await, (503, UNAVAILABLE.to_owned()));
+        assert!(begin.elapsed() < IN_TIME, "{:?}", begin.elapsed());
+    }
+    assert_eq!(ask(&process, "GET /ready", "").await.0, 503);
+    assert_eq!(ask(&process, "POST /auth/register", "while").await, (503, UNAVAILABLE.to_owned()));
+    faulty.stop().await;
+    eventually(async || ask(&process, "GET /ready", "").await.0 == 200).await;
+    assert_eq!(ask(&process, "POST /auth/login", "before").await.0, 200);
+    assert_eq!(ask(&process, "POST /auth/register", "after").await.0, 200);
+    assert_eq!(names(directory.path()).await, ["before", "after"]);
+    let log = process.log_with("the storage takes writes again").await;
+    assert_eq!(log.matches("users cannot be read").count(), 1, "{log}");
+}
+
+#[tokio::test]
+async fn a_disk_that_cannot_be_read_is_an_outage_with_an_end() {
+    a_file_that_cannot_be_read("error=EIO", "a disk that cannot be read").await;
+}
+
+#[tokio::test]
+async fn a_read_that_hangs_is_an_outage_with_an_end() {
+    a_file_that_cannot_be_read("delay_enter=3000000", "a read that hangs").await;
 }

@@ -1,4 +1,4 @@
-//! The token: its claims, who issues it and who verifies it (RFC 7519, HS256 of RFC 7518; contract, "Tokens").
+//! The token: its claims, who issues it and who verifies it (RFC 7519, HS256 of RFC 7518).
 
 use std::{
     fmt, iter,

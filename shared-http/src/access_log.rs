@@ -1,7 +1,7 @@
 //! The access log: one line a request, among those of `tracing` and in their form.
 //!
 //! Requests write their line into the log's buffer themselves: to format an event of `tracing` takes longer than a
-//! check-in; see ARCHITECTURE.md.
+//! check-in; see docs/decisions/access-log.md.
 
 use std::{io::Write, net::IpAddr};
 

@@ -88,7 +88,7 @@ pub struct InvalidBody {
 }
 
 /// One reason why a body was refused.
-// In FastAPI's words: contract, "Schema errors".
+// In FastAPI's words: docs/api.md.
 #[derive(Debug, PartialEq, Serialize, ToSchema)]
 pub struct FieldError {
     /// The kind of failure.
@@ -116,9 +116,7 @@ pub struct FieldError {
 pub enum Location {
     /// A part of the request or a field.
     Name(&'static str),
-    /// An offset into the body, in characters.
-    Offset(usize),
-    /// An item of a list, from 0 on.
+    /// A character of the body, or an item of a list, from 0 on.
     Index(usize),
 }
 

@@ -1,4 +1,4 @@
-//! Request bodies: read, parsed and checked, or refused in FastAPI's words (contract, "Schema errors").
+//! Request bodies: read, parsed and checked, or refused in FastAPI's words: docs/api.md.
 
 mod cpython;
 mod document;
@@ -123,7 +123,7 @@ fn parse_document(text: &str) -> Result<Document<'_>, ApiError> {
     Document::parse(text.strip_prefix('\u{feff}').unwrap_or(text)).map_err(|fault| match fault {
         Fault::Syntax { offset, message } => ApiError::Invalid(vec![FieldError {
             kind: "json_invalid",
-            loc: vec![Location::Name("body"), Location::Offset(offset)],
+            loc: vec![Location::Name("body"), Location::Index(offset)],
             msg: "JSON decode error".to_owned(),
             input: Input::new(&Map::new()),
             ctx: Some(json!({ "error": message })),

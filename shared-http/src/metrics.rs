@@ -104,7 +104,7 @@ pub fn register_process(registry: &mut Registry, service: &'static str) {
 
 /// Adds a gauge to `registry` whose value `figure` reads whenever the metrics are collected. Where it returns none, the
 /// gauge is left out.
-pub fn register_figure(
+pub fn register_gauge(
     registry: &mut Registry,
     name: &'static str,
     help: &'static str,

@@ -2,7 +2,7 @@
 //! deadline, panic catcher. A preflight passes all but CORS first, and is answered by CORS.
 //!
 //! All but CORS is one layer of our own. As five layers of tower-http it costs a fifth of the
-//! throughput, more than the work of a check-in; see ARCHITECTURE.md.
+//! throughput, more than the work of a check-in; see docs/decisions/middleware-layer.md.
 
 mod cors;
 mod request_layer;

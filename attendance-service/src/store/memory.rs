@@ -55,7 +55,7 @@ pub struct MemoryCheckInStore {
     /// The memory of all this.
     budget: Arc<Budget>,
     has_logged_full: AtomicBool,
-    /// Tells this start of the store from every other.
+    /// Random, and so different at every start.
     boot_id: u64,
 }
 

@@ -31,7 +31,7 @@ use self::{
 use super::{
     Attendance, CheckIn, CheckInStore, MemoryUsage, StoreError,
     budget::Budget,
-    reply::{QUEUE_CAPACITY, Reply, ask, too_many},
+    reply::{QUEUE_CAPACITY, Reply, submit, too_many},
 };
 use crate::record::{EventId, RecordPrefix, Scan, TicketId};
 
@@ -99,7 +99,7 @@ impl PostgresCheckInStore {
         let (event, ticket) = (digest(&[event]), digest(&[event, ticket]));
         // Twice, because the ids are in the scan and in the prefix.
         let room = self.queued.reserve(2 * prefix.record_len() as u64).ok_or_else(too_many)?;
-        Ok(Entry { scan, prefix, ticket, attempt, event, _room: room })
+        Ok(Entry { scan, prefix, ticket, attempt, event, _reservation: room })
     }
 
     async fn look_up(&self, ticket: Digest) -> sqlx::Result<Option<Bytes>> {
@@ -125,7 +125,7 @@ impl PostgresCheckInStore {
 impl CheckInStore for PostgresCheckInStore {
     async fn check_in(&self, scan: Scan) -> Result<CheckIn, StoreError> {
         let entry = self.entry(scan)?;
-        ask(&self.jobs, |reply| (entry, reply)).await
+        submit(&self.jobs, |reply| (entry, reply)).await
     }
 
     async fn attendance(&self, event: &EventId) -> Result<Attendance, StoreError> {

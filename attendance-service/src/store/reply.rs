@@ -32,7 +32,7 @@ impl<T> Reply<T> {
 }
 
 /// Queues a job and waits for its outcome.
-pub(super) async fn ask<Job, T>(
+pub(super) async fn submit<Job, T>(
     jobs: &mpsc::Sender<Job>,
     job: impl FnOnce(Reply<T>) -> Job,
 ) -> Result<T, StoreError> {

@@ -28,7 +28,7 @@ use self::{
 use super::{
     Attendance, CheckIn, CheckInStore, MemoryUsage, StoreError,
     memory::{Lookup, MemoryCheckInStore},
-    reply::{QUEUE_CAPACITY, ask},
+    reply::{QUEUE_CAPACITY, submit},
 };
 use crate::record::{EventId, Scan, TicketId};
 
@@ -91,7 +91,7 @@ impl CheckInStore for SqliteCheckInStore {
         // Reserved before the scan waits: a queued scan takes memory too, and memory must have room for all that is on
         // the disk.
         let room = self.memory.reserve(bytes)?;
-        ask(&self.jobs, |reply| Job::CheckIn(Queued { scan, reply, _room: room })).await
+        submit(&self.jobs, |reply| Job::CheckIn(Queued { scan, reply, _reservation: room })).await
     }
 
     async fn attendance(&self, event: &EventId) -> Result<Attendance, StoreError> {
@@ -115,6 +115,6 @@ impl CheckInStore for SqliteCheckInStore {
     async fn ready(&self) -> Result<(), StoreError> {
         self.check_writable()?;
         self.memory.has_room()?;
-        ask(&self.jobs, Job::Probe).await
+        submit(&self.jobs, Job::Probe).await
     }
 }

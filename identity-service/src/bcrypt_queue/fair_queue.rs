@@ -101,8 +101,8 @@ impl<T> FairQueue<T> {
         let ranks = self.waiters.iter().map(rank).enumerate();
         let Some((index, _)) = ranks.max_by_key(|(_, rank)| *rank) else { return };
         let Requester { address, .. } = self.waiters.remove(index).requester;
-        let waits_still = self.count(|requester| requester.address == address) > 0;
-        if !waits_still && self.history(address, now) == History::New {
+        let has_other_waiters = self.count(|requester| requester.address == address) > 0;
+        if !has_other_waiters && self.history(address, now) == History::New {
             self.histories.insert(address, History::Evicted(now));
         }
     }

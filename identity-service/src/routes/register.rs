@@ -242,8 +242,8 @@ mod tests {
             self.users.greatest_cost().await
         }
 
-        fn held(&self) -> Option<u64> {
-            self.users.held()
+        fn count(&self) -> Option<u64> {
+            self.users.count()
         }
 
         async fn ready(&self) -> Result<(), StoreError> {
@@ -254,7 +254,7 @@ mod tests {
     fn state(users: Arc<SlowStore>) -> AppState {
         let mut registry = Registry::default();
         let secrets = Secrets { signing: Secret::new("a secret of the tests"), previous: None };
-        let cost = Cost::new(Cost::LEAST).expect("a cost");
+        let cost = Cost::new(Cost::MIN).expect("a cost");
         AppState {
             users,
             passwords: Arc::new(Passwords::new(cost, BcryptMetrics::new(&mut registry))),

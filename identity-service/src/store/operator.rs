@@ -25,7 +25,7 @@ pub enum OperatorError {
     /// There is no file.
     #[error(transparent)]
     Missing(#[from] MissingFile),
-    /// The service has it.
+    /// A service serves from the file.
     #[error("{0}. Stop the service, do this, and start it again; while it runs there is `users list` alone")]
     InUse(SqliteError),
     /// The file cannot be used.
@@ -50,7 +50,7 @@ pub enum OperatorError {
 
 /// A user, and who made it.
 #[derive(Debug)]
-pub struct OperatedUser {
+pub struct UserWithOrigin {
     /// As the service finds it.
     pub user: User,
     /// Whether the operator made it, or gave it its password.
@@ -116,11 +116,11 @@ impl OperatorStore {
     /// # Errors
     ///
     /// The database cannot be asked.
-    pub async fn find(&mut self, username: &Username) -> Result<Option<OperatedUser>, OperatorError> {
+    pub async fn find(&mut self, username: &Username) -> Result<Option<UserWithOrigin>, OperatorError> {
         let select = "SELECT username, role, password_hash, made.username IS NOT NULL
                       FROM users LEFT JOIN made_by_operator AS made USING (username) WHERE users.username = $1";
         let rows = self.select(select, &[&username.0]).await?;
-        Ok(rows.into_iter().next().map(operated).transpose()?)
+        Ok(rows.into_iter().next().map(user_with_origin).transpose()?)
     }
 
     /// Adds a user of the operator's. False, if somebody has the name.
@@ -137,7 +137,7 @@ impl OperatorStore {
         self.raw("BEGIN").await?;
         let is_added = self.execute(insert, &[&user.username.0, role, password]).await? == 1;
         if is_added {
-            self.confirm(&user.username).await?;
+            self.record_made_by_operator(&user.username).await?;
         }
         self.raw("COMMIT").await?;
         Ok(is_added)
@@ -148,7 +148,7 @@ impl OperatorStore {
     /// # Errors
     ///
     /// The database takes no writes.
-    pub async fn confirm(&mut self, username: &Username) -> Result<(), OperatorError> {
+    pub async fn record_made_by_operator(&mut self, username: &Username) -> Result<(), OperatorError> {
         let insert = "INSERT INTO made_by_operator SELECT username FROM users WHERE username = $1
                       ON CONFLICT DO NOTHING";
         self.execute(insert, &[&username.0]).await?;
@@ -170,7 +170,7 @@ impl OperatorStore {
         if self.execute(update, &[&username.0, password.as_ref()]).await? == 0 {
             return Err(OperatorError::Unknown(username.clone()));
         }
-        self.confirm(username).await?;
+        self.record_made_by_operator(username).await?;
         self.raw("COMMIT").await
     }
 
@@ -282,7 +282,7 @@ impl OperatorStore {
 /// # Errors
 ///
 /// There is no database, or it cannot be read.
-pub async fn list(location: &Location) -> Result<Vec<OperatedUser>, OperatorError> {
+pub async fn list(location: &Location) -> Result<Vec<UserWithOrigin>, OperatorError> {
     let rows = match location {
         Location::Memory => return Err(OperatorError::Memory),
         Location::Sqlite { path, .. } => {
@@ -295,7 +295,7 @@ pub async fn list(location: &Location) -> Result<Vec<OperatedUser>, OperatorErro
             OperatorStore::open(location).await?.select(select, &[]).await?
         }
     };
-    Ok(rows.into_iter().map(operated).collect::<sqlx::Result<_>>()?)
+    Ok(rows.into_iter().map(user_with_origin).collect::<sqlx::Result<_>>()?)
 }
 
 async fn list_file(path: &Path) -> sqlx::Result<Vec<UserRow>> {
@@ -313,8 +313,8 @@ async fn list_file(path: &Path) -> sqlx::Result<Vec<UserRow>> {
     Ok(rows)
 }
 
-fn operated((username, role, password, by_operator): UserRow) -> sqlx::Result<OperatedUser> {
+fn user_with_origin((username, role, password, by_operator): UserRow) -> sqlx::Result<UserWithOrigin> {
     let (username, role) = (Username(username), stored_role(&role)?);
     let user = User { username, role, password: PasswordHash::from_stored(password) };
-    Ok(OperatedUser { user, by_operator })
+    Ok(UserWithOrigin { user, by_operator })
 }

@@ -14,7 +14,7 @@ use sqlx::PgConnection;
 use tokio::time::Instant;
 
 use super::{
-    Registration, StoreError, User, UserStore, Username, cost_from_row, named,
+    Registration, StoreError, User, UserStore, Username, cost_from_row, find_by_name,
     statements::{Statements, statements},
     user_from_row,
 };
@@ -68,9 +68,9 @@ impl PostgresUserStore {
         })
     }
 
-    async fn stored(&self, username: &Username) -> sqlx::Result<Option<User>> {
+    async fn find_stored(&self, username: &Username) -> sqlx::Result<Option<User>> {
         let mut connection = self.connections.lease().await?;
-        let user = stored(&mut connection, username).await?;
+        let user = select_user(&mut connection, username).await?;
         connection.release();
         Ok(user)
     }
@@ -84,7 +84,7 @@ impl PostgresUserStore {
             .execute(&mut *connection)
             .await?;
         let is_ours = inserted.rows_affected() == 1 || {
-            let stored = stored(&mut connection, &user.username).await?;
+            let stored = select_user(&mut connection, &user.username).await?;
             stored.is_some_and(|stored| stored.password == user.password)
         };
         connection.release();
@@ -118,7 +118,7 @@ impl PostgresUserStore {
     }
 }
 
-async fn stored(connection: &mut PgConnection, username: &Username) -> sqlx::Result<Option<User>> {
+async fn select_user(connection: &mut PgConnection, username: &Username) -> sqlx::Result<Option<User>> {
     let row = sqlx::query_as(STATEMENTS.find).bind(&username.0).fetch_optional(connection).await?;
     row.map(|row| user_from_row(username, row)).transpose()
 }
@@ -139,12 +139,12 @@ impl UserStore for PostgresUserStore {
         if username.0.contains('\0') {
             return Ok(None);
         }
-        let stored = self.connections.retry(STATEMENT_DEADLINE, || self.stored(username)).await;
-        Ok(stored.map_err(store_error)?.or_else(|| named(&self.demo_users, username)))
+        let stored = self.connections.retry(STATEMENT_DEADLINE, || self.find_stored(username)).await;
+        Ok(stored.map_err(store_error)?.or_else(|| find_by_name(&self.demo_users, username)))
     }
 
     async fn register(&self, user: User) -> Result<Registration, StoreError> {
-        if named(&self.demo_users, &user.username).is_some() {
+        if find_by_name(&self.demo_users, &user.username).is_some() {
             return Ok(Registration::Taken);
         }
         let begin = Instant::now();
@@ -162,7 +162,7 @@ impl UserStore for PostgresUserStore {
         Ok(cost_from_row(stored.map_err(store_error)?))
     }
 
-    fn held(&self) -> Option<u64> {
+    fn count(&self) -> Option<u64> {
         None
     }
 

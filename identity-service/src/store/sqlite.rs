@@ -4,6 +4,8 @@
 //! Another one reads, so that a login does not wait for a write that hangs. After a write has failed nobody knows what
 //! is on the disk, so the file is opened anew before the next write.
 
+mod writer;
+
 use std::{
     path::{Path, PathBuf},
     sync::{
@@ -18,17 +20,18 @@ use futures_util::TryStreamExt;
 use parking_lot::RwLock;
 use shared_store::{
     CommitMetrics, Content, Migration, Migrations,
-    sqlite::{FileLock, SqliteError, await_disk, open_in_memory, open_reader, probe_write},
+    sqlite::{FileLock, SqliteError, open_reader},
 };
-use sqlx::{Connection, FromRow, Row, SqliteConnection, sqlite::SqliteRow};
+use sqlx::{Connection, FromRow, SqliteConnection, sqlite::SqliteRow};
 use tokio::{
     runtime::Handle,
-    sync::{Mutex, OwnedMutexGuard},
-    time::{Instant, error::Elapsed, sleep, timeout},
+    sync::Mutex,
+    time::{Instant, error::Elapsed, timeout},
 };
 
+use self::writer::{Write, Writer, execute_or_recover, recover};
 use super::{
-    Registration, StoreError, User, UserStore, Username, cost_from_row, named,
+    Registration, StoreError, User, UserStore, Username, cost_from_row, find_by_name,
     statements::{Statements, statements},
     stored_role, user_from_row,
 };
@@ -53,14 +56,11 @@ const ALL: &str = "SELECT role, username, password_hash FROM users";
 /// 256 KiB a connection instead of 2 MiB: a statement touches a handful of pages.
 const SMALL_PAGE_CACHE: &str = "PRAGMA cache_size = -256";
 
-/// How long a request waits for the disk. A registration has waited for bcrypt before, and is answered within 2 s.
-const DISK_DEADLINE: Duration = Duration::from_millis(1500);
+/// How long a request waits for a write. A registration reads before, and is answered within 2 s.
+const WRITE_DEADLINE: Duration = Duration::from_millis(1500);
 
-/// How long after a failure the file is opened again.
-const REOPEN_INTERVAL: Duration = Duration::from_millis(250);
-
-/// How long after a write the file is taken to accept another one.
-const PROBE_VALID_FOR: Duration = Duration::from_secs(1);
+/// How long a request waits for a read.
+const READ_DEADLINE: Duration = Duration::from_millis(500);
 
 /// The embedded store.
 pub struct SqliteUserStore {
@@ -77,31 +77,13 @@ struct Shared {
     /// Why nothing can be written just now.
     broken: RwLock<Option<Arc<str>>>,
     /// How many users there are, demo users included.
-    held: AtomicU64,
+    user_count: AtomicU64,
 }
 
 struct Reader {
     path: PathBuf,
     /// None before the file was opened.
     connection: Mutex<Option<SqliteConnection>>,
-}
-
-struct Writer {
-    /// None while the file is opened again, and in memory before the first write: an idle service takes less memory
-    /// without the code of SQLite.
-    connection: Option<SqliteConnection>,
-    /// None in memory.
-    file: Option<(FileLock, CommitMetrics)>,
-    wrote_at: Instant,
-    shared: Arc<Shared>,
-}
-
-/// What is written.
-enum Write {
-    Insert(User),
-    Rehash(User, PasswordHash),
-    /// Anything, to see whether the file takes writes.
-    Probe,
 }
 
 /// The migrations of this service, oldest first.
@@ -129,7 +111,7 @@ impl SqliteUserStore {
         let reader = Reader { path: path.to_owned(), connection: Mutex::default() };
         let shared = Shared::new(Some(reader), demo_users);
         let connection = shared.connect(&mut lock).await?;
-        let users = shared.held.load(Ordering::Relaxed);
+        let users = shared.user_count.load(Ordering::Relaxed);
         tracing::info!(path = %path.display(), users, "the file is loaded");
         Ok(Self::new(Some(connection), Some((lock, commits)), shared))
     }
@@ -138,7 +120,7 @@ impl SqliteUserStore {
     pub fn in_memory(demo_users: Vec<User>) -> Self {
         let users = demo_users.len() as u64;
         let shared = Shared::new(None, demo_users);
-        shared.held.store(users, Ordering::Relaxed);
+        shared.user_count.store(users, Ordering::Relaxed);
         Self::new(None, None, shared)
     }
 
@@ -158,19 +140,35 @@ impl SqliteUserStore {
             match &self.shared.reader {
                 Some(reader) => {
                     let mut connection = reader.connection.lock().await;
-                    select(connection.as_mut().ok_or(sqlx::Error::WorkerCrashed)?, sql, arguments).await
+                    fetch_optional(connection.as_mut().ok_or_else(not_connected)?, sql, arguments).await
                 }
                 None => match &mut self.writer.lock().await.connection {
-                    Some(connection) => select(connection, sql, arguments).await,
+                    Some(connection) => fetch_optional(connection, sql, arguments).await,
                     None => Ok(None),
                 },
             }
         };
-        let selected = timeout(DISK_DEADLINE, selected).await.map_err(too_slow)?;
-        selected.map_err(|error| {
-            tracing::error!(error = &error as &dyn std::error::Error, "users cannot be read");
-            StoreError::Unavailable(error.to_string().into())
-        })
+        match timeout(READ_DEADLINE, selected).await {
+            Ok(Ok(row)) => Ok(row),
+            Ok(Err(error)) => Err(self.reads_failed(error.to_string())),
+            Err(elapsed) => Err(self.reads_failed(too_slow(elapsed).to_string())),
+        }
+    }
+
+    /// Begins an outage, unless there is one already: nothing is written until the file was opened again.
+    fn reads_failed(&self, reason: String) -> StoreError {
+        let reason: Arc<str> = reason.into();
+        let Some(reader) = &self.shared.reader else { return StoreError::Unavailable(reason) };
+        let mut broken = self.shared.broken.write();
+        if broken.is_none() {
+            *broken = Some(Arc::clone(&reason));
+            tracing::error!(error = %reason, "users cannot be read; trying again");
+            // What it is busy with may never end.
+            drop(reader.connection.try_lock().map(|mut connection| connection.take()));
+            let writer = Arc::clone(&self.writer);
+            tokio::spawn(async { recover(writer.lock_owned().await).await });
+        }
+        StoreError::Unavailable(reason)
     }
 
     /// Writes as soon as no other write is under way. False, if there was nothing to change.
@@ -180,8 +178,8 @@ impl SqliteUserStore {
         }
         let writer = Arc::clone(&self.writer);
         // A task of its own: once begun, a write and what follows from it is finished, although its client hangs up.
-        let done = async { tokio::spawn(execute(writer.lock_owned().await, write)).await };
-        let done = timeout(DISK_DEADLINE, done).await.map_err(too_slow)?;
+        let done = async { tokio::spawn(execute_or_recover(writer.lock_owned().await, write)).await };
+        let done = timeout(WRITE_DEADLINE, done).await.map_err(too_slow)?;
         done.map_err(|panicked| StoreError::Internal(Arc::new(panicked)))?
     }
 }
@@ -210,7 +208,7 @@ impl UserStore for SqliteUserStore {
         let row = self.select(STATEMENTS.find, &[&username.0]).await?;
         let stored = row.map(|row| user_from_row(username, FromRow::from_row(&row)?)).transpose();
         let stored = stored.map_err(|error| StoreError::Internal(Arc::new(error)))?;
-        match (stored.or_else(|| named(&self.shared.demo_users, username)), broken) {
+        match (stored.or_else(|| find_by_name(&self.shared.demo_users, username)), broken) {
             // A commit whose outcome is unknown may hold the user.
             (None, Some(reason)) => Err(StoreError::Unavailable(reason)),
             (user, _) => Ok(user),
@@ -218,7 +216,7 @@ impl UserStore for SqliteUserStore {
     }
 
     async fn register(&self, user: User) -> Result<Registration, StoreError> {
-        if named(&self.shared.demo_users, &user.username).is_some() {
+        if find_by_name(&self.shared.demo_users, &user.username).is_some() {
             return Ok(Registration::Taken);
         }
         let is_inserted = self.write(Write::Insert(user)).await?;
@@ -229,25 +227,28 @@ impl UserStore for SqliteUserStore {
         self.write(Write::Rehash(user.clone(), password)).await.map(drop)
     }
 
+    /// Waits as long as it takes: this is asked at the start, and nobody waits for an answer.
     async fn greatest_cost(&self) -> Result<Option<Cost>, StoreError> {
-        let row = self.select(STATEMENTS.greatest_cost, &[]).await?;
-        let cost = row.map(|row| row.try_get(0)).transpose();
-        let cost: Option<Option<String>> = cost.map_err(|error| StoreError::Internal(Arc::new(error)))?;
-        Ok(cost_from_row(cost.flatten()))
+        let mut writer = self.writer.lock().await;
+        let Some(connection) = &mut writer.connection else { return Ok(None) };
+        let cost = sqlx::query_scalar(STATEMENTS.greatest_cost).fetch_one(connection).await;
+        Ok(cost_from_row(cost.map_err(|error| StoreError::Internal(Arc::new(error)))?))
     }
 
-    fn held(&self) -> Option<u64> {
-        Some(self.shared.held.load(Ordering::Relaxed))
+    fn count(&self) -> Option<u64> {
+        Some(self.shared.user_count.load(Ordering::Relaxed))
     }
 
     async fn ready(&self) -> Result<(), StoreError> {
-        self.write(Write::Probe).await.map(drop)
+        self.write(Write::Probe).await?;
+        // Whoever registers or logs in reads first. Nobody has this name.
+        self.select(STATEMENTS.find, &[""]).await.map(drop)
     }
 }
 
 impl Shared {
     fn new(reader: Option<Reader>, demo_users: Vec<User>) -> Self {
-        Self { reader, demo_users, broken: RwLock::default(), held: AtomicU64::default() }
+        Self { reader, demo_users, broken: RwLock::default(), user_count: AtomicU64::default() }
     }
 
     /// Opens the file to write to it, and anew to read from it: another file may have its path by now.
@@ -259,106 +260,31 @@ impl Shared {
 
     async fn prepare(&self, writer: &mut SqliteConnection) -> sqlx::Result<()> {
         sqlx::raw_sql(SMALL_PAGE_CACHE).execute(&mut *writer).await?;
-        let mut held = check_and_count(writer).await?;
+        let mut user_count = check_and_count(writer).await?;
         for user in &self.demo_users {
-            let stored = select(writer, STATEMENTS.find, &[&user.username.0]).await?;
-            held += u64::from(stored.is_none());
+            let stored = fetch_optional(writer, STATEMENTS.find, &[&user.username.0]).await?;
+            user_count += u64::from(stored.is_none());
         }
         if let Some(reader) = &self.reader {
             let mut connection = open_reader(&reader.path).await?;
             sqlx::raw_sql(SMALL_PAGE_CACHE).execute(&mut connection).await?;
             *reader.connection.lock().await = Some(connection);
         }
-        self.held.store(held, Ordering::Relaxed);
+        self.user_count.store(user_count, Ordering::Relaxed);
         Ok(())
     }
 }
 
-impl Writer {
-    /// False, if there was nothing to change.
-    async fn execute(&mut self, write: &Write) -> sqlx::Result<bool> {
-        let begin = Instant::now();
-        let connection = match &mut self.connection {
-            Some(connection) => connection,
-            none if self.file.is_none() => none.insert(open_in_memory(&migrations()).await?),
-            None => return Err(sqlx::Error::WorkerCrashed),
-        };
-        let query = match write {
-            Write::Insert(user) => sqlx::query(STATEMENTS.insert)
-                .bind(&user.username.0)
-                .bind(user.role.as_str())
-                .bind::<&str>(user.password.as_ref()),
-            Write::Rehash(user, password) => sqlx::query(STATEMENTS.rehash)
-                .bind(&user.username.0)
-                .bind::<&str>(user.password.as_ref())
-                .bind::<&str>(password.as_ref()),
-            Write::Probe => {
-                if self.wrote_at.elapsed() > PROBE_VALID_FOR {
-                    probe_write(connection).await?;
-                    self.wrote_at = Instant::now();
-                }
-                return Ok(false);
-            }
-        };
-        if query.execute(connection).await?.rows_affected() == 0 {
-            return Ok(false);
-        }
-        self.wrote_at = Instant::now();
-        if let Some((_, commits)) = &self.file {
-            commits.observe(begin.elapsed(), 1);
-        }
-        if let Write::Insert(_) = write {
-            self.shared.held.fetch_add(1, Ordering::Relaxed);
-        }
-        Ok(true)
-    }
-}
-
-async fn execute(mut writer: OwnedMutexGuard<Writer>, write: Write) -> Result<bool, StoreError> {
-    let shared = Arc::clone(&writer.shared);
-    let error = match await_disk(writer.execute(&write), &shared.broken).await {
-        Ok(is_changed) => {
-            *shared.broken.write() = None;
-            return Ok(is_changed);
-        }
-        Err(error) => error,
-    };
-    if writer.file.is_none() {
-        // Opened again, a database in memory would be empty.
-        return Err(StoreError::Internal(Arc::new(error)));
-    }
-    tracing::error!(error = &error as &dyn std::error::Error, "the storage takes no writes; trying again");
-    let reason: Arc<str> = error.to_string().into();
-    *shared.broken.write() = Some(Arc::clone(&reason));
-    tokio::spawn(recover(writer));
-    Err(StoreError::Unavailable(reason))
-}
-
-/// Opens the file until it takes writes. No other write gets at it before: what it holds is unknown.
-async fn recover(mut writer: OwnedMutexGuard<Writer>) {
-    if let Some(connection) = writer.connection.take() {
-        // The file is opened from scratch whatever this returns.
-        drop(connection.close().await);
-    }
-    let Writer { connection, file: Some((lock, _)), wrote_at, shared } = &mut *writer else { return };
-    loop {
-        sleep(REOPEN_INTERVAL).await;
-        match shared.connect(lock).await {
-            Ok(opened) => {
-                (*connection, *wrote_at) = (Some(opened), Instant::now());
-                *shared.broken.write() = None;
-                break tracing::info!("the storage takes writes again");
-            }
-            Err(error) => *shared.broken.write() = Some(error.to_string().into()),
-        }
-    }
+/// The file could not be opened again yet.
+fn not_connected() -> sqlx::Error {
+    sqlx::Error::WorkerCrashed
 }
 
 fn too_slow(_: Elapsed) -> StoreError {
     StoreError::Unavailable("the disk is too slow".into())
 }
 
-async fn select(
+async fn fetch_optional(
     connection: &mut SqliteConnection,
     sql: &'static str,
     arguments: &[&str],
@@ -381,7 +307,7 @@ async fn check_and_count(connection: &mut SqliteConnection) -> sqlx::Result<u64>
 
 #[cfg(test)]
 mod tests {
-    use shared_store::testing::assert_no_temporary_btree;
+    use shared_store::{sqlite::open_in_memory, testing::assert_no_temporary_btree};
 
     use super::*;
 

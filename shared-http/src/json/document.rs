@@ -33,7 +33,7 @@ impl<'a> Document<'a> {
 }
 
 /// A value of a document. Serialised, it is the value that `CPython` would echo: of equal names the last
-/// one's value, at the place of the first.
+/// one's value, at the position of the first.
 #[derive(Clone, Copy)]
 pub struct Element<'a> {
     document: &'a Document<'a>,
@@ -83,7 +83,7 @@ impl<'a> Element<'a> {
         std::iter::from_fn(move || Some((children.next()?, children.next()?)))
     }
 
-    /// The items of an array; the names and values of an object by turns.
+    /// The items of an array; the names and values of an object alternating.
     fn children(self) -> impl Iterator<Item = Self> + Clone {
         let end = self.next();
         let first = Self { index: self.index + 1, ..self };
@@ -131,10 +131,10 @@ fn last_of_equal_names<'a>(
     members: impl Iterator<Item = (Element<'a>, Element<'a>)>,
 ) -> Vec<(Cow<'a, str>, Element<'a>)> {
     let mut last: Vec<(Cow<'a, str>, Element<'a>)> = Vec::new();
-    let mut places = HashMap::new();
+    let mut positions = HashMap::new();
     for (name, value) in members {
         let name = name.decoded();
-        match places.entry(name.clone()) {
+        match positions.entry(name.clone()) {
             Entry::Vacant(place) => {
                 place.insert(last.len());
                 last.push((name, value));

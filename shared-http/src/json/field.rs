@@ -19,7 +19,7 @@ pub use self::{
 };
 use super::{
     document::Element,
-    schema::{Failure, Place},
+    schema::{Context, Failure},
 };
 use crate::error::Input;
 
@@ -38,15 +38,15 @@ pub trait Field: Sized {
     /// The string breaks the field.
     fn read_text(&self, text: Cow<'_, str>) -> Result<Self::Value, Failure>;
 
-    /// The value of any JSON; none, if `at` was told why not.
-    fn read(&self, value: Element<'_>, at: &mut Place) -> Option<Self::Value>;
+    /// The value of any JSON; `None` if a failure was reported to `at`.
+    fn read(&self, value: Element<'_>, at: &mut Context) -> Option<Self::Value>;
 
     /// What is meant where there is no such field. None, if there has to be one.
     fn absent(&self) -> Option<Self::Value> {
         None
     }
 
-    /// What OpenAPI is told.
+    /// Its description for OpenAPI.
     fn property(&self) -> Property;
 
     /// The field may be left out, which means `value`.
@@ -63,14 +63,14 @@ pub trait Field: Sized {
     }
 }
 
-/// A field, as OpenAPI is told of it.
+/// A field, described for OpenAPI.
 pub struct Property {
     pub(super) name: &'static str,
     pub(super) required: bool,
     pub(super) schema: RefOr<OpenApiSchema>,
 }
 
-/// What OpenAPI is told of any field.
+/// What describes any field.
 #[derive(Clone, Copy)]
 struct About {
     name: &'static str,
@@ -110,7 +110,7 @@ where
         self.field.read_text(text)
     }
 
-    fn read(&self, value: Element<'_>, at: &mut Place) -> Option<Self::Value> {
+    fn read(&self, value: Element<'_>, at: &mut Context) -> Option<Self::Value> {
         self.field.read(value, at)
     }
 
@@ -120,8 +120,11 @@ where
 
     fn property(&self) -> Property {
         let mut property = self.field.property();
-        if let RefOr::T(OpenApiSchema::Object(object)) = &mut property.schema {
-            object.default = Some(self.value.clone().into());
+        let value = Some(self.value.clone().into());
+        match &mut property.schema {
+            RefOr::T(OpenApiSchema::Object(object)) => object.default = value,
+            RefOr::T(OpenApiSchema::Array(array)) => array.default = value,
+            _ => {}
         }
         Property { required: false, ..property }
     }
@@ -141,7 +144,7 @@ impl<F: Field> Field for Optional<F> {
         self.0.read_text(text).map(Some)
     }
 
-    fn read(&self, value: Element<'_>, at: &mut Place) -> Option<Self::Value> {
+    fn read(&self, value: Element<'_>, at: &mut Context) -> Option<Self::Value> {
         if value.is_null() { Some(None) } else { self.0.read(value, at).map(Some) }
     }
 
@@ -171,7 +174,12 @@ fn or_null(schema: &mut OpenApiSchema) {
 }
 
 /// Reads a value that can only be a string.
-fn read_string<F: Field>(field: &F, value: Element<'_>, at: &mut Place, other: Failure) -> Option<F::Value> {
+fn read_string<F: Field>(
+    field: &F,
+    value: Element<'_>,
+    at: &mut Context,
+    other: Failure,
+) -> Option<F::Value> {
     let outcome = value.as_str().map_or(Err(other), |text| field.read_text(text));
     outcome.map_or_else(|failure| at.fail(failure, Input::new(&value)), Some)
 }

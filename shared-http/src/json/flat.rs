@@ -7,12 +7,12 @@ use serde::{
     de::{Error, MapAccess, Visitor},
 };
 
-/// As many members are read this way. They need no memory of their own.
-const MOST: usize = 8;
+/// Objects with more members are read the slow way. So many need no allocation.
+const MAX_MEMBERS: usize = 8;
 
 /// The members of an object.
 #[derive(Default)]
-pub(super) struct Flat<'a>([Option<(Text<'a>, Text<'a>)>; MOST]);
+pub(super) struct Flat<'a>([Option<(Text<'a>, Text<'a>)>; MAX_MEMBERS]);
 
 impl<'a> Flat<'a> {
     /// The object that `text` is, if it is one of this kind, and none of its names occurs twice.
@@ -42,7 +42,7 @@ impl<'de> Deserialize<'de> for Flat<'de> {
             type Value = Flat<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "an object of at most {MOST} strings")
+                write!(f, "an object of at most {MAX_MEMBERS} strings")
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {

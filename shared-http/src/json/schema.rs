@@ -22,12 +22,12 @@ pub trait Schema: Sized {
 /// The fields of a body that is being read, or described.
 pub struct Fields<'a> {
     source: Source<'a>,
-    at: Place,
+    at: Context,
 }
 
 #[expect(clippy::large_enum_variant, reason = "there is one a request, on the stack")]
 enum Source<'a> {
-    /// A body as nearly all are: nothing but strings. The first failure ends it, without a word.
+    /// A body as nearly all are: nothing but strings. Failures are only noted, for the body is read the slow way then.
     Flat(Flat<'a>),
     /// Any other object. `echo` quotes all of it, for fields that are missing.
     Object { object: Element<'a>, echo: Option<Input> },
@@ -35,16 +35,16 @@ enum Source<'a> {
     Description(Vec<Property>),
 }
 
-/// Where in a body a value stands, and what failed so far.
+/// Where in a body the value stands that is read now, and which failures were reported so far.
 #[derive(Default)]
-pub struct Place {
+pub struct Context {
     path: Vec<Location>,
     failures: Vec<FieldError>,
     failed: bool,
 }
 
 impl Fields<'_> {
-    /// The value of a field. Where it breaks the rule, that is reported, and the value stands for it meanwhile.
+    /// The value of a field. If it is wrong, the failure is reported, and the default is returned.
     #[expect(clippy::needless_pass_by_value, reason = "a field is made where it is read")]
     pub fn get<F: Field>(&mut self, field: F) -> F::Value {
         let value = match &mut self.source {
@@ -73,7 +73,7 @@ impl Fields<'_> {
     }
 }
 
-impl Place {
+impl Context {
     /// What `read` finds one step further into the body.
     pub(super) fn enter<T>(&mut self, step: Location, read: impl FnOnce(&mut Self) -> T) -> T {
         self.path.push(step);
@@ -117,7 +117,7 @@ impl Failure {
 
 /// The body that `text` is, if it is an object of strings that breaks no field. Any other is for [`read`].
 pub(super) fn read_flat<T: Schema>(text: &str) -> Option<T> {
-    let mut fields = Fields { source: Source::Flat(Flat::parse(text)?), at: Place::default() };
+    let mut fields = Fields { source: Source::Flat(Flat::parse(text)?), at: Context::default() };
     let body = T::read(&mut fields);
     let Source::Flat(rest) = &fields.source else { return None };
     (!fields.at.failed && rest.is_empty()).then_some(body)
@@ -125,20 +125,21 @@ pub(super) fn read_flat<T: Schema>(text: &str) -> Option<T> {
 
 /// The body that `value` is, or every failure in it.
 pub(super) fn read<T: Schema>(value: Element<'_>) -> Result<T, Vec<FieldError>> {
-    let mut at = Place::default();
+    let mut at = Context::default();
     let body = at.enter(Location::Name("body"), |at| read_at(value, at));
-    body.filter(|_| at.failures.is_empty()).ok_or(at.failures)
+    body.ok_or(at.failures)
 }
 
 /// The same for a body that is a part of another.
-pub(super) fn read_at<T: Schema>(value: Element<'_>, at: &mut Place) -> Option<T> {
+pub(super) fn read_at<T: Schema>(value: Element<'_>, at: &mut Context) -> Option<T> {
     if !value.is_object() {
         return at.fail(not_an_object(), Input::new(&value));
     }
+    let failures = at.failures.len();
     let mut fields = Fields { source: Source::Object { object: value, echo: None }, at: std::mem::take(at) };
     let body = T::read(&mut fields);
     *at = fields.at;
-    Some(body)
+    (at.failures.len() == failures).then_some(body)
 }
 
 pub(super) fn missing() -> Failure {
@@ -152,7 +153,7 @@ pub(super) fn not_an_object() -> Failure {
 
 /// The schema of `T`, as OpenAPI wants it.
 pub fn describe<T: Schema>() -> RefOr<OpenApiSchema> {
-    let mut fields = Fields { source: Source::Description(Vec::new()), at: Place::default() };
+    let mut fields = Fields { source: Source::Description(Vec::new()), at: Context::default() };
     T::read(&mut fields);
     let mut object = ObjectBuilder::new().schema_type(Type::Object).description(Some(T::DESCRIPTION));
     if let Source::Description(properties) = fields.source {

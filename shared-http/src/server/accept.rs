@@ -21,7 +21,7 @@ const BACK_OFF: Duration = Duration::from_millis(20);
 
 /// The fair share of one address is the capacity divided by this: a committee can be behind one address, and an attacker
 /// behind a few dozen.
-const SHARES: usize = 64;
+const FAIR_SHARE_DIVISOR: usize = 64;
 
 /// Accepts connections and serves them. It never ends by itself.
 pub(super) async fn accept(
@@ -72,7 +72,7 @@ async fn permit(table: &ConnectionTable) -> OwnedSemaphorePermit {
 /// connections beyond its share, the one that has waited longest. If there is none, a connection of the address with
 /// the most connections is closed after its next response.
 fn close_one_for_another(table: &ConnectionTable) {
-    let share = table.capacity() / SHARES;
+    let share = table.capacity() / FAIR_SHARE_DIVISOR;
     let is_closed = table.with_all(|connections| {
         let first = connections
             .filter(|connection| connection.phase() != Phase::Handler && !connection.is_closing())

@@ -51,7 +51,7 @@ pub(super) struct Entry {
     pub(super) ticket: Digest,
     pub(super) attempt: Digest,
     pub(super) event: Digest,
-    pub(super) _room: Reservation,
+    pub(super) _reservation: Reservation,
 }
 
 /// Writes batches until all senders of `queue` are gone.

@@ -19,7 +19,7 @@ pub(super) enum Job {
 pub(super) struct Queued {
     pub(super) scan: Scan,
     pub(super) reply: Reply<CheckIn>,
-    pub(super) _room: Reservation,
+    pub(super) _reservation: Reservation,
 }
 
 impl Job {

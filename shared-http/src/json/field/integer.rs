@@ -9,9 +9,12 @@ use crate::{
     error::Input,
     json::{
         document::Element,
-        schema::{Failure, Place},
+        schema::{Context, Failure},
     },
 };
+
+/// No `i64` is as large as this, 2^63.
+const LARGEST: f64 = 9_223_372_036_854_775_808.0;
 
 /// A field that is a whole number. As with FastAPI, `5.0` and `"5"` are 5, and `true` is 1.
 pub struct IntegerField {
@@ -56,12 +59,25 @@ impl IntegerField {
         }
     }
 
+    fn read_whole(&self, digits: &str) -> Option<Result<i64, Failure>> {
+        let unsigned = digits.strip_prefix(['-', '+']).unwrap_or(digits);
+        if unsigned.is_empty() || !unsigned.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        Some(match (digits.parse(), digits.starts_with('-')) {
+            (Ok(number), _) => self.check(number),
+            (Err(_), true) if self.min.is_some() => self.check(i64::MIN),
+            (Err(_), false) if self.max.is_some() => self.check(i64::MAX),
+            (Err(_), _) => Err(too_large()),
+        })
+    }
+
     fn read_number(&self, source: &str) -> Result<i64, Failure> {
-        if let Some(whole) = saturating(source) {
-            return self.check(whole);
+        if let Some(whole) = self.read_whole(source) {
+            return whole;
         }
         match source.parse::<f64>() {
-            // `as` saturates, and no limit is as large as what it saturates at.
+            Ok(number) if number.abs() >= LARGEST => Err(too_large()),
             Ok(number) if number.fract() == 0.0 => self.check(number as i64),
             _ => {
                 let msg = "Input should be a valid integer, got a number with a fractional part";
@@ -71,14 +87,9 @@ impl IntegerField {
     }
 }
 
-/// The whole number that `digits` are, or the greatest or least there is if it is beyond that.
-fn saturating(digits: &str) -> Option<i64> {
-    let unsigned = digits.strip_prefix(['-', '+']).unwrap_or(digits);
-    if unsigned.is_empty() || !unsigned.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let beyond = if digits.starts_with('-') { i64::MIN } else { i64::MAX };
-    Some(digits.parse().unwrap_or(beyond))
+fn too_large() -> Failure {
+    let msg = "Unable to parse input string as an integer, exceeded maximum size";
+    Failure::new("int_parsing_size", msg)
 }
 
 impl Field for IntegerField {
@@ -92,16 +103,13 @@ impl Field for IntegerField {
         let text = text.trim();
         let digits =
             text.split_once('.').filter(|(_, zeros)| !zeros.is_empty() && zeros.bytes().all(|b| b == b'0'));
-        match saturating(digits.map_or(text, |(whole, _)| whole)) {
-            Some(number) => self.check(number),
-            None => {
-                let msg = "Input should be a valid integer, unable to parse string as an integer";
-                Err(Failure::new("int_parsing", msg))
-            }
-        }
+        self.read_whole(digits.map_or(text, |(whole, _)| whole)).unwrap_or_else(|| {
+            let msg = "Input should be a valid integer, unable to parse string as an integer";
+            Err(Failure::new("int_parsing", msg))
+        })
     }
 
-    fn read(&self, value: Element<'_>, at: &mut Place) -> Option<i64> {
+    fn read(&self, value: Element<'_>, at: &mut Context) -> Option<i64> {
         let outcome = match (value.as_str(), value.as_number(), value.as_bool()) {
             (Some(text), ..) => self.read_text(text),
             (_, Some(number), _) => self.read_number(number),

@@ -8,7 +8,7 @@ use crate::{
     error::{Input, Location},
     json::{
         document::Element,
-        schema::{Failure, Place, Schema, describe, read_at},
+        schema::{Context, Failure, Schema, describe, read_at},
     },
 };
 
@@ -64,7 +64,7 @@ impl<T: Schema> Field for ListField<T> {
         Err(no_list())
     }
 
-    fn read(&self, value: Element<'_>, at: &mut Place) -> Option<Vec<T>> {
+    fn read(&self, value: Element<'_>, at: &mut Context) -> Option<Vec<T>> {
         let Some(items) = value.items() else { return at.fail(no_list(), Input::new(&value)) };
         let length = items.clone().count();
         // Before the items, so that a list that is too long is refused with one failure.

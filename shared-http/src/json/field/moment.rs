@@ -13,7 +13,7 @@ use crate::{
     error::Input,
     json::{
         document::Element,
-        schema::{Failure, Place},
+        schema::{Context, Failure},
     },
 };
 
@@ -69,9 +69,12 @@ fn config() -> DateTimeConfig {
     DateTimeConfig::builder().time_config(time.build()).build()
 }
 
-fn failure(kind: &'static str, what: &str, error: &ParseError) -> Failure {
-    let why = error.get_documentation().unwrap_or("it is malformed");
+fn failure(kind: &'static str, what: &str, why: &str) -> Failure {
     Failure::new(kind, format!("Input should be a valid {what}, {why}")).with(json!({ "error": why }))
+}
+
+fn why(error: &ParseError) -> &'static str {
+    error.get_documentation().unwrap_or("it is malformed")
 }
 
 fn read_number(source: &str) -> Result<Moment, Failure> {
@@ -80,7 +83,7 @@ fn read_number(source: &str) -> Result<Moment, Failure> {
         (_, Ok(seconds)) => DateTime::from_float_with_config(seconds, &config()),
         _ => return Err(no_moment()),
     };
-    moment.map(Moment).map_err(|error| failure("datetime_parsing", "datetime", &error))
+    moment.map(Moment).map_err(|error| failure("datetime_parsing", "datetime", why(&error)))
 }
 
 fn no_moment() -> Failure {
@@ -99,10 +102,18 @@ impl Field for MomentField {
             let date = Date::parse_str(&text)?;
             Ok(at_midnight(date, None))
         });
-        moment.map(Moment).map_err(|error| failure("datetime_from_date_parsing", "datetime or date", &error))
+        let kind = "datetime_from_date_parsing";
+        match moment {
+            // The calendar has no such year, and speedate does not mind.
+            Ok(DateTime { date: Date { year: 0, .. }, .. }) => {
+                Err(failure(kind, "datetime or date", "year 0 is out of range"))
+            }
+            Ok(moment) => Ok(Moment(moment)),
+            Err(error) => Err(failure(kind, "datetime or date", why(&error))),
+        }
     }
 
-    fn read(&self, value: Element<'_>, at: &mut Place) -> Option<Moment> {
+    fn read(&self, value: Element<'_>, at: &mut Context) -> Option<Moment> {
         let outcome = match (value.as_str(), value.as_number()) {
             (Some(text), _) => self.read_text(text),
             (_, Some(number)) => read_number(number),

@@ -7,7 +7,7 @@ use validator::{ValidateDoesNotContain, ValidateLength};
 use super::{About, Field, Property, read_string};
 use crate::json::{
     document::Element,
-    schema::{Failure, Place},
+    schema::{Context, Failure},
 };
 
 /// A field that is a string.
@@ -83,7 +83,7 @@ impl Field for TextField {
         self.check(&text).map(|()| text.into_owned())
     }
 
-    fn read(&self, value: Element<'_>, at: &mut Place) -> Option<String> {
+    fn read(&self, value: Element<'_>, at: &mut Context) -> Option<String> {
         read_string(self, value, at, Failure::new("string_type", "Input should be a valid string"))
     }
 

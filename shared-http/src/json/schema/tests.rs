@@ -110,6 +110,56 @@ fn whole_numbers_are_read_as_fastapi_reads_them() {
     assert_eq!(read(r#"{"count":0}"#).unwrap_err()[0]["ctx"], json!({"ge": 1}));
 }
 
+/// A number without limits, and a list that has to be longer than what is wrong in it.
+#[derive(Debug)]
+struct Unlimited {
+    number: i64,
+}
+
+impl Schema for Unlimited {
+    const DESCRIPTION: &'static str = "Without limits.";
+
+    fn read(fields: &mut Fields<'_>) -> Self {
+        fields.get(list_of::<Scan>("scans", 9).min(2).optional());
+        Self { number: fields.get(integer("number").or(0)) }
+    }
+}
+
+fn read_unlimited(text: &str) -> Result<i64, String> {
+    match parse_like_fastapi::<Unlimited>(text, true) {
+        Ok(body) => Ok(body.number),
+        Err(ApiError::Invalid(failures)) => {
+            Err(failures.iter().map(|failure| failure.kind).collect::<Vec<_>>().join(" "))
+        }
+        Err(other) => panic!("{text}: {other:?}"),
+    }
+}
+
+#[test]
+fn a_number_that_does_not_fit_is_refused_and_not_cut() {
+    for (number, expected) in
+        [("9223372036854775807", i64::MAX), ("-9223372036854775808", i64::MIN), ("1e3", 1000)]
+    {
+        assert_eq!(read_unlimited(&format!(r#"{{"number":{number}}}"#)), Ok(expected));
+    }
+    for number in [
+        "9223372036854775808",
+        "-9223372036854775809",
+        r#""9223372036854775808""#,
+        "9223372036854775808.0",
+        "-1e300",
+    ] {
+        let outcome = read_unlimited(&format!(r#"{{"number":{number}}}"#));
+        assert_eq!(outcome, Err("int_parsing_size".to_owned()), "{number}");
+    }
+}
+
+#[test]
+fn a_list_with_a_wrong_item_is_not_also_too_short() {
+    assert_eq!(read_unlimited(r#"{"scans":[{}]}"#), Err("missing".to_owned()));
+    assert_eq!(read_unlimited(r#"{"scans":[{"event_id":"a"}]}"#), Err("too_short".to_owned()));
+}
+
 #[test]
 fn moments_keep_the_offset_they_were_given() {
     for (value, expected) in [
@@ -144,6 +194,7 @@ fn moments_keep_the_offset_they_were_given() {
     }
     for (value, why) in [
         ("besok", "input is too short"),
+        ("0000-01-01", "year 0 is out of range"),
         ("2026-02-30", "day value is outside expected range"),
         ("2026-12-01T24:00:00", "unexpected extra characters at the end of the input"),
     ] {
