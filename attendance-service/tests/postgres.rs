@@ -397,7 +397,7 @@ async fn a_server_that_restarts_loses_nothing_and_nobody_is_told_anything_untrue
     let refused = load.refused.load(Ordering::Relaxed);
     let out = async {
         while load.refused.load(Ordering::Relaxed) < refused + 20 {
-            yield_now().await
+            yield_now().await;
         }
     };
     timeout(SECOND * 10, out).await.expect("503");
