@@ -85,6 +85,7 @@ go_round() {
     ask 200 identity /auth/me -H "Authorization: Bearer $token"
     ask 401 identity /auth/me
     ask 405 identity /auth/me -X DELETE
+    ask 405 identity /auth/me -X BREW
     ask 404 identity "/$1"
 
     check_in 200 "$1-a"
@@ -181,6 +182,7 @@ identity http_request_duration_seconds_count{method="POST",route="/auth/login",s
 identity http_request_duration_seconds_bucket{le="+Inf",method="POST",route="/auth/login",status="503"} $busy
 identity http_request_duration_seconds_count{method="GET",route="/auth/me",status="200"} 1
 identity http_request_duration_seconds_count{method="GET",route="/auth/me",status="401"} 1
+identity http_request_duration_seconds_count{method="DELETE",route="/auth/me",status="405"} 1
 identity http_request_duration_seconds_count{method="other",route="/auth/me",status="405"} 1
 identity http_request_duration_seconds_count{method="GET",route="none",status="404"} 1
 identity http_requests_in_flight 0
