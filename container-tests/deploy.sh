@@ -222,7 +222,9 @@ mend
 
 # A migration, and what the oldest version that can work with it is.
 perl -0pi -e 's/(Migrations::new\(&\[.*?)(,?\s*\]\))/$1, Migration { name: "gates", sql: "ALTER TABLE check_ins ADD COLUMN gate TEXT; CREATE TABLE IF NOT EXISTS min_reader (version BIGINT NOT NULL); UPDATE min_reader SET version = 1", min_reader: 1 }$2/s' \
-    attendance-service/src/store/sqlite.rs
+    attendance-service/src/store/sqlite/rows.rs
+checking='the list of migrations has one more'
+grep -q '"gates"' attendance-service/src/store/sqlite/rows.rs
 commit . 'One more migration'
 break_with 's/^    cp target.*/&\nRUN sed -i "s|SET version = 1|SET version = 2|" \/out\/attendance-service/'
 check 'a version that leaves no way back ends non-zero' failed_deploy
