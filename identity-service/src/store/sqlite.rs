@@ -56,11 +56,14 @@ const ALL: &str = "SELECT role, username, password_hash FROM users";
 /// 256 KiB a connection instead of 2 MiB: a statement touches a handful of pages.
 const SMALL_PAGE_CACHE: &str = "PRAGMA cache_size = -256";
 
-/// How long a request waits for a write. A registration reads before, and is answered within 2 s.
+/// How long a request waits for a write.
 const WRITE_DEADLINE: Duration = Duration::from_millis(1500);
 
-/// How long a request waits for a read.
-const READ_DEADLINE: Duration = Duration::from_millis(500);
+/// How long a request waits until those before it have read.
+const QUEUE_DEADLINE: Duration = Duration::from_millis(500);
+
+/// How long a read may take. One that takes longer begins an outage.
+const READ_DEADLINE: Duration = Duration::from_millis(1000);
 
 /// The embedded store.
 pub struct SqliteUserStore {
@@ -136,39 +139,35 @@ impl SqliteUserStore {
 
     /// Selects at most one row. In SQLite's WAL mode that does not wait for a write.
     async fn select(&self, sql: &'static str, arguments: &[&str]) -> Result<Option<SqliteRow>, StoreError> {
-        let selected = async {
-            match &self.shared.reader {
-                Some(reader) => {
-                    let mut connection = reader.connection.lock().await;
-                    fetch_optional(connection.as_mut().ok_or_else(not_connected)?, sql, arguments).await
-                }
-                None => match &mut self.writer.lock().await.connection {
-                    Some(connection) => fetch_optional(connection, sql, arguments).await,
-                    None => Ok(None),
-                },
-            }
+        let Some(reader) = &self.shared.reader else {
+            let mut writer = timeout(WRITE_DEADLINE, self.writer.lock()).await.map_err(too_slow)?;
+            let Some(connection) = &mut writer.connection else { return Ok(None) };
+            return fetch_optional(connection, sql, arguments).await.map_err(|error| unavailable(&error));
         };
-        match timeout(READ_DEADLINE, selected).await {
-            Ok(Ok(row)) => Ok(row),
-            Ok(Err(error)) => Err(self.reads_failed(error.to_string())),
-            Err(elapsed) => Err(self.reads_failed(too_slow(elapsed).to_string())),
-        }
+        // Many requests that wait for each other are no outage of the disk, so only the read itself is taken for one.
+        let mut connection = timeout(QUEUE_DEADLINE, reader.connection.lock()).await.map_err(too_slow)?;
+        let read =
+            async { fetch_optional(connection.as_mut().ok_or_else(not_connected)?, sql, arguments).await };
+        let read = match timeout(READ_DEADLINE, read).await {
+            Ok(Ok(row)) => return Ok(row),
+            Ok(Err(error)) => unavailable(&error),
+            Err(elapsed) => too_slow(elapsed),
+        };
+        // It is not used again: what it is busy with may never end.
+        connection.take();
+        self.reads_failed(&read);
+        Err(read)
     }
 
     /// Begins an outage, unless there is one already: nothing is written until the file was opened again.
-    fn reads_failed(&self, reason: String) -> StoreError {
-        let reason: Arc<str> = reason.into();
-        let Some(reader) = &self.shared.reader else { return StoreError::Unavailable(reason) };
+    fn reads_failed(&self, reason: &StoreError) {
         let mut broken = self.shared.broken.write();
         if broken.is_none() {
-            *broken = Some(Arc::clone(&reason));
-            tracing::error!(error = %reason, "users cannot be read; trying again");
-            // What it is busy with may never end.
-            drop(reader.connection.try_lock().map(|mut connection| connection.take()));
+            tracing::error!(error = reason as &dyn std::error::Error, "users cannot be read; trying again");
+            *broken = Some(reason.to_string().into());
             let writer = Arc::clone(&self.writer);
             tokio::spawn(async { recover(writer.lock_owned().await).await });
         }
-        StoreError::Unavailable(reason)
     }
 
     /// Writes as soon as no other write is under way. False, if there was nothing to change.
@@ -278,6 +277,10 @@ impl Shared {
 /// The file could not be opened again yet.
 fn not_connected() -> sqlx::Error {
     sqlx::Error::WorkerCrashed
+}
+
+fn unavailable(error: &sqlx::Error) -> StoreError {
+    StoreError::Unavailable(error.to_string().into())
 }
 
 fn too_slow(_: Elapsed) -> StoreError {
