@@ -12,6 +12,9 @@ mod process;
 mod run;
 mod running;
 mod service;
+#[cfg(feature = "testing")]
+#[expect(clippy::expect_used, reason = "a test that cannot go on should say where")]
+pub mod testing;
 
 pub use args::{Command, CommonArgs, Task};
 pub use run::run;

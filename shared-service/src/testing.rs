@@ -1,0 +1,50 @@
+//! What the tests of both services share: the stores that they run on, and tokens made by hand.
+
+pub mod forge;
+
+use std::path::Path;
+
+use shared_store::testing::new_database;
+
+/// A store that a test runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Store {
+    /// `memory:`
+    Memory,
+    /// A SQLite file.
+    Sqlite,
+    /// A database of the server at `TEST_POSTGRES_URL`.
+    Postgres,
+}
+
+impl Store {
+    /// The URL of a store that holds nothing yet, in `directory` if it needs one.
+    pub async fn new_url(self, directory: &Path) -> String {
+        match self {
+            Self::Memory => "memory:".to_owned(),
+            Self::Sqlite => format!("sqlite://{}/", directory.display()),
+            Self::Postgres => new_database().await,
+        }
+    }
+}
+
+/// Runs async test functions that take a [`Store`] on every store. Those on PostgreSQL need the server that `.ci/run`
+/// starts, so they run only when asked for: `cargo test postgres -- --ignored`.
+#[macro_export]
+macro_rules! on_every_store {
+    (@one $store:ident $test:ident [$($attribute:tt)*]) => {
+        #[tokio::test(flavor = "multi_thread")]
+        $($attribute)*
+        async fn $test() {
+            super::$test($crate::testing::Store::$store).await;
+        }
+    };
+    (@all $store:ident $attributes:tt $($test:ident)+) => {
+        $($crate::on_every_store! { @one $store $test $attributes })+
+    };
+    ($($test:ident),+ $(,)?) => {
+        mod memory { $crate::on_every_store! { @all Memory [] $($test)+ } }
+        mod sqlite { $crate::on_every_store! { @all Sqlite [] $($test)+ } }
+        mod postgres { $crate::on_every_store! { @all Postgres [#[ignore = "needs PostgreSQL"]] $($test)+ } }
+    };
+}
