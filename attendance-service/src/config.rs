@@ -65,7 +65,7 @@ impl Args {
 }
 
 impl Config {
-    /// The settings as `doctor` shows them. No secret, only a word on how good each is.
+    /// The settings as `doctor` shows them. Of a secret it shows only how strong it is.
     pub fn shown(&self) -> ShownSettings {
         let mut shown = ShownSettings::default();
         self.http.show(&mut shown);
@@ -75,7 +75,7 @@ impl Config {
         shown
     }
 
-    /// Logs that the service is ready at `address`, after a warning for each setting that is dangerous.
+    /// Logs a warning for each dangerous setting, and then that the service is ready at `address`.
     pub fn announce(&self, address: SocketAddr) {
         let environment = self.http.environment;
         if environment == Environment::Production && self.location == Location::Memory {
@@ -84,7 +84,7 @@ impl Config {
             );
         }
         self.secrets.announce();
-        // Last, so that a script that waits for this line has seen the warnings.
+        // Last: a script that waits for this line has then read the warnings too.
         tracing::info!(%address, %environment, store = %self.location, "attendance-service is ready");
     }
 }

@@ -8,7 +8,7 @@ use flate2::{Compression, Crc, write::DeflateEncoder};
 /// The largest number of bytes in a stored (uncompressed) block (RFC 1951, section 3.2.4).
 const MAX_STORED: usize = u16::MAX as usize;
 
-/// Raw deflate that refers to nothing before it, ends at a whole byte, and does not end the stream.
+/// A part of a deflate stream. It refers to no earlier part, ends on a byte boundary, and has no final block.
 pub struct Deflated {
     /// The compressed bytes.
     pub bytes: Bytes,
@@ -21,7 +21,7 @@ impl Deflated {
     ///
     /// # Errors
     ///
-    /// None is known.
+    /// The encoder failed. Writing to memory is not known to cause this.
     pub fn new(plain: &[u8]) -> io::Result<Self> {
         // The service may run on slow cores, and the list compresses well at any level.
         let mut encoder = DeflateEncoder::new(Vec::with_capacity(plain.len() / 4), Compression::fast());
@@ -32,7 +32,7 @@ impl Deflated {
         Ok(Self { bytes: bytes.into(), crc: crc(plain) })
     }
 
-    /// Writes `plain` uncompressed, for what is too short to be worth compressing.
+    /// Stores `plain` uncompressed. For data that is too short to be worth compressing.
     pub fn stored(plain: &[u8]) -> Self {
         let mut bytes = Vec::with_capacity(plain.len() + 5 * plain.len().div_ceil(MAX_STORED));
         for block in plain.chunks(MAX_STORED) {
@@ -61,11 +61,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_stored_may_be_longer_than_a_block() {
+    fn data_of_any_length_can_be_stored() {
         for length in [0, 1, MAX_STORED - 1, MAX_STORED, MAX_STORED + 1, 3 * MAX_STORED] {
             let plain: Vec<u8> = (0..length).map(|position| (position % 251) as u8).collect();
             let Deflated { bytes, crc } = Deflated::stored(&plain);
-            // With an empty last block.
+            // The decoder expects a final block; this one is empty.
             let stream = [&bytes[..], &[3, 0]].concat();
             let mut text = Vec::new();
             DeflateDecoder::new(&stream[..]).read_to_end(&mut text).unwrap();

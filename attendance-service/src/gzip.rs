@@ -1,7 +1,7 @@
 //! Compresses lists with gzip, on threads that serve no requests.
 //!
-//! A list is one gzip stream. Each of its chunks is compressed independently and ends at a whole byte, so a chunk that
-//! was compressed for one reader can be sent to every other.
+//! A list is one gzip stream. Each of its chunks is compressed independently and ends on a byte boundary, so a chunk
+//! that was compressed for one reader can be sent to all others.
 
 use std::{io, sync::Arc, thread};
 
@@ -17,11 +17,11 @@ use crate::{
 /// Deflate, no flags, no modification time, fastest compression, unknown system (RFC 1952, section 2.3).
 const HEADER: &[u8] = &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 255];
 
-/// An empty last block.
+/// An empty final block, which ends the stream.
 const LAST_BLOCK: &[u8] = &[3, 0];
 
-/// Compresses one chunk fewer at once than there are cores, at least one, so that a core is left for check-ins. Other
-/// chunks wait, first come, first served.
+/// Compresses one chunk on each core but one, which stays free for check-ins. On a single core it compresses one chunk
+/// at a time. Further chunks wait in order of arrival.
 pub struct Compressor {
     permits: Arc<Semaphore>,
 }
@@ -34,7 +34,7 @@ impl Default for Compressor {
 }
 
 impl Compressor {
-    /// The gzip stream of `beginning`, `chunks` and `end`. A chunk is compressed when the reader asks for it.
+    /// The gzip stream of `beginning`, `chunks` and `end`. A chunk is compressed when the stream is polled for it.
     pub fn stream(
         self: Arc<Self>,
         beginning: &[u8],
@@ -105,7 +105,7 @@ mod tests {
         let (all, mut text) = (compressed.concat(), Vec::new());
         let mut decoder = GzDecoder::new(&all[..]);
         decoder.read_to_end(&mut text).unwrap();
-        assert!(decoder.into_inner().is_empty(), "one member and nothing behind it");
+        assert!(decoder.into_inner().is_empty(), "there are bytes after the gzip member");
         text
     }
 
@@ -113,14 +113,14 @@ mod tests {
         Chunk { json: json.into(), cache: None }
     }
 
-    /// Bytes that nothing compresses.
+    /// Bytes that cannot be compressed.
     fn noise(length: usize) -> Vec<u8> {
         let next = |seed: &u32| Some(seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223));
         std::iter::successors(Some(1), next).map(|seed: u32| (seed >> 24) as u8).take(length).collect()
     }
 
     #[tokio::test]
-    async fn chunks_of_any_size_make_one_stream_with_the_right_sum() {
+    async fn chunks_of_any_size_make_one_stream_with_the_right_checksum() {
         let compressor = Arc::default();
         for sizes in [&[][..], &[0], &[1], &[0, 1, 2], &[70_000, 3, 300_000, 65_535], &[16_384; 40]] {
             for text in [noise(300_000), b"{\"event_id\":\"e\"},".repeat(20_000)] {
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_cached_in_the_last_quarter_of_the_budget() {
+    async fn the_last_quarter_of_the_budget_is_not_used_for_caching() {
         let budget = Arc::new(Budget::new(11_000));
         let cache = Some(Arc::new(CompressedCache::new(Arc::clone(&budget))));
         let chunks = [Chunk { cache, ..chunk(noise(10_000)) }];
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn never_are_more_chunks_compressed_at_once_than_there_are_permits() {
+    async fn no_more_chunks_are_compressed_at_once_than_there_are_permits() {
         let compressor = Arc::new(Compressor { permits: Arc::new(Semaphore::new(2)) });
         let permits = Arc::clone(&compressor.permits).acquire_many_owned(2).await.unwrap();
         let waiting = {

@@ -55,7 +55,7 @@ impl Timestamp {
         Self(Utc::now())
     }
 
-    /// Microseconds since 1970-01-01 UTC, as stores keep it.
+    /// Microseconds since 1970-01-01 UTC, the form in which stores keep it.
     pub fn micros(self) -> i64 {
         self.0.timestamp_micros()
     }
@@ -96,7 +96,7 @@ pub struct Scan {
 }
 
 impl Scan {
-    /// Whether at most one of two scans can be accepted: the same ticket, or the same attempt.
+    /// Whether at most one of the two scans can be accepted: they are of the same ticket, or the same attempt.
     pub fn conflicts_with(&self, other: &Self) -> bool {
         let same_ticket = self.ticket_id == other.ticket_id && self.event_id == other.event_id;
         let same_attempt = self.idempotency_key.is_some()
@@ -107,9 +107,9 @@ impl Scan {
 }
 
 /// A ticket that was checked in.
-// Exists as JSON only, which is written once, by [`RecordPrefix`].
+// For the OpenAPI document. The JSON itself is written by [`RecordPrefix`].
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes what is written; nobody builds it as a whole")]
+#[expect(dead_code, reason = "for the OpenAPI document only")]
 pub struct Record {
     /// The event.
     #[schema(example = "evt1")]
@@ -125,7 +125,7 @@ pub struct Record {
     checked_in_at: String,
 }
 
-/// The JSON of a [`Record`] up to its time of acceptance, which is not known before the ticket is accepted.
+/// The JSON of a [`Record`] up to its time of acceptance, which is known only once the ticket is accepted.
 #[derive(Clone)]
 pub struct RecordPrefix {
     json: Vec<u8>,
@@ -151,7 +151,7 @@ impl RecordPrefix {
         Ok(Self { json, ids_len })
     }
 
-    /// The JSON up to the quote that closes the ticket's id. No other ticket's record begins with these bytes.
+    /// The JSON up to the quote after the ticket's id. The record of no other ticket begins with these bytes.
     pub fn ids(&self) -> &[u8] {
         &self.json[..self.ids_len]
     }

@@ -1,4 +1,4 @@
-//! The routes: request, response, OpenAPI and handler of each together.
+//! The routes. Each module has the request, the response, the OpenAPI description and the handler of one route.
 
 mod attendance;
 mod check_in;
@@ -18,7 +18,7 @@ use crate::{AppState, store::StoreError};
 
 const TAGLINE: &str = "Checks every ticket in exactly once, and tells who came.";
 
-/// What the pages say of this service.
+/// What the HTML pages say about this service.
 pub(crate) const ABOUT: About = About { service: "attendance-service", tagline: TAGLINE, notice: "" };
 
 const READY_SUMMARY: ReadySummary = ReadySummary("Whether tickets can be checked in");
@@ -45,7 +45,7 @@ const FULL: &str = "Penyimpanan check-in penuh (MAX_STORE_MB), hubungi pengelola
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
-            // The store logs an outage once, not once a request.
+            // The store logs an outage when it begins, so it is not logged again for each request.
             StoreError::Unavailable(_) => Self::StorageUnavailable,
             StoreError::Full => Self::Full(FULL.into()),
             StoreError::Internal(cause) => Self::Internal(cause),

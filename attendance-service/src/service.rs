@@ -1,4 +1,4 @@
-//! attendance-service, as `shared_service::run` needs it.
+//! Implements the trait of `shared-service` that starts a service.
 
 use std::{error::Error, net::SocketAddr};
 

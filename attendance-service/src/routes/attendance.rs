@@ -29,7 +29,7 @@ use crate::{
 
 /// Who came to an event.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes what is streamed; nobody builds it as a whole")]
+#[expect(dead_code, reason = "for the OpenAPI document only")]
 struct AttendanceBody {
     /// The event.
     #[schema(example = "evt1")]
@@ -83,7 +83,7 @@ pub(super) async fn attendance(
     let attendance = state.check_ins.attendance(&event_id).await?;
 
     let tag = format!("W/\"{}\"", attendance.version);
-    // Not for shared caches. The client may keep the list, and revalidates it every time.
+    // No shared cache may store the list. The client may, and has to revalidate it every time.
     let caching = [(CACHE_CONTROL, "private, no-cache"), (VARY, "accept-encoding")];
     if is_unchanged(&request, &tag) {
         return Ok((StatusCode::NOT_MODIFIED, caching, [(ETAG, tag)]).into_response());
@@ -99,7 +99,7 @@ pub(super) async fn attendance(
     Ok((caching, headers, body).into_response())
 }
 
-/// Whether the client prefers gzip to `identity`, or likes both equally. A client that refuses both gets `identity`,
+/// Whether the client prefers gzip to `identity`, or accepts both equally. A client that refuses both gets `identity`,
 /// which RFC 9110 (section 12.5.3) allows.
 fn accepts_gzip(headers: &HeaderMap) -> bool {
     let (mut gzip, mut identity) = (0.0, 0.0);
@@ -140,7 +140,7 @@ fn beginning(event_id: &EventId, total_checked_in: usize) -> serde_json::Result<
 /// The JSON document after its last record.
 const END: &[u8] = b"]}";
 
-/// The JSON document as a body. Its length is known if that of the records is.
+/// The JSON document as a response body. Its length is known if the length of the records is.
 struct List {
     /// Bytes still to send.
     left: Option<u64>,

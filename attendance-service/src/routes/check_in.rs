@@ -42,7 +42,7 @@ describe_body!(CheckInRequest);
 
 /// The ticket is in.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes what is written; nobody builds it as a whole")]
+#[expect(dead_code, reason = "for the OpenAPI document only")]
 struct CheckedIn {
     /// Always `checked_in`.
     #[schema(example = "checked_in")]
@@ -54,7 +54,7 @@ struct CheckedIn {
 /// What cannot be checked in.
 #[derive(ToSchema)]
 #[serde(untagged)]
-#[expect(dead_code, reason = "describes what `ApiError` answers; nobody builds it")]
+#[expect(dead_code, reason = "for the OpenAPI document only")]
 enum Refused {
     /// The body or the key breaks the schema.
     Invalid(InvalidBody),
@@ -127,8 +127,8 @@ fn checked_in(record: &[u8]) -> Response {
     ([(CONTENT_TYPE, "application/json")], body).into_response()
 }
 
-/// The `Idempotency-Key` header. A malformed key is reported only after the body was read.
-// An extractor of its own, because a `HeaderMap` in the handler would be a copy of all headers.
+/// The `Idempotency-Key` header. Extracting it never fails: a malformed key is reported after the body was checked.
+// Its own extractor, because a `HeaderMap` argument of the handler would copy all headers.
 pub(super) struct IdempotencyKeyHeader(Result<Option<IdempotencyKey>, ApiError>);
 
 impl<S: Sync> FromRequestParts<S> for IdempotencyKeyHeader {

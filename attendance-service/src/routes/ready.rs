@@ -11,7 +11,7 @@ impl Readiness for AppState {
     async fn ready(&self) -> Result<(), ApiError> {
         self.check_ins.ready().await.map_err(|error| match error {
             StoreError::Unavailable(reason) => ApiError::NotReady(reason.as_ref().to_owned()),
-            // The operator reads this one: the reason, and not what a gate is told.
+            // `/ready` is read by operators. It tells them the cause, and not the message that gates get.
             error @ StoreError::Full => ApiError::Full(error.to_string().into()),
             error @ StoreError::Internal(_) => error.into(),
         })
