@@ -2,14 +2,14 @@
 //!
 //! A free worker goes to the address that was served longest ago, and within it to the account that was served
 //! longest ago. However many requests one address sends, it is served once a round, like every other: a flood
-//! delays itself. A committee behind one address is neither better nor worse off for being many.
+//! delays only itself. A committee behind one address has the share of one address.
 //!
 //! When the queue is full, the address with the most waiting requests loses one; of several such addresses, the one
 //! served last. So an address keeps a request in the queue unless there are more addresses than the queue holds.
 //! An eviction does not change when an address is next served.
 //!
-//! An address not served within the last hour comes first. Thousands of addresses that all ask for the first time
-//! cannot be told apart.
+//! An address not served within the last hour comes first. Addresses that all ask for the first time have the same
+//! rank, however many they are.
 
 mod fair_queue;
 
@@ -36,11 +36,11 @@ pub struct BcryptQueue {
     metrics: BcryptMetrics,
 }
 
-/// The queue was full, and this request was not let in or was evicted.
+/// The queue was full, and this request was refused or evicted.
 #[derive(Debug)]
 pub struct QueueFull;
 
-/// The right to run bcrypt on one worker, until it is dropped.
+/// The right to run bcrypt on one worker. The worker is free again when this is dropped.
 #[must_use]
 pub struct Permit(Arc<BcryptQueue>);
 
@@ -81,7 +81,7 @@ impl BcryptQueue {
         permit
     }
 
-    /// A permit, or else the channel that will deliver one. The channel closes empty if the request is evicted.
+    /// A permit, or the channel that will deliver one. If the request is evicted, the channel is closed without one.
     fn try_acquire(
         self: &Arc<Self>,
         requester: Requester,
@@ -292,8 +292,8 @@ mod tests {
         let mut logged_in = Vec::new();
         for round in 0.. {
             assert!(round <= (GATES + 1) * ADDRESSES, "{} of {GATES} after {round} rounds", logged_in.len());
-            // Whoever does not wait asks again: a gate in every fourth round; behind each other address two
-            // strangers in every round, with new names.
+            // Everybody who is not in the queue asks again: a gate in every fourth round, and two strangers behind
+            // each other address in every round, with new names.
             let gates = (0..GATES).filter(|gate| (gate + round) % 4 == 0);
             let strangers = GATES..GATES + 2 * (ADDRESSES - 1);
             for who in strangers.chain(gates) {

@@ -26,7 +26,7 @@ use crate::{
     users::Users,
 };
 
-/// The least cost that production accepts: with less, passwords are soon guessed from stolen hashes.
+/// The least cost that production accepts. With a lower one, passwords are soon guessed from stolen hashes.
 const LEAST_PRODUCTION_COST: u32 = 10;
 
 /// TixGo identity-service: registers users and issues their tokens.
@@ -132,7 +132,7 @@ pub struct Config {
     pub login_guard: bool,
     /// Who may register.
     pub registration: RegistrationPolicy,
-    /// How many users one client may register in an hour; none for any number.
+    /// How many users one client may register in an hour. `None` means no limit.
     pub registrations_per_hour: Option<NonZeroU32>,
     /// The admin to register at the start.
     pub first_admin: Option<FirstAdmin>,
@@ -251,7 +251,7 @@ impl Args {
 }
 
 impl Config {
-    /// The settings as `doctor` shows them. No secret, only a word on how good each is.
+    /// The settings as `doctor` shows them. Of a secret it shows only how strong it is.
     pub fn shown(&self) -> ShownSettings {
         let mut shown = ShownSettings::default();
         self.http.show(&mut shown);
@@ -267,7 +267,7 @@ impl Config {
         shown
     }
 
-    /// Logs that the service is ready at `address`, after a warning for each setting that is dangerous.
+    /// Logs a warning for each dangerous setting, and then that the service is ready at `address`.
     pub fn announce(&self, address: SocketAddr) {
         let environment = self.http.environment;
         if environment == Environment::Production && self.location == Location::Memory {
@@ -296,7 +296,7 @@ impl Config {
         if self.demo_users && is_reachable {
             tracing::warn!("anybody can log in as panitia1 or admin1; set DEMO_USERS=false in public");
         }
-        // Last, so that a script that waits for this line has seen the warnings.
+        // Last: a script that waits for this line has then read the warnings too.
         let demo_users = if self.demo_users { "on" } else { "off" };
         tracing::info!(%address, %environment, store = %self.location, demo_users, "identity-service is ready");
     }

@@ -27,7 +27,7 @@ pub struct FirstAdmin {
 /// Why there is no first admin.
 #[derive(Debug, thiserror::Error)]
 pub enum FirstAdminError {
-    /// A user has the name, and may be anybody.
+    /// Another user has the name, who was not made by the operator.
     #[error(
         "ADMIN_USERNAME is {name}, and it was not the operator who made that user: a stranger may have registered \
          with the name before, or a version of this service that did not remember. Take it over with a new password: \
@@ -37,7 +37,7 @@ pub enum FirstAdminError {
         name = printable(&.0.0)
     )]
     NameTaken(Username),
-    /// Without a password, and without the directory of a SQLite file to write a generated one to.
+    /// No password is set, and there is no SQLite file beside which a generated one could be written.
     #[error(
         "ADMIN_USERNAME needs a password: put one into a file and name that in ADMIN_PASSWORD_FILE. One is drawn only \
          where users are kept in a SQLite file, to be written beside it. In PostgreSQL `identity-service users add \
@@ -78,7 +78,7 @@ pub async fn register(
     let mut store = OperatorStore::open(location).await?;
     let existing = match store.find(&admin.username).await? {
         None if add(admin, location, passwords, &mut store).await? => None,
-        // Several replicas start at once, and another one was faster.
+        // Another replica has started at the same time and registered the admin first.
         None => store.find(&admin.username).await?,
         existing => existing,
     };
@@ -129,8 +129,8 @@ async fn new_user(
     Ok(User { username: admin.username.clone(), role: Role::Admin, password })
 }
 
-/// Accepts the user who has the name if the operator made it. An admin with the operator's password is accepted too,
-/// and marked as made by the operator.
+/// Accepts the existing user of that name if the operator made it. An admin with the password that the operator has
+/// set is accepted too, and is recorded as made by the operator.
 async fn check_existing(
     admin: &FirstAdmin,
     existing: &UserWithOrigin,

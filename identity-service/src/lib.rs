@@ -38,11 +38,11 @@ pub struct AppState {
     pub users: Arc<dyn UserStore>,
     /// Hashes and verifies passwords.
     pub passwords: Arc<Passwords>,
-    /// Delays logins after failed ones; none where it is switched off.
+    /// Delays logins after failed ones. `None` if it is switched off.
     pub login_guard: Option<Arc<LoginGuard>>,
     /// Who may register.
     pub registration: RegistrationPolicy,
-    /// Limits how many users one client may register; none where there is no limit.
+    /// Limits how many users one client may register. `None` if there is no limit.
     pub quota: Option<Arc<Quota>>,
     /// Signs tokens.
     pub issuer: Arc<TokenIssuer>,

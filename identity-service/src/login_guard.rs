@@ -11,7 +11,7 @@
 //! must not keep bcrypt busy. These limits are such that a committee behind one address never meets them.
 //!
 //! An owner who logs in from a new address during a permanent attack on the account competes with the attacker for
-//! one attempt a minute. That is the price of giving the attacker no more than that.
+//! one attempt a minute. That is the price of limiting the attacker to one attempt a minute.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -37,8 +37,8 @@ const MAX_DELAY: Duration = Duration::from_secs(60);
 /// How many doublings lead from [`MIN_DELAY`] to [`MAX_DELAY`].
 const MAX_DOUBLINGS: u32 = 6;
 
-/// Five mistyped passwords are free, and after 22 minutes at most the counter is empty again. A client that logs in
-/// before every check-in is wasteful, and stays within these limits.
+/// Five mistyped passwords are free, and the counter is back at zero after 22 minutes at most. Even a client that logs
+/// in before every check-in stays within these limits.
 const ACCOUNT: Limits = Limits {
     free_failures: 5,
     failure_decay: Duration::from_secs(120),
@@ -46,7 +46,7 @@ const ACCOUNT: Limits = Limits {
     login_decay: Duration::from_secs(2),
 };
 
-/// There may be a whole committee behind one address.
+/// The limits of an address are higher: a whole committee may be behind one.
 const ADDRESS: Limits = Limits {
     free_failures: 100,
     failure_decay: Duration::from_secs(10),
@@ -95,7 +95,7 @@ impl LoginGuard {
         }
     }
 
-    /// Whether an attempt could begin, or wait for others that are under way. Counts nothing.
+    /// Whether an attempt could begin now, or after others that are under way. Counts nothing.
     ///
     /// # Errors
     ///
@@ -111,8 +111,8 @@ impl LoginGuard {
     /// Begins an attempt to log in as `username` from `client`. Waits for the results of other attempts if they
     /// decide whether this one may begin.
     ///
-    /// Call it with a permit for bcrypt. The attempts it may wait for have theirs, and wait for nobody, so there is no
-    /// deadlock.
+    /// Call it with a permit for bcrypt. The attempts that this one may wait for have their permits already, and wait
+    /// for nothing, so there is no deadlock.
     ///
     /// # Errors
     ///
@@ -186,7 +186,8 @@ impl LoginAttempt {
             tables.of(scope).succeed(key, now);
         }
         if let Some(device) = self.device {
-            // Whoever knows the password is not guessing it. Another client at this address may have mistyped it.
+            // A client that knows the password is not guessing it. The failures may be those of another client at this
+            // address.
             tables.devices.update(device, now, |counter| counter.clear_failures(now));
         }
     }
@@ -218,7 +219,7 @@ struct Limits {
 }
 
 impl Limits {
-    /// Further failures are not counted: the delay grows no more.
+    /// Failures beyond this are not counted, because the delay does not grow any more.
     fn max_failures(self) -> u32 {
         self.free_failures + MAX_DOUBLINGS
     }

@@ -79,7 +79,7 @@ impl BcryptMetrics {
         registry.register("tixgo_bcrypt_wait_seconds", "Time in the queue", metrics.wait.clone());
         registry.register(
             "tixgo_bcrypt_refusals",
-            "Passwords that were turned away, for the queue was full",
+            "Passwords that were refused because the queue was full",
             metrics.refusals.clone(),
         );
         registry.register("tixgo_bcrypt_rounds", "Rounds of bcrypt, its work", metrics.rounds.clone());

@@ -1,4 +1,4 @@
-//! The passwords that an operator gives to users: typed or generated, and the file for a generated one.
+//! Passwords that an operator sets for users: they are typed or generated. A generated one may be written to a file.
 
 use std::{
     fs::{self, File},
@@ -9,7 +9,7 @@ use std::{
 
 use crate::password::Password;
 
-/// The characters of a generated password. None of the 32 is mistaken for another.
+/// The characters of a generated password. No two of the 32 look alike.
 const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 
 /// The length of a generated password in characters: 100 bits.
@@ -22,7 +22,7 @@ const MAX_INPUT: u64 = 1024;
 ///
 /// # Errors
 ///
-/// What `text` is instead, to follow "which holds" or "stdin holds".
+/// What `text` is instead. It completes a sentence that begins with "which holds" or "stdin holds".
 pub fn parse_password(text: &str) -> Result<Password, &'static str> {
     if text.chars().count() < 4 || text.contains('\0') {
         return Err("no password of at least 4 characters");
@@ -43,7 +43,7 @@ pub fn generate_password() -> io::Result<(Password, String)> {
     Ok((password, text))
 }
 
-/// Reads a password from stdin. A terminal is asked twice, without echo; otherwise it is the first line.
+/// Reads a password from stdin: from a terminal twice and without echo, otherwise from the first line.
 ///
 /// # Errors
 ///

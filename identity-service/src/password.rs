@@ -22,11 +22,10 @@ use crate::{
     password_hash::{Cost, PasswordHash},
 };
 
-/// bcrypt silently ignores what comes after these bytes.
+/// bcrypt silently ignores all bytes after these.
 const MAX_PASSWORD_BYTES: usize = 72;
 
-/// How long a refusal is delayed. Clients that retry at once would otherwise keep the processors busier than bcrypt
-/// does.
+/// How long a refusal is delayed. Otherwise clients that retry at once would cost more processor time than bcrypt.
 const REFUSAL_DELAY: Duration = Duration::from_millis(250);
 
 /// A password in plain text, of at most 72 bytes of UTF-8. `Debug` does not show it.
@@ -99,7 +98,7 @@ impl Passwords {
         Self { cost, max_cost: AtomicU32::new(cost.power()), queue, rounds }
     }
 
-    /// Takes into account that a stored hash has this cost.
+    /// Raises the cost of a mismatch to that of a stored hash.
     pub fn note_stored_cost(&self, cost: Cost) {
         self.max_cost.fetch_max(cost.power(), Ordering::Relaxed);
     }

@@ -31,7 +31,7 @@ pub struct Quota {
     empty_at: Mutex<Cache<u64, Instant>>,
 }
 
-/// A registration under way, which counts. Dropped before [`Self::commit`] it is given back.
+/// A registration under way, which counts. If it is dropped without [`Self::commit`], it counts no longer.
 #[must_use]
 pub struct Reservation {
     quota: Arc<Quota>,
@@ -68,7 +68,7 @@ impl Quota {
 }
 
 impl Reservation {
-    /// Counts the registration for good: it was accepted.
+    /// Keeps the registration counted: it was accepted.
     pub fn commit(mut self) {
         self.client = None;
     }

@@ -1,4 +1,4 @@
-//! The routes: request, response, OpenAPI and handler of each together.
+//! The routes. Each module has the request, the response, the OpenAPI description and the handler of one route.
 
 mod login;
 mod me;
@@ -85,7 +85,7 @@ impl From<PasswordError> for ApiError {
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
-            // The store logs an outage once, not once a request.
+            // The store logs an outage when it begins, so it is not logged again for each request.
             StoreError::Unavailable(_) => Self::StorageUnavailable,
             StoreError::Internal(cause) => Self::Internal(cause),
         }

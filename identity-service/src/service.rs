@@ -1,4 +1,4 @@
-//! identity-service, as `shared_service::run` needs it.
+//! Implements the trait of `shared-service` that starts a service.
 
 use std::{
     error::Error,
@@ -22,7 +22,7 @@ use crate::{
     users::{self, Users},
 };
 
-/// A shorter token lifetime, in minutes, makes users log in again during an evening.
+/// With a token lifetime below this, in minutes, users have to log in again during an evening.
 const EVENING_MINUTES: u64 = 360;
 
 /// identity-service.
@@ -102,7 +102,7 @@ impl Service for Identity {
 }
 
 async fn change_users(args: &Args, users: &Users) -> Result<(), Failure> {
-    // Counted for nobody: the process ends with the command.
+    // These metrics are never shown: the process ends with the command.
     let passwords = Passwords::new(args.bcrypt_cost()?, BcryptMetrics::new(&mut Registry::default()));
     users::run(users, &args.common.location(sqlite::FILE_NAME)?, &passwords).await
 }

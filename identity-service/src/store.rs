@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 
 use crate::password_hash::{Cost, PasswordHash};
 
-/// A name that users tell themselves apart by. Names that look alike are different names.
+/// The name of a user. Names are compared byte by byte: two that look alike are different names.
 #[derive(Clone, Debug, Deserialize, Eq, Hash, PartialEq, Serialize, ToSchema)]
 pub struct Username(pub String);
 
@@ -26,7 +26,7 @@ impl AsRef<str> for Username {
     }
 }
 
-/// Somebody who registered.
+/// A registered user.
 #[derive(Clone, Debug)]
 pub struct User {
     /// The name.
@@ -40,19 +40,20 @@ pub struct User {
 /// The outcome of a registration.
 #[derive(Debug, PartialEq)]
 pub enum Registration {
-    /// The user is in.
+    /// The user was added.
     Accepted,
-    /// Somebody else has the name.
+    /// Another user has the name.
     Taken,
 }
 
 /// Why a store cannot answer.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The storage does not answer, or takes no writes. Whether this write was stored shows when it is tried again.
+    /// The storage does not answer, or takes no writes. This write may have been stored nevertheless: trying it again
+    /// shows whether it was.
     #[error("the storage is not available: {0}")]
     Unavailable(Arc<str>),
-    /// Our fault.
+    /// A defect of the service.
     #[error("the user store failed: {0}")]
     Internal(Arc<dyn std::error::Error + Send + Sync>),
 }
@@ -74,7 +75,7 @@ pub trait UserStore: Send + Sync {
     /// The greatest cost of all passwords.
     async fn greatest_cost(&self) -> Result<Option<Cost>, StoreError>;
 
-    /// How many users there are, where this process alone serves them.
+    /// How many users there are. `None` if other processes serve the same users.
     fn count(&self) -> Option<u64>;
 
     /// Whether a user could be registered now.
@@ -90,13 +91,13 @@ fn find_by_name(users: &[User], username: &Username) -> Option<User> {
 ///
 /// # Errors
 ///
-/// There is no such role. Another program wrote it, and nobody is logged in with a guessed role.
+/// There is no such role. Another program wrote it. No role is guessed instead, because it decides what a user may do.
 fn stored_role(text: &str) -> sqlx::Result<Role> {
     let unknown = || sqlx::Error::Decode(format!("\"{}\" is an unknown role", printable(text)).into());
     text.parse().map_err(|_| unknown())
 }
 
-/// The user with that name and that role and hash, as they are stored.
+/// The user with that name, and with a role and a hash as they are stored.
 fn user_from_row(username: &Username, (role, hash): (String, String)) -> sqlx::Result<User> {
     let (username, role) = (username.clone(), stored_role(&role)?);
     Ok(User { username, role, password: PasswordHash::from_stored(hash) })
@@ -107,8 +108,8 @@ fn cost_from_row(cost: Option<String>) -> Option<Cost> {
     Cost::new(cost?.parse().ok()?)
 }
 
-/// `panitia1` (committee) and `admin1` (admin). Their password `secret` is published, and so is its
-/// hash: starting need not wait for bcrypt.
+/// `panitia1` (committee) and `admin1` (admin). Their password is `secret`. Its hashes are part of the program, so that
+/// a start does not wait for bcrypt.
 pub fn demo_users(cost: Cost) -> Vec<User> {
     let hash = DEMO_HASHES[(cost.power() - Cost::MIN) as usize];
     [("panitia1", Role::Committee), ("admin1", Role::Admin)]

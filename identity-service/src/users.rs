@@ -94,7 +94,7 @@ async fn execute(
             let new_file = new_file(location);
             let mut store = OperatorStore::open(location).await?;
             if let Some(path) = new_file {
-                // Said at once: the file stays even if what follows fails.
+                // Written before the next steps: the file remains even if one of them fails.
                 let directory = path.parent().unwrap_or(Path::new("/")).display();
                 let name = path.file_name().unwrap_or_default().display();
                 let _ = writeln!(io::stderr(), "a new {name} is made in {directory}");
@@ -134,7 +134,7 @@ async fn execute(
     }
 }
 
-/// The file that opening `location` will create. The operator is told of it: another path may be meant.
+/// The file that opening `location` will create. The operator is told about it, in case another path was meant.
 fn new_file(location: &Location) -> Option<&Path> {
     match location {
         Location::Sqlite { path, .. } if !path.exists() => Some(path),
@@ -151,7 +151,7 @@ fn new_password(username: &Username, is_generated: bool) -> io::Result<(Password
     Ok((password, format!(" that is shown this once: {text}")))
 }
 
-/// Names come last, because their width has no bound.
+/// One line for each user. Names come last, because they may be of any width.
 fn table(users: &[UserWithOrigin]) -> String {
     let mut table = "ROLE       BY OPERATOR  USERNAME\n".to_owned();
     for UserWithOrigin { user, by_operator } in users {

@@ -1,6 +1,6 @@
 //! Who waits, who is served next, and who is evicted when the queue is full.
 //!
-//! Nothing here waits: the caller holds a lock, and passes in the time.
+//! No method blocks: the caller holds a lock meanwhile, and passes in the time.
 
 use std::time::{Duration, Instant};
 
@@ -84,7 +84,7 @@ impl<T> FairQueue<T> {
         }
     }
 
-    /// Removes the waiters that nobody waits for any more.
+    /// Removes the waiters whose receiver was dropped.
     fn remove_closed(&mut self) {
         self.waiters.retain(|waiter| !waiter.sender.is_closed());
     }

@@ -102,7 +102,7 @@ async fn log_in(
         None => None,
     };
     let hash = user.as_ref().map(|user| user.password.clone());
-    // Runs beside bcrypt, so the attempt counts even if the client disconnects now.
+    // Called on bcrypt's thread, so that the attempt counts even if the client disconnects now.
     let on_result = move |matches| match attempt {
         Some(attempt) if matches => attempt.succeeded(Instant::now()),
         Some(attempt) => attempt.failed(Instant::now()),
@@ -113,7 +113,7 @@ async fn log_in(
         return Err(ApiError::BadRequest("Username atau password salah".into()));
     };
     if let Some(rehashed) = rehashed {
-        // Not needed for this login. A store that fails logs it, and the next login tries again.
+        // This login does not depend on it. The store logs a failure, and the next login tries again.
         let _ = state.users.rehash(&user, rehashed).await;
     }
     let access_token = state.issuer.issue(&user.username.0, user.role).map_err(ApiError::internal)?;

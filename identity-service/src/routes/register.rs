@@ -59,7 +59,7 @@ describe_body!(RegisterRequest);
 
 /// A caller that may register users. Extracted before the body is read.
 pub(super) struct Registrar {
-    /// Whether an admin's token was sent. False if registration is open, where anybody can have one.
+    /// Whether an admin's token was sent. Always false if registration is open: then anybody can get such a token.
     is_admin: bool,
 }
 
@@ -151,8 +151,8 @@ async fn add(
     };
     let permit = state.passwords.acquire_permit(client, &username.0).await?;
     let (passwords, users) = (Arc::clone(&state.passwords), Arc::clone(&state.users));
-    // A task of its own, which goes on if the client disconnects: once bcrypt has begun, the user is registered, and
-    // counts.
+    // Its own task, which goes on if the client disconnects: once bcrypt has begun, the user is registered, and counts
+    // towards the quota.
     let registration = tokio::spawn(async move {
         let password = passwords.hash_with(permit, password).await?;
         store(users.as_ref(), User { username, role, password }, reservation).await

@@ -1,4 +1,4 @@
-//! Users as their operator lists and changes them, without the service. The same SQL for both databases.
+//! How an operator lists and changes users without the service. Both databases get the same SQL.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use sqlx::{Connection, SqliteConnection};
 use super::{User, Username, postgres, sqlite, stored_role};
 use crate::password_hash::PasswordHash;
 
-/// Why an operator did not get what was asked for.
+/// Why a command of an operator failed.
 #[derive(Debug, thiserror::Error)]
 pub enum OperatorError {
     /// There is no database.
@@ -34,24 +34,24 @@ pub enum OperatorError {
     /// The database cannot be used.
     #[error(transparent)]
     Postgres(#[from] PostgresError),
-    /// Something went wrong on the way.
+    /// A statement failed.
     #[error("the database: {0}")]
     Database(#[from] sqlx::Error),
     /// Nobody has the name.
     #[error("nobody is registered as \"{}\"; `users list` shows who is", printable(&.0.0))]
     Unknown(Username),
-    /// Somebody has it.
+    /// Another user has the name.
     #[error("somebody is registered as \"{}\" already", printable(&.0.0))]
     Taken(Username),
-    /// Nobody would be left to register the others.
+    /// No admin would be left to register others.
     #[error("\"{}\" is the last admin: without one nobody can register admins; --force does it all the same", printable(&.0.0))]
     LastAdmin(Username),
 }
 
-/// A user, and who made it.
+/// A user, and whether the operator made it.
 #[derive(Debug)]
 pub struct UserWithOrigin {
-    /// As the service finds it.
+    /// The user.
     pub user: User,
     /// Whether the operator made it, or gave it its password.
     pub by_operator: bool,
@@ -59,18 +59,18 @@ pub struct UserWithOrigin {
 
 /// The table of users, to be changed.
 pub enum OperatorStore {
-    /// In a file that no service serves from meanwhile.
+    /// In a SQLite file, which no service uses meanwhile.
     Sqlite {
-        /// To the file.
+        /// The connection to the file.
         connection: SqliteConnection,
-        /// Refuses the file to the service.
+        /// Keeps services from using the file.
         _lock: FileLock,
     },
-    /// Services may serve from it meanwhile, and see changes at once.
+    /// In PostgreSQL. Services may use the table meanwhile, and see changes at once.
     Postgres(Lease),
 }
 
-/// A row, as it is selected.
+/// A selected row: name, role, hash, and whether the operator made the user.
 type UserRow = (String, String, String, bool);
 
 impl OperatorStore {
@@ -99,7 +99,7 @@ impl OperatorStore {
         }
     }
 
-    /// [`open`](Self::open), where there must be users already.
+    /// Like [`open`](Self::open), but does not create a SQLite file.
     ///
     /// # Errors
     ///
@@ -123,7 +123,7 @@ impl OperatorStore {
         Ok(rows.into_iter().next().map(user_with_origin).transpose()?)
     }
 
-    /// Adds a user of the operator's. False, if somebody has the name.
+    /// Adds a user, and records that the operator made it. False if another user has the name.
     ///
     /// # Errors
     ///
@@ -132,8 +132,8 @@ impl OperatorStore {
         let insert =
             "INSERT INTO users (username, role, password_hash) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
         let (role, password) = (user.role.as_str(), user.password.as_ref());
-        // In one transaction: a user without a row in `made_by_operator` counts as a stranger. After an error closing
-        // the connection rolls it back.
+        // In one transaction: without a row in `made_by_operator` a user counts as registered by somebody else. After
+        // an error, closing the connection rolls it back.
         self.raw("BEGIN").await?;
         let is_added = self.execute(insert, &[&user.username.0, role, password]).await? == 1;
         if is_added {
@@ -143,7 +143,7 @@ impl OperatorStore {
         Ok(is_added)
     }
 
-    /// Records that a user is the operator's.
+    /// Records that the operator made a user.
     ///
     /// # Errors
     ///
@@ -155,7 +155,7 @@ impl OperatorStore {
         Ok(())
     }
 
-    /// Gives a user a new password, and makes it the operator's.
+    /// Gives a user a new password, and records the user as made by the operator.
     ///
     /// # Errors
     ///
@@ -174,8 +174,8 @@ impl OperatorStore {
         self.raw("COMMIT").await
     }
 
-    /// Gives a user a role. That does not make it the operator's, for whoever registered it still has its password. The
-    /// last admin keeps the role, unless `forced`.
+    /// Gives a user a role. The user is not recorded as made by the operator, because whoever registered it still knows
+    /// the password. The last admin keeps the role, unless `forced`.
     ///
     /// # Errors
     ///
@@ -253,7 +253,7 @@ impl OperatorStore {
         }
     }
 
-    /// How many rows it changed.
+    /// Executes a statement. Returns how many rows it changed.
     async fn execute(&mut self, sql: &'static str, arguments: &[&str]) -> sqlx::Result<u64> {
         match self {
             Self::Sqlite { connection, .. } => {
@@ -276,8 +276,8 @@ impl OperatorStore {
     }
 }
 
-/// Everybody who is at `location`, in the order of registration where the database knows one, else by name. A
-/// service may serve from there meanwhile.
+/// All users at `location`: in a SQLite file in the order of registration, in PostgreSQL by name. A service may use the
+/// database meanwhile.
 ///
 /// # Errors
 ///

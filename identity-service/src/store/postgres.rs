@@ -1,7 +1,7 @@
 //! Users in PostgreSQL, or in what speaks its protocol: shared by any number of replicas.
 //!
-//! The primary key decides who has a name. A registration whose answer was lost is sent again: the salt of its hash is
-//! unique, so its row is recognised.
+//! The primary key decides who gets a name. A registration whose answer was lost is sent again. If it was stored the
+//! first time, its row is recognised by the hash, whose salt is unique.
 
 use std::{sync::Arc, time::Duration};
 
@@ -25,7 +25,7 @@ pub(super) const SCHEMA: &str = "identity";
 
 const STATEMENTS: Statements = statements!("identity.users");
 
-/// At most so many connections, with one statement each.
+/// The most connections. Each carries one statement at a time.
 const CONNECTIONS: usize = 8;
 
 /// How long a statement may take, retries included. A registration needs two, and is answered within 2 s.
@@ -123,7 +123,7 @@ async fn select_user(connection: &mut PgConnection, username: &Username) -> sqlx
     row.map(|row| user_from_row(username, row)).transpose()
 }
 
-/// What `error` is to whoever called the store.
+/// What an error of the database means to the caller of the store.
 fn store_error(error: sqlx::Error) -> StoreError {
     if is_our_fault(&error) {
         StoreError::Internal(Arc::new(error))
@@ -135,7 +135,7 @@ fn store_error(error: sqlx::Error) -> StoreError {
 #[async_trait]
 impl UserStore for PostgresUserStore {
     async fn find(&self, username: &Username) -> Result<Option<User>, StoreError> {
-        // PostgreSQL's text holds no NUL, so nobody can have registered with one.
+        // PostgreSQL stores no NUL, so no user has a name with one.
         if username.0.contains('\0') {
             return Ok(None);
         }

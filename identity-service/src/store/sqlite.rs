@@ -1,8 +1,8 @@
 //! Users in SQLite: in a file, or in the memory of this process.
 //!
-//! One connection writes, one statement at a time: bcrypt lets no more than a few registrations a second through.
-//! Another one reads, so that a login does not wait for a write that hangs. After a write has failed nobody knows what
-//! is on the disk, so the file is opened anew before the next write.
+//! One connection writes, one statement at a time: bcrypt allows only a few registrations a second. Another connection
+//! reads, so that a login does not wait for a write that hangs. After a failed write it is unknown what is on the disk,
+//! so the file is opened again before the next write.
 
 mod writer;
 
@@ -40,7 +40,7 @@ use crate::password_hash::{Cost, PasswordHash};
 /// The name of the file in a directory that both services share.
 pub const FILE_NAME: &str = "identity.db";
 
-/// What is in the file, for its operator.
+/// What the file holds, for the commands of an operator.
 pub const CONTENT: Content = Content {
     service: "identity-service",
     name: "users",
@@ -53,13 +53,13 @@ const STATEMENTS: Statements = statements!("users");
 
 const ALL: &str = "SELECT role, username, password_hash FROM users";
 
-/// 256 KiB a connection instead of 2 MiB: a statement touches a handful of pages.
+/// 256 KiB for each connection instead of 2 MiB. A statement needs only a few pages.
 const SMALL_PAGE_CACHE: &str = "PRAGMA cache_size = -256";
 
 /// How long a request waits for a write.
 const WRITE_DEADLINE: Duration = Duration::from_millis(1500);
 
-/// How long a request waits until those before it have read.
+/// How long a request waits until earlier ones have read.
 const QUEUE_DEADLINE: Duration = Duration::from_millis(500);
 
 /// How long a read may take. One that takes longer begins an outage.
@@ -73,11 +73,11 @@ pub struct SqliteUserStore {
 
 /// What the store shares with the tasks that write.
 struct Shared {
-    /// None in memory, where the connection that writes reads too: no other one would see the same database.
+    /// `None` in memory. There the writing connection reads too, because another one would see another database.
     reader: Option<Reader>,
     /// Never stored. A stored user with the same name takes precedence.
     demo_users: Vec<User>,
-    /// Why nothing can be written just now.
+    /// Why nothing can be written now. `None` if there is no outage.
     broken: RwLock<Option<Arc<str>>>,
     /// How many users there are, demo users included.
     user_count: AtomicU64,
@@ -85,7 +85,7 @@ struct Shared {
 
 struct Reader {
     path: PathBuf,
-    /// None before the file was opened.
+    /// `None` until the file is opened.
     connection: Mutex<Option<SqliteConnection>>,
 }
 
@@ -137,14 +137,14 @@ impl SqliteUserStore {
         Self { writer: Arc::new(Mutex::new(writer)), shared }
     }
 
-    /// Selects at most one row. In SQLite's WAL mode that does not wait for a write.
+    /// Selects at most one row. In WAL mode this does not wait for a write.
     async fn select(&self, sql: &'static str, arguments: &[&str]) -> Result<Option<SqliteRow>, StoreError> {
         let Some(reader) = &self.shared.reader else {
             let mut writer = timeout(WRITE_DEADLINE, self.writer.lock()).await.map_err(too_slow)?;
             let Some(connection) = &mut writer.connection else { return Ok(None) };
             return fetch_optional(connection, sql, arguments).await.map_err(|error| unavailable(&error));
         };
-        // Many requests that wait for each other are no outage of the disk, so only the read itself is taken for one.
+        // Only a slow read counts as an outage. A long queue of requests is not the fault of the disk.
         let mut connection = timeout(QUEUE_DEADLINE, reader.connection.lock()).await.map_err(too_slow)?;
         let read =
             async { fetch_optional(connection.as_mut().ok_or_else(not_connected)?, sql, arguments).await };
@@ -153,13 +153,13 @@ impl SqliteUserStore {
             Ok(Err(error)) => unavailable(&error),
             Err(elapsed) => too_slow(elapsed),
         };
-        // It is not used again: what it is busy with may never end.
+        // The connection is not used again: its statement may never end.
         connection.take();
         self.reads_failed(&read);
         Err(read)
     }
 
-    /// Begins an outage, unless there is one already: nothing is written until the file was opened again.
+    /// Begins an outage, unless there is one already. Nothing is written until the file is opened again.
     fn reads_failed(&self, reason: &StoreError) {
         let mut broken = self.shared.broken.write();
         if broken.is_none() {
@@ -170,13 +170,13 @@ impl SqliteUserStore {
         }
     }
 
-    /// Writes as soon as no other write is under way. False, if there was nothing to change.
+    /// Writes as soon as no other write is under way. False if there was nothing to change.
     async fn write(&self, write: Write) -> Result<bool, StoreError> {
         if let Some(reason) = self.shared.broken.read().clone() {
             return Err(StoreError::Unavailable(reason));
         }
         let writer = Arc::clone(&self.writer);
-        // A task of its own: once begun, a write and what follows from it is finished, although its client hangs up.
+        // Its own task: once begun, a write is finished even if its client disconnects.
         let done = async { tokio::spawn(execute_or_recover(writer.lock_owned().await, write)).await };
         let done = timeout(WRITE_DEADLINE, done).await.map_err(too_slow)?;
         done.map_err(|panicked| StoreError::Internal(Arc::new(panicked)))?
@@ -184,8 +184,8 @@ impl SqliteUserStore {
 }
 
 impl Drop for SqliteUserStore {
-    /// Closes the connection that reads before the one that writes. The last one to close brings the log into the file
-    /// and removes it; of two that close at once each may take the other for the last.
+    /// Closes the reading connection before the writing one. The last connection that closes copies the log into the
+    /// file and removes the log. If both closed at once, each could take the other for the last.
     fn drop(&mut self) {
         let Some(reader) = &self.shared.reader else { return };
         let reader = reader.connection.try_lock().ok().and_then(|mut reader| reader.take());
@@ -202,13 +202,13 @@ impl Drop for SqliteUserStore {
 #[async_trait]
 impl UserStore for SqliteUserStore {
     async fn find(&self, username: &Username) -> Result<Option<User>, StoreError> {
-        // Before the row: a commit that seemed to fail may become readable just before the outage ends.
+        // Read before the row: the result of a failed commit may become readable just before the outage ends.
         let broken = self.shared.broken.read().clone();
         let row = self.select(STATEMENTS.find, &[&username.0]).await?;
         let stored = row.map(|row| user_from_row(username, FromRow::from_row(&row)?)).transpose();
         let stored = stored.map_err(|error| StoreError::Internal(Arc::new(error)))?;
         match (stored.or_else(|| find_by_name(&self.shared.demo_users, username)), broken) {
-            // A commit whose outcome is unknown may hold the user.
+            // A commit whose outcome is unknown may have stored the user.
             (None, Some(reason)) => Err(StoreError::Unavailable(reason)),
             (user, _) => Ok(user),
         }
@@ -226,7 +226,7 @@ impl UserStore for SqliteUserStore {
         self.write(Write::Rehash(user.clone(), password)).await.map(drop)
     }
 
-    /// Waits as long as it takes: this is asked at the start, and nobody waits for an answer.
+    /// Sets no deadline: it is called only at the start, when no client waits.
     async fn greatest_cost(&self) -> Result<Option<Cost>, StoreError> {
         let mut writer = self.writer.lock().await;
         let Some(connection) = &mut writer.connection else { return Ok(None) };
@@ -240,7 +240,7 @@ impl UserStore for SqliteUserStore {
 
     async fn ready(&self) -> Result<(), StoreError> {
         self.write(Write::Probe).await?;
-        // Whoever registers or logs in reads first. Nobody has this name.
+        // A registration and a login begin with a read. No user has this name.
         self.select(STATEMENTS.find, &[""]).await.map(drop)
     }
 }
@@ -250,7 +250,7 @@ impl Shared {
         Self { reader, demo_users, broken: RwLock::default(), user_count: AtomicU64::default() }
     }
 
-    /// Opens the file to write to it, and anew to read from it: another file may have its path by now.
+    /// Opens both connections. The reading one is replaced too, because the path may name another file by now.
     async fn connect(&self, lock: &mut FileLock) -> Result<SqliteConnection, SqliteError> {
         let mut writer = lock.connect(&migrations()).await?;
         self.prepare(&mut writer).await.map_err(|error| lock.classify(error))?;
@@ -296,7 +296,7 @@ async fn fetch_optional(
     query.fetch_optional(connection).await
 }
 
-/// Reads every user, so that damage and unknown roles show. How many there are.
+/// Reads every user, which reveals damage and unknown roles. Returns how many there are.
 async fn check_and_count(connection: &mut SqliteConnection) -> sqlx::Result<u64> {
     let mut users = 0;
     let mut rows = sqlx::query(ALL).fetch(connection);

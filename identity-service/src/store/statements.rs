@@ -12,7 +12,7 @@ pub(super) struct Statements {
     pub(super) greatest_cost: &'static str,
 }
 
-/// [`Statements`] on the table that is named.
+/// The [`Statements`] on the table `$users`.
 macro_rules! statements {
     ($users:literal) => {
         $crate::store::statements::Statements {

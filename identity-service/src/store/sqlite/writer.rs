@@ -1,4 +1,4 @@
-//! The connection that writes, and how it is opened again.
+//! The writing connection, and how it is opened again after a failure.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -24,29 +24,29 @@ use crate::{
 /// How long after a failure the file is opened again.
 const REOPEN_INTERVAL: Duration = Duration::from_millis(250);
 
-/// How long after a write the file is taken to accept another one.
+/// How long after a write no probe is needed.
 const PROBE_VALID_FOR: Duration = Duration::from_secs(1);
 
 pub(super) struct Writer {
-    /// None while the file is opened again, and in memory before the first write: an idle service takes less memory
-    /// without the code of SQLite.
+    /// `None` while the file is opened again. In memory also `None` before the first write: an idle service needs less
+    /// memory as long as the code of SQLite is not loaded.
     pub(super) connection: Option<SqliteConnection>,
-    /// None in memory.
+    /// `None` in memory.
     pub(super) file: Option<(FileLock, CommitMetrics)>,
     pub(super) wrote_at: Instant,
     pub(super) shared: Arc<Shared>,
 }
 
-/// What is written.
+/// A write to the table of users.
 pub(super) enum Write {
     Insert(User),
     Rehash(User, PasswordHash),
-    /// Anything, to see whether the file takes writes.
+    /// A test write that changes no user.
     Probe,
 }
 
 impl Writer {
-    /// False, if there was nothing to change.
+    /// False if there was nothing to change.
     async fn execute(&mut self, write: &Write) -> sqlx::Result<bool> {
         let begin = Instant::now();
         if let (Write::Probe, None) = (write, &self.file) {
@@ -101,7 +101,7 @@ pub(super) async fn execute_or_recover(
         Err(error) => error,
     };
     if writer.file.is_none() {
-        // Opened again, a database in memory would be empty.
+        // A database in memory would be empty after it was opened again.
         *shared.broken.write() = None;
         return Err(StoreError::Internal(Arc::new(error)));
     }
@@ -112,10 +112,11 @@ pub(super) async fn execute_or_recover(
     Err(StoreError::Unavailable(reason))
 }
 
-/// Opens the file until it takes writes. No other write gets at it before: what it holds is unknown.
+/// Tries to open the file until it takes writes. No other write can begin before, because it is unknown what the file
+/// holds.
 pub(super) async fn recover(mut writer: OwnedMutexGuard<Writer>) {
     if let Some(connection) = writer.connection.take() {
-        // The file is opened from scratch whatever this returns.
+        // A failure does not matter: the file is opened again in any case.
         drop(connection.close().await);
     }
     let Writer { connection, file: Some((lock, _)), wrote_at, shared } = &mut *writer else { return };
