@@ -1,4 +1,4 @@
-//! Tells the program when it was built: `doctor` takes a clock that shows an earlier time for wrong.
+//! Tells the program when it was built. `doctor` reports a clock as wrong that shows an earlier time.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

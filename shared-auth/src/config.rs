@@ -1,4 +1,4 @@
-//! The settings of the token: the secret that both services share, and the one before it.
+//! The settings of tokens: the secret that both services share, and the previous secret.
 
 use std::{
     fmt::{self, Display},
@@ -17,11 +17,11 @@ use crate::token::{Secret, Secrets};
 /// HS256 is as strong as its key: RFC 7518, section 3.2, asks for at least the hash's 256 bits.
 const MIN_BYTES: usize = 32;
 
-/// Good on a developer's machine only, and known to everybody.
+/// The default in development. Everybody knows it.
 const DEVELOPMENT_SECRET: &str = "dev-secret";
 
 /// A secret that contains one of these was copied from documentation, whatever is around it. The long ones are from the
-/// examples of jwt.io, of FastAPI's tutorial and of the service that this one took the place of.
+/// examples of jwt.io, of FastAPI's tutorial and of the service that this one replaces.
 const EXAMPLES: [&str; 26] = [
     "09d25e094faa6ca2556c818166b7a956",
     "a-string-secret",
@@ -51,14 +51,14 @@ const EXAMPLES: [&str; 26] = [
     "your-",
 ];
 
-/// How a secret that is good enough in production is shown among the settings.
+/// What the settings show of a secret that is good enough for production.
 const STRONG: &str = "strong";
 
 /// A secret with fewer different characters than this was typed, not generated.
 const MIN_DISTINCT: usize = 8;
 
-/// The settings of the token, as the operator wrote them.
-// Without Debug, for it would show the secret.
+/// The settings of tokens, as the operator wrote them.
+// No `Debug`: it would show the secret.
 #[derive(Args)]
 pub struct TokenArgs {
     /// Secret that signs the tokens, the same for both services; production: at least 32 bytes, such
@@ -127,8 +127,8 @@ impl TokenArgs {
     }
 }
 
-/// The secret in `variable`, or in the file that `variable` followed by `_FILE` names, behind the name of the variable
-/// that was set.
+/// The name of the variable that is set, and the secret: in `variable` itself, or in the file that `variable` with
+/// `_FILE` appended names.
 fn read_secret(
     variable: &str,
     secret: &Option<String>,
@@ -162,8 +162,8 @@ fn check_strength(
 }
 
 impl TokenArgs {
-    /// Reports whether the secrets would be good enough in production. Those of a service that is `running` only that
-    /// service knows: its settings say how good they are.
+    /// Reports whether the secrets would be good enough in production. If the service is `running`, its settings say
+    /// how good they are, because only the service itself knows its secrets.
     pub fn examine(&self, report: &mut Report, running: Option<&ShownSettings>) {
         if let Some(settings) = running {
             return examine_running(report, settings);
@@ -201,13 +201,13 @@ fn examine_running(report: &mut Report, settings: &ShownSettings) {
 }
 
 impl Secrets {
-    /// Adds to what an operator is shown a word on how good each is, and nothing else of them.
+    /// Adds how strong each secret is to what an operator is shown, and nothing else of the secret.
     pub fn show(&self, shown: &mut ShownSettings) {
         shown.show("JWT_SECRET", strength(&self.signing));
         shown.show("JWT_SECRET_PREVIOUS", or_none(self.previous.as_ref().map(strength)));
     }
 
-    /// Says in the log what an operator should know of them.
+    /// Logs what an operator should know about them.
     pub fn announce(&self) {
         if self.signing == Secret::new(DEVELOPMENT_SECRET) {
             tracing::warn!(
@@ -239,7 +239,7 @@ enum Weakness {
 impl Weakness {
     const ALL: [Self; 5] = [Self::Development, Self::Published, Self::Short, Self::Repetitive, Self::Pattern];
 
-    /// How it is shown among the settings.
+    /// The word for it in the settings that an operator is shown.
     fn word(self) -> &'static str {
         match self {
             Self::Development => "development",
@@ -263,7 +263,7 @@ impl Display for Weakness {
     }
 }
 
-/// How good a secret is, as shown among the settings. It tells nothing else of the secret.
+/// The word for the strength of a secret in the settings that an operator is shown. It reveals nothing else.
 fn strength(secret: &Secret) -> &'static str {
     if *secret == Secret::new(DEVELOPMENT_SECRET) {
         return Weakness::Development.word();
@@ -289,13 +289,14 @@ fn weakness(secret: &str) -> Option<Weakness> {
     }
 }
 
-/// Whether it is one sequence, again and again.
+/// Whether it is one sequence that is repeated.
 fn repeats_itself(secret: &[u8]) -> bool {
     (1..=secret.len() / 2).any(|length| secret.iter().zip(&secret[length..]).all(|(one, other)| one == other))
 }
 
-/// Whether half of its letters and digits follow, in the alphabet or backwards, on one of the two before: `0123…`,
-/// `zyx…`, `a1b2c3…`. Of random hexadecimal digits an eighth do, and half of 32 do in one of millions.
+/// Whether half of its letters and digits continue a sequence: each is the next, or each the previous, of one of the
+/// two characters before it, as in `0123…`, `zyx…` and `a1b2c3…`. One in eight random hexadecimal digits does. That 16
+/// of 32 do happens once in millions.
 fn is_sequence(secret: &[u8]) -> bool {
     let characters: Vec<u8> = secret.iter().copied().filter(u8::is_ascii_alphanumeric).collect();
     let follows = |step: i16| {
@@ -315,7 +316,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_is_judged_in_a_word() {
+    fn the_strength_of_a_secret_is_shown_in_one_word() {
         for (secret, word) in [
             ("3mFq0b6Jw1Zc8Yt5Rk2Nv7Xs4Lp9Hd0G", "strong"),
             ("dev-secret", "development"),
@@ -341,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn an_example_of_any_documentation_is_refused_however_it_was_copied() {
+    fn an_example_from_documentation_is_refused_whatever_surrounds_it() {
         for secret in [
             "a1b2c3d4e5f6g7h8i9j0k1l2m3n4o5p6",
             "A1B2C3D4E5F6G7H8I9J0K1L2M3N4O5P6",
@@ -373,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn short_published_and_typed_secrets_are_refused() {
+    fn short_published_and_repetitive_secrets_are_refused() {
         assert_eq!(weakness("9f86d081884c7d659a2feaa0c55ad01"), Some(Weakness::Short));
         assert_eq!(weakness("dev-secret"), Some(Weakness::Published));
         assert_eq!(weakness("please-CHANGE-ME-to-a-long-random-string"), Some(Weakness::Published));

@@ -1,4 +1,4 @@
-//! Authorization is an argument of the handler: asking for an [`AuthUser`] is what protects a route.
+//! A route is protected by an argument of its handler: [`AuthUser`] is extracted from a valid token only.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use shared_http::{ApiError, client::Caller};
 
 use crate::token::{Claims, TokenError, TokenVerifier};
 
-/// The bearer of a good token.
+/// The user that a valid token names.
 #[derive(Clone, Debug)]
 pub struct AuthUser(pub Arc<Claims>);
 

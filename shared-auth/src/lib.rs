@@ -1,5 +1,4 @@
-//! The token that both TixGo services agree on: one issues it, both verify it on their own, and
-//! they never call each other.
+//! The tokens of TixGo. identity-service issues them, and both services verify them without calling each other.
 
 pub mod config;
 pub mod extract;

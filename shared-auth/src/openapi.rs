@@ -1,4 +1,4 @@
-//! What a route that asks for a token may answer, for the OpenAPI document.
+//! Describes in the OpenAPI document what a protected route asks for and how it refuses.
 
 use shared_http::openapi::{Responses, error, text};
 use utoipa::{
@@ -24,7 +24,7 @@ impl Modify for BearerScheme {
     }
 }
 
-/// What a request without a good token meets: 401.
+/// The response to a request without a valid token: 401.
 pub struct Unauthorized;
 
 impl IntoResponses for Unauthorized {

@@ -21,7 +21,7 @@ use serde_json::{Map, Value};
 use sha2::Sha256;
 use utoipa::ToSchema;
 
-/// Verified tokens in the cache, and the longest, in bytes: together they bound its memory.
+/// How many verified tokens are cached, and how many bytes a cached token may have. Together they bound the memory.
 const CACHED_TOKENS: usize = 1024;
 const MAX_CACHED_LENGTH: usize = 1024;
 
@@ -76,17 +76,17 @@ pub struct Claims {
     pub exp: i64,
 }
 
-/// The key of HS256. Whoever holds it can mint tokens, so it is never shown.
+/// A key for HS256. Whoever has it can issue tokens, so it is never shown.
 #[derive(Clone, PartialEq)]
 pub struct Secret(Arc<[u8]>);
 
 impl Secret {
-    /// Takes `bytes` as they are. Whether they are strong enough is the configuration's concern.
+    /// Takes `bytes` as they are. `TokenArgs` checks whether a secret is strong enough.
     pub fn new(bytes: impl AsRef<[u8]>) -> Self {
         Self(Arc::from(bytes.as_ref()))
     }
 
-    /// As it was given. Never to be shown.
+    /// The bytes of the key. Never to be shown.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
     }
@@ -98,12 +98,13 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// The secrets in use. While one takes the place of another both are good, and nobody is logged out.
+/// The secrets in use. While a secret is replaced, both the new and the previous one are valid, so nobody is logged
+/// out.
 #[derive(Clone, Debug)]
 pub struct Secrets {
-    /// Signs, and verifies.
+    /// Signs new tokens, and verifies tokens.
     pub signing: Secret,
-    /// Verifies what was signed before.
+    /// Verifies tokens that were signed before the secret was replaced.
     pub previous: Option<Secret>,
 }
 
@@ -115,7 +116,7 @@ pub struct TokenIssuer {
 }
 
 impl TokenIssuer {
-    /// Tokens signed with `secret` and good for `lifetime`, in whole seconds.
+    /// Issues tokens that are signed with `secret` and valid for `lifetime`, in whole seconds.
     pub fn new(secret: &Secret, lifetime: Duration) -> Self {
         install_hs256();
         // `typ` behind `alg`, so that tokens begin with the `eyJhbGc` that people know them by.
@@ -124,11 +125,11 @@ impl TokenIssuer {
         Self { header, key: EncodingKey::from_secret(&secret.0), lifetime }
     }
 
-    /// A token that says who its bearer is, from now on.
+    /// A token for the user `sub` with the role `role`, valid from now on.
     ///
     /// # Errors
     ///
-    /// The claims cannot be signed, which no claims are known to cause.
+    /// The claims cannot be signed. No claims are known to cause this.
     pub fn issue(&self, sub: &str, role: Role) -> Result<String, jsonwebtoken::errors::Error> {
         let iat = now();
         let exp = iat.saturating_add_unsigned(self.lifetime.as_secs());
@@ -140,7 +141,7 @@ impl TokenIssuer {
 /// Why a token is refused.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 pub enum TokenError {
-    /// It was good until its `exp`.
+    /// It is after its `exp`.
     #[error("Token expired")]
     Expired,
     /// Anything else.
@@ -148,17 +149,17 @@ pub enum TokenError {
     Invalid,
 }
 
-/// Verifies tokens, and remembers those it has verified: a gate shows the same one all evening.
+/// Verifies tokens, and caches the verified ones: a gate sends the same token all evening.
 pub struct TokenVerifier {
     key: DecodingKey,
     previous_key: Option<DecodingKey>,
     validation: Validation,
-    /// Keyed by the whole token, signature included: only a token that was verified is found.
+    /// By the whole token, including its signature, so that only a token that was verified is found.
     cache: Cache<Box<str>, Arc<Claims>>,
 }
 
 impl TokenVerifier {
-    /// Accepts what a [`TokenIssuer`] with one of the `secrets` issues.
+    /// Accepts tokens that a [`TokenIssuer`] with one of the `secrets` has issued.
     pub fn new(secrets: &Secrets) -> Self {
         install_hs256();
         let mut validation = Validation::new(Algorithm::HS256);
@@ -217,8 +218,8 @@ impl TokenVerifier {
     }
 }
 
-/// Whether the header names an extension that has to be understood (RFC 7515, section 4.1.11), or `b64` (RFC 7797), which
-/// changes what is signed. None is supported, and the library looks at neither.
+/// Whether the header has `crit`, which names extensions that have to be understood (RFC 7515, section 4.1.11), or
+/// `b64` (RFC 7797), which changes what is signed. No extension is supported, and the library checks neither.
 fn requires_extension(token: &str) -> bool {
     let header = token.split('.').next().and_then(|part| BASE64_URL_SAFE_NO_PAD.decode(part).ok());
     let header = header.and_then(|json| serde_json::from_slice::<Map<String, Value>>(&json).ok());
@@ -230,7 +231,7 @@ fn is_expired(exp: i64) -> bool {
 }
 
 fn now() -> i64 {
-    // A clock before 1970 counts as 1970: that of a box without a battery has not been set yet.
+    // A clock that shows a time before 1970 is not set yet. It counts as 1970.
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

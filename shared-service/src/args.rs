@@ -12,7 +12,7 @@ use shared_http::{
 use shared_store::{Location, Maintenance, StoreArgs};
 
 /// The settings of every service, as the operator wrote them.
-// Without Debug, for it would show secrets.
+// No `Debug`: it would show secrets.
 #[derive(Args)]
 pub struct CommonArgs {
     /// Server and log.
@@ -29,7 +29,7 @@ pub struct CommonArgs {
 }
 
 impl CommonArgs {
-    /// The address that the service listens on, or would.
+    /// The address that the service listens on when it runs.
     ///
     /// # Errors
     ///
@@ -69,9 +69,9 @@ pub enum Command {
     Maintenance(Maintenance),
 }
 
-/// What a process was started for.
+/// What the command line asks for.
 pub enum Task<'a> {
-    /// To serve: no subcommand was given.
+    /// Serve: there is no subcommand.
     Serve,
     /// A subcommand of every service.
     Common(&'a Command),

@@ -1,4 +1,4 @@
-//! `doctor`: looks at everything that has to be right before the doors open.
+//! `doctor`: checks everything that has to be right before an event begins.
 
 mod peer;
 
@@ -26,12 +26,12 @@ use crate::{
 /// When this program was built, in seconds since 1970.
 const BUILT_AT: &str = env!("BUILT_AT");
 
-/// Writes to stdout what is right and what is wrong with the service that runs. Where none runs, the settings are
-/// those of this environment.
+/// Checks the running service, and writes a report to stdout. If no service runs, the settings of this environment are
+/// checked.
 ///
 /// # Errors
 ///
-/// Something is wrong.
+/// A check failed.
 pub(crate) async fn examine<S: Service>(
     args: &S::Args,
     unread: &Unread,
@@ -59,8 +59,8 @@ pub(crate) async fn examine<S: Service>(
     report.finish()
 }
 
-/// Whether the service would start with these settings, and whether it reads all that are set. Returns the settings if
-/// it would start.
+/// Reports whether the service would start with these settings, and which variables it does not read. Returns the
+/// settings if it would start.
 fn examine_configuration<T>(
     report: &mut Report,
     checked: Result<T, ConfigError>,
@@ -82,8 +82,8 @@ fn examine_configuration<T>(
     }
 }
 
-/// Whether `service` runs at `address` and is ready, and which of its settings differ from `own`, those of this
-/// environment. Returns its settings if it runs.
+/// Reports whether `service` runs at `address` and is ready, and which of its settings differ from `own`, the settings
+/// of this environment. Returns its settings if it runs.
 async fn examine_running(
     report: &mut Report,
     service: &'static str,
@@ -125,7 +125,7 @@ async fn examine_running(
     Some(settings)
 }
 
-/// Whether the defaults are those for a service that strangers can reach.
+/// Reports whether the environment is production, whose defaults are strict.
 fn examine_environment(report: &mut Report, settings: &ShownSettings) {
     match settings.get("APP_ENV") {
         "production" => report.good("environment: production"),
@@ -136,7 +136,7 @@ fn examine_environment(report: &mut Report, settings: &ShownSettings) {
     }
 }
 
-/// Whether clients can be told apart, also behind the tunnel of `docker-compose.prod.yml`.
+/// Reports whether clients can be told apart, also behind the tunnel of `docker-compose.prod.yml`.
 fn examine_proxies(report: &mut Report, settings: &ShownSettings) {
     let (networks, header) = (settings.get("TRUSTED_PROXIES"), settings.get("CLIENT_ADDRESS_HEADER"));
     let has_tunnel = settings.get("COMPOSE_PROFILES") == "tunnel";
@@ -161,7 +161,7 @@ fn examine_proxies(report: &mut Report, settings: &ShownSettings) {
     }
 }
 
-/// Whether the clock, which says `now`, can be right: it decides when a token expires.
+/// Reports whether the clock, which shows `now`, can be right. It decides when a token expires.
 fn examine_clock(report: &mut Report, now: SystemTime) {
     let built = UNIX_EPOCH + Duration::from_secs(BUILT_AT.parse().unwrap_or_default());
     let shown = DateTime::<Utc>::from(now).to_rfc3339_opts(SecondsFormat::Secs, true);
@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn behind_the_tunnel_the_proxies_and_their_header_have_to_be_named() {
+    fn behind_the_tunnel_trusted_proxies_and_their_header_must_be_set() {
         let header = || ClientAddressHeader::parse("CF-Connecting-IP").expect("a header");
         let networks = || TrustedProxies::parse("172.16.0.0/12").expect("a network");
         for (proxies, wrong_without, wrong_behind) in [
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_of_before_the_build_is_wrong() {
+    fn a_clock_that_shows_a_time_before_the_build_is_wrong() {
         let mut report = Report::default();
         examine_clock(&mut report, SystemTime::now());
         assert_eq!(report.wrong_count(), 0, "{}", report.lines());

@@ -13,7 +13,7 @@ use crate::service::ServiceInfo;
 /// Whether a service can do its work.
 #[async_trait]
 pub trait Readiness: Send + Sync {
-    /// Answered by `/ready`.
+    /// What `/ready` reports.
     ///
     /// # Errors
     ///

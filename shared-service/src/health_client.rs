@@ -20,10 +20,10 @@ use tokio::{net::TcpStream, time::timeout};
 /// How long `/health` may take.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long `/ready` may take. It asks the store.
+/// How long `/ready` may take. It is longer, because `/ready` waits for the store.
 const READY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The longest body that is read: what listens on an address may be any program.
+/// The longest body that is read. Any program may listen on the address.
 const MAX_BODY_BYTES: usize = 16 << 10;
 
 /// Asks the service that listens on `address` for its `/health`. An unspecified address, such as 0.0.0.0, is
@@ -36,7 +36,7 @@ pub(crate) async fn check(address: SocketAddr) -> Result<(), String> {
     identify(address).await.map(drop)
 }
 
-/// The name in the answer of `/health` on `address`, empty where there is none.
+/// The name of the service in the answer of `/health` on `address`. Empty if the answer has none.
 ///
 /// # Errors
 ///
@@ -106,7 +106,7 @@ async fn ask(
     tokio::select! {
         answer = &mut answer => answer,
         ended = &mut connection => match ended {
-            // The last bytes may have come with the end.
+            // The end of the answer may have arrived together with the close.
             Ok(()) => answer.await,
             Err(error) => Err(error.into()),
         },
@@ -130,14 +130,14 @@ mod tests {
         tokio::spawn(async move {
             let (mut client, _) = listener.accept().await.expect("a client");
             let _ = client.read(&mut [0; 1024]).await;
-            // Whoever does not read on hangs up.
+            // Fails if the client has closed the connection, because it reads no more.
             let _ = client.write_all(answer.as_bytes()).await;
         });
         address
     }
 
     #[tokio::test]
-    async fn what_a_stranger_answers_is_bounded_and_moves_no_cursor() {
+    async fn an_answer_of_any_program_is_bounded_and_its_control_characters_are_escaped() {
         let detail = answering("503 Busy", r#"{"detail":"full\u001b[2J"}"#.to_owned()).await;
         assert_eq!(ready(detail).await, Err(r"full\u{1b}[2J".to_owned()));
         let long = answering("503 Busy", format!(r#"{{"detail":"{}"}}"#, "x".repeat(1000))).await;

@@ -1,4 +1,4 @@
-//! What both services do alike: the command line, the start and the end of the process, `/health` and `/ready`,
+//! What both services have in common: the command line, the start and the end of the process, `/health` and `/ready`,
 //! `healthcheck` and `doctor`.
 //!
 //! A service implements [`Service`], and its `main` calls [`run`].

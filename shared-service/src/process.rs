@@ -25,22 +25,22 @@ pub(crate) fn exit_code(service: &str, outcome: Result<(), Failure>) -> ExitCode
     }
 }
 
-/// On a thread of its own: a pipe that nobody reads would block the end of the process.
+/// Writes on another thread: a pipe that is not read would keep the process from ending.
 fn write_to_stderr(message: String) {
     let (done, is_done) = mpsc::channel();
     let writer = thread::Builder::new().spawn(move || {
-        // Without stderr there is no place to report the failure.
+        // If stderr fails too, the failure cannot be reported.
         let _ = io::stderr().write_all(message.as_bytes());
         let _ = done.send(());
     });
     if writer.is_ok() {
-        // An error is the time-out.
+        // After the time-out the process ends without the message.
         let _ = is_done.recv_timeout(STDERR_TIMEOUT);
     }
 }
 
-/// Runs `task` on all cores. Work on a blocking thread that is still going on at its end is abandoned: the process must
-/// not live on for a password hash that nobody waits for.
+/// Runs `task` on all cores. When it ends, work on blocking threads is abandoned: the process does not wait for a
+/// password hash whose client is gone.
 ///
 /// # Errors
 ///

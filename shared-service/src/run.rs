@@ -56,7 +56,7 @@ async fn carry_out<S: Service>(command: &Command, args: &S::Args, unread: &Unrea
 
 async fn serve<S: Service>(config: &S::Config, unread: &Unread) -> Result<(), Failure> {
     let http = S::http(config);
-    // Dropped last, so that every line is written before the process ends.
+    // Dropped last, so that all lines are written before the process ends.
     let log = telemetry::start_log(&http.telemetry)?;
     let mut registry = Registry::default();
     let telemetry = Telemetry::new(&log, &http.telemetry, &mut registry, S::INFO.name);

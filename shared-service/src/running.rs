@@ -1,8 +1,8 @@
-//! The settings that a service runs with, for its operator: the process shows them on a socket of this machine, and
-//! `doctor` asks there. They hold no secret, only a word on how good each secret is.
+//! The settings of a running service, for its operator. The process sends them over a local socket to `doctor`. Of a
+//! secret they contain only how strong it is.
 //!
-//! The socket has a name in Linux's abstract namespace, so it needs no directory to write to and leaves nothing
-//! behind. Names there have no permissions: each end asks the kernel for the user id of the other (`SO_PEERCRED`).
+//! The socket has a name in Linux's abstract namespace, so it needs no writable directory and leaves no file behind.
+//! Such names have no permissions. So each end asks the kernel for the user id of the other (`SO_PEERCRED`).
 
 use serde::{Deserialize, Serialize};
 use shared_http::shown_settings::ShownSettings;
@@ -27,13 +27,13 @@ pub(crate) struct Running {
     pub(crate) settings: ShownSettings,
 }
 
-/// Why there is no answer to believe.
+/// Why there are no settings, or none that can be trusted.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AskError {
-    /// No socket has the name.
+    /// There is no socket of that name.
     #[error("no {service} runs on port {port} of this machine{}", in_words(.other_ports))]
     NotRunning { service: &'static str, port: u16, other_ports: Vec<u16> },
-    /// The process answers its own user and root only.
+    /// The process sends its settings only to its own user and to root.
     #[error("the process {pid} on port {port} runs as user {uid}; ask as that user, or as root")]
     OtherUser { port: u16, pid: i32, uid: u32 },
     /// The process that has the socket is not the only one that listens on the port, or does not listen there.
@@ -42,7 +42,7 @@ pub(crate) enum AskError {
          believe it, but end it, and restart the service"
     )]
     Impostor { service: &'static str, port: u16, pid: i32, uid: u32 },
-    /// The socket is there, and no settings came from it.
+    /// The socket exists, but sent no settings.
     #[error("the process on port {port} does not tell its settings: {reason}")]
     NoAnswer { port: u16, reason: String },
 }
@@ -96,9 +96,9 @@ mod linux {
 
     const ROOT: u32 = 0;
 
-    /// Sends `settings` to whoever asks for those of `service` on `port`, until the process ends. Only root and the
-    /// user of this process are answered, one at a time: more than one rarely asks. A socket that cannot be opened is
-    /// logged, and the service runs without.
+    /// Sends `settings` to every process that connects to the socket for `service` and `port`, until this process ends.
+    /// Only root and the user of this process get an answer. They are served one at a time, because there is rarely
+    /// more than one. If the socket cannot be opened, that is logged, and the service runs without it.
     pub(crate) fn show(service: &'static str, port: u16, settings: ShownSettings) {
         let document = Document { version: env!("CARGO_PKG_VERSION").to_owned(), settings };
         let prepared = serde_json::to_vec(&document)
@@ -135,7 +135,7 @@ mod linux {
             };
             let is_allowed = client.peer_cred().is_ok_and(|peer| [ROOT, own_uid()].contains(&peer.uid()));
             if is_allowed {
-                // A client that hangs up or does not read gets no second try.
+                // Fails if the client disconnects or does not read. It may connect again.
                 let _ = timeout(SOCKET_TIMEOUT, client.write_all(&document)).await;
             }
         }

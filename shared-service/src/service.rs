@@ -1,4 +1,4 @@
-//! What tells one service from the other.
+//! What differs between the services.
 
 use std::{error::Error, net::SocketAddr};
 
@@ -21,7 +21,7 @@ pub struct ServiceInfo {
     pub health_name: &'static str,
     /// The port it listens on unless `PORT` says otherwise.
     pub default_port: u16,
-    /// The host that it is to other containers.
+    /// Its host name for other containers.
     pub container: &'static str,
 }
 
@@ -80,10 +80,10 @@ pub trait Service {
     /// Where the data is kept.
     fn location(config: &Self::Config) -> &Location;
 
-    /// The settings as `doctor` shows them. No secret, only a word on how good each is.
+    /// The settings as `doctor` shows them. Of a secret it shows only how strong it is.
     fn shown(config: &Self::Config) -> ShownSettings;
 
-    /// Logs that the service is ready at `address`, after a warning for each setting that is dangerous.
+    /// Logs a warning for each dangerous setting, and then that the service is ready at `address`.
     fn announce(config: &Self::Config, address: SocketAddr);
 
     /// Opens the store and builds the routes. Its metrics are registered in `registry`.

@@ -1,4 +1,4 @@
-//! What a service keeps in its SQLite file, and how to tell whose file it is.
+//! What a service keeps in its SQLite file, and which service a file belongs to.
 
 use std::{collections::BTreeSet, pin::Pin};
 
@@ -64,7 +64,7 @@ impl Content {
         }
     }
 
-    /// Reads a file of this service as a start does, and says in words what it holds.
+    /// Reads a file of this service as a start does, and describes in words what it holds.
     pub(crate) async fn summary(&self, connection: &mut SqliteConnection) -> Result<String, ContentError> {
         if !self.is_owner(connection).await? {
             return Err(ContentError::OfNobody(self.service));

@@ -1,4 +1,4 @@
-//! Looks at a store for `doctor`. The service may be running, so this changes nothing.
+//! Checks a store for `doctor`. It changes nothing, because the service may be running.
 
 use std::{
     error::Error,
@@ -24,8 +24,8 @@ const MIN_FREE_SPACE: u64 = 100 << 20;
 /// How long connecting to a database may take.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
-/// Looks at the store that `settings` name. They hold no password, so a PostgreSQL database is looked at only if this
-/// environment, whose location is `own`, has the same one.
+/// Checks the store that `settings` name. They hold no password. So a PostgreSQL database is checked only if `own`, the
+/// location in this environment, is the same database.
 pub async fn examine(
     report: &mut Report,
     settings: &ShownSettings,

@@ -1,4 +1,4 @@
-//! The files of a database, and the ones next to it. They hold names, tickets and password hashes, so only their owner
+//! The files of a database, and the files next to it. They hold names, tickets and password hashes. So only their owner
 //! may read them, whatever the umask is.
 
 use std::{
@@ -73,7 +73,7 @@ pub(crate) fn remove_database(path: &Path) -> io::Result<()> {
     ["-wal", "-shm", "-journal", ""].iter().try_for_each(|suffix| remove(&with_suffix(path, suffix)))
 }
 
-/// Moves a file. After a power cut it is in one place or the other, and complete.
+/// Moves a file. After a power cut it has either the old name or the new one, and is complete.
 pub(crate) fn move_durably(from: &Path, to: &Path) -> io::Result<()> {
     // Fails for a file of another owner, whose mode stays as it is.
     let _ = fs::set_permissions(from, Permissions::from_mode(PRIVATE));

@@ -1,5 +1,5 @@
-//! Storage for both services: settings, SQLite files, PostgreSQL connections, migrations, backup and restore. Knows no
-//! users and no tickets.
+//! Storage for both services: settings, SQLite files, PostgreSQL connections, migrations, backup and restore. It knows
+//! nothing of users and tickets.
 
 pub mod content;
 pub mod doctor;

@@ -58,7 +58,7 @@ impl StoreArgs {
     }
 }
 
-/// The mistake names no value of the address: it may hold a password.
+/// The message of a mistake quotes no part of the URL, which may hold a password.
 fn parse(url: &str, file_name: &str, is_expected: bool) -> Result<Location, String> {
     if url == "memory:" {
         return Ok(Location::Memory);
@@ -82,7 +82,7 @@ fn parse(url: &str, file_name: &str, is_expected: bool) -> Result<Location, Stri
 }
 
 impl Location {
-    /// The memory or the file that `settings` name. `None` for PostgreSQL: `settings` hold no password.
+    /// The memory or the file that `settings` name. `None` for PostgreSQL, because `settings` hold no password.
     pub(crate) fn of(settings: &ShownSettings) -> Option<Self> {
         let is_expected = settings.get("EXPECT_DATA") == "true";
         parse(settings.get("DATABASE_URL"), "", is_expected)
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shown_of_a_url_names_the_database_and_no_password() {
+    fn a_shown_url_has_neither_user_nor_password() {
         for (url, shown) in [
             ("memory:", "memory:"),
             ("sqlite:///data/gate.db", "sqlite:///data/gate.db"),
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused() {
+    fn any_other_url_is_refused() {
         for url in [
             "sqlite:",
             "sqlite://data.db",

@@ -34,7 +34,7 @@ pub enum Maintenance {
     Check,
 }
 
-/// Runs a subcommand, and reports on stdout what was done.
+/// Runs a subcommand, and writes a report to stdout.
 ///
 /// # Errors
 ///

@@ -43,7 +43,7 @@ pub enum PostgresError {
     /// A connection with the TLS that `sslmode` asks for is not possible.
     #[error("the database: {0}")]
     Tls(TlsError),
-    /// It was migrated by a version of the service that this one cannot follow.
+    /// It needs a newer version of the service.
     #[error(
         "the database was written by a newer version of this service; start that version, or restore a backup made by this one"
     )]
@@ -73,8 +73,8 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// The database cannot be reached within a minute, refuses the user, lacks the TLS that is asked for, is not in UTF-8,
-    /// or needs a newer version than that of `migrations`.
+    /// The database cannot be reached within a minute, refuses the user, lacks the TLS that is asked for, is not in
+    /// UTF-8, or needs a newer version than that of `migrations`.
     pub async fn open(
         url: &str,
         schema: &'static str,

@@ -1,4 +1,4 @@
-//! A SQLite file: one process serves from it, and every committed write is on the disk.
+//! A SQLite file. One process serves from it, and every committed write is on the disk.
 
 mod error;
 
@@ -29,14 +29,14 @@ use crate::{
     migrations::Migrations,
 };
 
-/// The name of a restored copy, after that of the database, until it replaces the database. No service starts while such
-/// a file is there.
+/// The extension of a copy that `restore` has checked, until it replaces the database. No service starts while there is
+/// such a file.
 pub(crate) const RESTORING: &str = "restoring";
 
 /// A disk that takes longer than this for a write counts as unavailable.
 const DISK_SLOW_AFTER: Duration = Duration::from_millis(1500);
 
-/// How often a start checks whether another process still reads the file.
+/// How often a start checks whether another process is still reading the file.
 const CHECK_READERS_EVERY: Duration = Duration::from_millis(100);
 
 /// A lock on a SQLite file. No other process can serve from the file while this one holds it.
@@ -53,8 +53,8 @@ impl FileLock {
     ///
     /// # Errors
     ///
-    /// Another process has the lock, a restore was interrupted, the file `is_expected` and missing, only its log is there,
-    /// or the lock file cannot be made.
+    /// Another process has the lock, a restore was interrupted, the file `is_expected` and missing, only its log is
+    /// there, or the lock file cannot be made.
     pub fn take(path: &Path, is_expected: bool) -> Result<Self, SqliteError> {
         let lock = Self::lock(path).map_err(|error| match error.reason {
             Reason::NoDirectory(_) if is_expected => SqliteError { reason: Reason::Missing, ..error },
@@ -79,7 +79,7 @@ impl FileLock {
 
     /// Like [`take`](Self::take), but does not look at the state of the file.
     pub(crate) fn lock(path: &Path) -> Result<Self, SqliteError> {
-        // A lock file of our own: SQLite's lock would keep backups out too.
+        // A separate lock file, because SQLite's own lock would keep backups out too.
         let lock_path = sibling(path, "lock");
         let failed = |reason| SqliteError { path: path.to_owned(), reason };
         let lock = files::open_lock(&lock_path).map_err(|error| {
@@ -127,8 +127,8 @@ impl FileLock {
     ///
     /// The file cannot be opened, read or written, is damaged, or needs a newer version than that of `migrations`.
     pub async fn connect(&mut self, migrations: &Migrations) -> Result<SqliteConnection, SqliteError> {
-        // A file that was open before and is missing now means that its disk is gone. A new file in its place would hide
-        // the real one.
+        // A file that was open before and is missing now means that its disk is gone. A new file in its place would
+        // hide the real one.
         if !self.was_open && !self.path.exists() {
             // SQLite would make it readable by others, and its log too, which gets the mode of the file.
             files::create_new(&self.path).map_err(|error| self.failed(Reason::Io(error)))?;
@@ -156,8 +156,8 @@ impl FileLock {
 
     /// Opens the file and copies its log into it. This needs a moment at which no other process reads the log.
     ///
-    /// A start waits for readers such as a backup, however long they take: if it failed, it would only be started again. A
-    /// service that has served before returns an error, because clients wait for it.
+    /// A start waits for readers such as a backup, however long they take: if it failed, it would only be started
+    /// again. A service that has served before returns an error, because clients wait for it.
     async fn open_when_unread(&self) -> Result<SqliteConnection, SqliteError> {
         let mut warned = false;
         loop {
@@ -203,7 +203,7 @@ impl FileLock {
         Ok(())
     }
 
-    /// Names the file in an error, and tells damage from other errors.
+    /// Adds the path of the file to an error, and tells damage from other errors.
     pub fn classify(&self, error: sqlx::Error) -> SqliteError {
         let is_damage = is_damage(&error);
         self.failed(if is_damage { Reason::Damaged(error.to_string()) } else { Reason::Sqlite(error) })
@@ -257,7 +257,7 @@ pub async fn open_read_only(path: &Path) -> sqlx::Result<SqliteConnection> {
 ///
 /// There is no such file, or it cannot be read.
 pub async fn open_reader(path: &Path) -> sqlx::Result<SqliteConnection> {
-    // Not `read_only`: the last connection that closes brings the log into the file, and must be able to.
+    // Not `read_only`: the last connection that closes has to copy the log into the file.
     let options = options(path).synchronous(SqliteSynchronous::Full).pragma("query_only", "ON");
     options.busy_timeout(Duration::from_secs(1)).connect().await
 }
@@ -279,14 +279,15 @@ pub async fn open_in_memory(migrations: &Migrations) -> sqlx::Result<SqliteConne
 ///
 /// The file takes no writes.
 pub async fn probe_write(connection: &mut SqliteConnection) -> sqlx::Result<()> {
-    // `user_version` is free to use: sqlx keeps the version of the schema in a table. Of two different values at least one
-    // is a change, so the transaction writes.
+    // `user_version` is free to use: sqlx keeps the version of the schema in a table. Of two different values at least
+    // one is a change, so the transaction writes.
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     sqlx::raw_sql("PRAGMA user_version = 1; PRAGMA user_version = 2").execute(&mut *transaction).await?;
     transaction.commit().await
 }
 
-/// Waits for a write, however long it takes. While it takes too long, the log and `broken` say so.
+/// Waits for a write, however long it takes. If it takes too long, that is logged, and `broken` holds the reason until
+/// the caller changes it.
 pub async fn await_disk<T>(disk: impl Future<Output = T>, broken: &RwLock<Option<Arc<str>>>) -> T {
     let mut disk = pin!(disk);
     if let Ok(done) = timeout(DISK_SLOW_AFTER, &mut disk).await {

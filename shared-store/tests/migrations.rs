@@ -28,7 +28,7 @@ async fn start(path: &Path, list: &[Migration]) -> Result<SqliteConnection, Sqli
     FileLock::take(path, false)?.connect(&Migrations::new(list)).await
 }
 
-/// Starts such a version, stores a ticket and stops it.
+/// Starts a version with these migrations, stores a ticket, and stops.
 async fn store(path: &Path, list: &[Migration], id: &str) {
     let mut connection = start(path, list).await.unwrap();
     query("INSERT INTO tickets (id) VALUES ($1)").bind(id).execute(&mut connection).await.unwrap();
@@ -43,7 +43,7 @@ async fn tickets(path: &Path, list: &[Migration]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_previous_version_starts_again_on_what_its_successor_has_migrated() {
+async fn the_previous_version_starts_on_a_file_that_its_successor_migrated() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("a.db");
     store(&path, &[FIRST], "before").await;
@@ -67,7 +67,7 @@ async fn a_version_older_than_the_oldest_that_can_read_the_file_is_refused() {
 }
 
 #[tokio::test]
-async fn a_file_of_a_release_that_kept_no_min_reader_is_taken_over() {
+async fn a_file_without_a_min_reader_is_migrated() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("a.db");
     store(&path, &[FIRST], "before").await;
@@ -79,7 +79,7 @@ async fn a_file_of_a_release_that_kept_no_min_reader_is_taken_over() {
 }
 
 #[tokio::test]
-async fn a_version_that_refuses_unknown_migrations_starts_with_a_file_that_has_a_table_outside_them() {
+async fn a_table_outside_the_migrations_is_accepted_by_a_version_that_refuses_unknown_migrations() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("a.db");
     store(&path, &[FIRST], "before").await;

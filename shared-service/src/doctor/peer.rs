@@ -1,4 +1,4 @@
-//! The other service, at the address that `--peer` names.
+//! Checks the other service, at the address that `--peer` names.
 
 use std::{
     io,
@@ -10,7 +10,7 @@ use url::Url;
 
 use crate::{health_client, service::ServiceInfo};
 
-/// Whether `other` answers at `url` and is ready. `own` is the service that asks.
+/// Reports whether `other` answers at `url` and is ready. `own` is the service that asks.
 pub(super) async fn examine(report: &mut Report, url: &str, own: &ServiceInfo, other: &ServiceInfo) {
     let Some((host, port)) = parse(url) else {
         return report.wrong(format_args!(

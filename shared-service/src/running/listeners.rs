@@ -8,26 +8,26 @@ const LISTEN: &str = "0A";
 /// A listening socket.
 #[derive(Debug, PartialEq)]
 struct Listener {
-    /// The id of the user that made it.
+    /// The id of the user that opened it.
     uid: u32,
     inode: u64,
 }
 
-/// Whether the process `pid` of the user `uid` has every socket that listens on `port`, and there is one. Every socket,
-/// because on another address of the same port any user can listen. Only root can see the sockets of other users.
+/// Whether a socket listens on `port`, and the process `pid` of the user `uid` has all such sockets. All of them,
+/// because any user can listen on the same port of another address. Only root can see the sockets of other users.
 ///
-/// The user is compared too: the id of a process that has ended is given to another, perhaps to the one that listens.
+/// The user is compared too, because the id of a process that has ended may be reused by the process that listens.
 ///
 /// # Errors
 ///
 /// The sockets cannot be read from `/proc`.
 pub(super) fn are_all_of(pid: i32, uid: u32, port: u16) -> io::Result<bool> {
     let mut found = Vec::new();
-    // Those of our own network namespace: the process may have moved to another.
+    // The sockets of our own network namespace, even if the process `pid` is in another one.
     for table in ["/proc/self/net/tcp", "/proc/self/net/tcp6"] {
         match fs::read_to_string(table) {
             Ok(table) => found.extend(table.lines().filter_map(|line| listener(line, port))),
-            // There is no IPv6.
+            // The kernel has no IPv6.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_process_that_has_every_socket_of_a_port_is_told_from_others() {
+    fn only_the_process_that_has_all_sockets_of_a_port_is_accepted() {
         let (own, uid) = (getpid().as_raw_nonzero().get(), geteuid().as_raw());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_the_kernel_is_read() {
+    fn a_line_of_proc_net_tcp_is_parsed() {
         let line = "   1: 0100007F:46A1 00000000:0000 0A 00000000:00000000 00:00000000 00000000 65534        0 4711 1 0 100 0 0 10 0";
         assert_eq!(listener(line, 18081), Some(Listener { uid: 65534, inode: 4711 }));
         assert_eq!(listener(line, 18082), None);

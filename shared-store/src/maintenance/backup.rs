@@ -40,11 +40,11 @@ pub(super) async fn backup(
     Ok(format!("{}: {report}", copy.display()))
 }
 
-/// An incomplete copy, under a name of its own until it is complete and on the disk. So a power cut leaves no incomplete
-/// file under the name of the backup.
+/// An incomplete copy. It has another name than the backup until it is complete and on the disk, so that a power cut
+/// leaves no incomplete file under the name of the backup.
 struct Partial {
     path: PathBuf,
-    /// Locked while the copy is made. What a killed backup has left behind is not locked.
+    /// Locked while the copy is made. A copy that a killed backup has left behind is not locked.
     _file: File,
 }
 

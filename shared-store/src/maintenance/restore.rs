@@ -50,7 +50,7 @@ pub(super) async fn restore(
         Ok(report) => report,
         Err(error) => {
             remove_database(&incoming).map_err(at(&incoming))?;
-            // The message names the backup, which the operator knows, and not the copy.
+            // The message names the backup, and not the copy, whose name the operator does not know.
             let reason = match error {
                 MaintenanceError::File { path, reason } if path == incoming || path == copy => reason,
                 error => error.into(),
@@ -100,7 +100,7 @@ async fn import(copy: &Path, incoming: &Path, content: &Content) -> Result<Strin
 /// Replaces `database` by `incoming`. Returns the path of the old database.
 fn replace(database: &Path, incoming: &Path) -> io::Result<PathBuf> {
     // An interrupted restore may have moved only some of the old files aside. The number in the name of its marker says
-    // where, so that the others follow them.
+    // where they are, so that the other files are moved there too.
     let beginning = sibling(database, RESTORING);
     let interrupted = beginning_with(&beginning)?.pop();
     let begun = interrupted.as_deref().and_then(|marker| number_after(&beginning, marker)).filter(|number| {

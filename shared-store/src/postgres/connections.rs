@@ -1,7 +1,7 @@
 //! A few connections to a database, kept between statements.
 //!
-//! A connection is kept only after its user said that all its statements were answered. One whose network was cut can
-//! stay silent for a quarter of an hour, and nobody must wait for it.
+//! A connection is kept only if it is released after all its statements were answered. A connection whose network was
+//! cut can stay silent for a quarter of an hour, and is never used again.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -80,7 +80,7 @@ impl Connections {
         loop {
             match timeout_at(end, ask()).await.unwrap_or_else(|_| Err(no_answer())) {
                 Err(error) if is_unavailable(&error) => {
-                    // What cut one connection may have cut the idle ones too.
+                    // The same cause may have cut the idle connections too.
                     self.idle.lock().clear();
                     if Instant::now() + RETRY_AFTER >= end {
                         return Err(error);

@@ -27,8 +27,8 @@ const PARAMETERS: [&str; 18] = [
     "user",
 ];
 
-/// Why a URL is refused. The message begins with the name of the setting, says what to do, and holds no value that may be
-/// a secret.
+/// Why a URL is refused. The message begins with the name of the setting, says what to do, and holds no value that may
+/// be a secret.
 #[derive(Debug, PartialEq, thiserror::Error)]
 pub enum UrlError {
     /// It is no valid URL.
@@ -99,8 +99,8 @@ pub fn connect_options(url: &str) -> Result<PgConnectOptions, UrlError> {
     Ok(options)
 }
 
-/// The PEM text in `value`, or in the file that `value` names. A file without PEM is an error: sqlx would go on as if no
-/// certificate were set.
+/// The PEM text in `value`, or in the file that `value` names. A file without PEM is an error: sqlx would go on as if
+/// no certificate were set.
 fn pem(name: &str, value: &str) -> Result<Vec<u8>, UrlError> {
     if value.trim_start().starts_with("-----BEGIN") {
         return Ok(value.into());
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn every_way_to_write_an_address_is_taken() {
+    fn every_form_of_a_url_is_accepted() {
         for url in [
             "postgres://budi:pa%40ss@db.example/tixgo",
             "postgresql://budi@db.example:5433/tixgo?sslmode=require",
@@ -135,14 +135,14 @@ mod tests {
     }
 
     #[test]
-    fn a_parameter_that_nothing_reads_is_named_and_its_value_is_not() {
+    fn the_refusal_of_an_unknown_parameter_has_its_name_and_not_its_value() {
         let refusal = refusal("postgres://db/tixgo?sslmode=require&passwd=rahasia").to_string();
         assert!(refusal.contains("the parameter passwd, which is not known"), "{refusal}");
         assert!(!refusal.contains("rahasia"), "{refusal}");
     }
 
     #[test]
-    fn a_password_that_is_not_encoded_is_said_and_not_shown() {
+    fn the_refusal_of_an_unencoded_password_does_not_show_it() {
         for url in [
             "postgres://u:12?rahasia@db/tixgo",
             "postgres://u:12?rahasia=1@db/x",
@@ -155,14 +155,14 @@ mod tests {
     }
 
     #[test]
-    fn a_mode_that_verifies_nothing_is_refused() {
+    fn an_unknown_or_unsafe_sslmode_is_refused() {
         for mode in ["allow", "verify-ca", "verify_full", "on", ""] {
             assert_eq!(refusal(&format!("postgres://db/x?sslmode={mode}")), UrlError::Mode, "{mode}");
         }
     }
 
     #[test]
-    fn a_certificate_must_be_there_and_be_looked_at() {
+    fn a_certificate_must_exist_and_have_a_mode_that_uses_it() {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| format!("{}/{name}", directory.path().display());
         fs::write(path("ca.pem"), "-----BEGIN CERTIFICATE-----\n").unwrap();

@@ -83,7 +83,7 @@ impl MissingFile {
     ///
     /// There is none.
     pub fn check(path: &Path) -> Result<(), Self> {
-        // If that cannot be found out, opening the file will report why.
+        // If this check itself fails, opening the file will report why.
         if path.try_exists().unwrap_or(true) { Ok(()) } else { Err(Self(path.to_owned())) }
     }
 }
