@@ -1,6 +1,6 @@
-//! The access log: one line a request, among those of `tracing` and in their form.
+//! The access log: one line for each request, in the same output and format as the events of `tracing`.
 //!
-//! Requests write their line into the log's buffer themselves: to format an event of `tracing` takes longer than a
+//! The lines are written into the buffer of the log directly. Formatting an event of `tracing` takes longer than a
 //! check-in; see docs/decisions/access-log.md.
 
 use std::{io::Write, net::IpAddr};
@@ -11,7 +11,7 @@ use tracing_subscriber::filter::Targets;
 
 use crate::log::{LogFormat, LogHandle};
 
-/// The target of its lines, by which `RUST_LOG` switches them off: `info,access=off`.
+/// The target of its lines. `RUST_LOG=info,access=off` switches them off.
 pub(crate) const TARGET: &str = "access";
 
 /// The fields of a line. No other header, no body and no raw path is ever logged.
@@ -43,7 +43,7 @@ struct JsonLine<'a> {
     target: &'static str,
 }
 
-/// Writes lines. Those of one client are limited, see [`crate::log::rate`].
+/// Writes the lines. [`crate::log::rate`] limits how many one client may cause.
 #[derive(Debug)]
 pub(crate) struct AccessLog {
     /// Whether requests for `/health` and `/ready` are logged.
@@ -52,13 +52,13 @@ pub(crate) struct AccessLog {
 }
 
 impl AccessLog {
-    /// None where `filter` switches it off.
+    /// `None` if `filter` switches it off.
     pub(crate) fn new(log: LogHandle, filter: &Targets) -> Option<Self> {
         let with_health = filter.would_enable(TARGET, &Level::DEBUG);
         filter.would_enable(TARGET, &Level::INFO).then_some(Self { with_health, log })
     }
 
-    /// Whether a request for `route` is worth a line.
+    /// Whether requests for `route` are logged.
     pub(crate) fn wants(&self, route: &str) -> bool {
         self.with_health || !is_health_check(route)
     }
@@ -71,7 +71,7 @@ impl AccessLog {
             |lines, timestamp| match format {
                 LogFormat::Json => {
                     let line = JsonLine { timestamp, level, message: "request", line, target: TARGET };
-                    // Everything in it can be written as JSON.
+                    // A line of texts and numbers can always be written as JSON.
                     let _ = serde_json::to_writer(lines, &line);
                 }
                 LogFormat::Text => write_text(lines, timestamp, level, line),
@@ -80,14 +80,14 @@ impl AccessLog {
     }
 }
 
-/// Such requests come all the time: they are logged at level DEBUG.
+/// Monitoring sends such requests all the time, so they are logged at level DEBUG.
 fn is_health_check(route: &str) -> bool {
     matches!(route, "/health" | "/ready")
 }
 
 fn write_text(text: &mut Vec<u8>, timestamp: &str, level: &str, line: &Line<'_>) {
     let Line { id, method, route, status, microseconds, bytes, client, user, traceparent, cf_ray } = line;
-    // Writing to memory does not fail. What others chose is quoted.
+    // Writing to memory does not fail. Values that a client chose are quoted.
     let _ = write!(
         text,
         "{timestamp} {level:>5} {TARGET}: request id={id} method={method} route={route} status={status} \

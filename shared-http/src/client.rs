@@ -1,4 +1,4 @@
-//! Who is calling.
+//! The client of a request: its address, its user, and which proxies may name the address.
 
 use std::{
     convert::Infallible,
@@ -18,7 +18,7 @@ const CONNECTING_IP: HeaderName = HeaderName::from_static("cf-connecting-ip");
 const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// The address of the client, where there is one: a request that came over no socket has none.
+/// The address of the client. A request that came over no socket has none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ClientAddr(pub IpAddr);
 
@@ -30,7 +30,7 @@ impl<S: Sync> OptionalFromRequestParts<S> for ClientAddr {
     }
 }
 
-/// What is known of the client of a request, beside the request.
+/// What is known about the client of a request.
 #[derive(Debug)]
 pub struct Caller {
     pub(crate) address: Option<IpAddr>,
@@ -48,16 +48,16 @@ impl Caller {
         parts.extensions.get()
     }
 
-    /// Remembers, for the log, which user it is.
+    /// Remembers the user for the access log.
     pub fn identify(&self, user: &str) {
         if self.is_logged {
-            // A request has one user: whoever was set before is the same.
+            // If it is set already, it is the same: a request has one user.
             let _ = self.user.set(user.into());
         }
     }
 }
 
-/// What counts as one client: an IPv6 customer has a network of 64 bits to choose addresses from.
+/// What counts as one client. An IPv6 customer can use all addresses of a /64 network, so that network is one client.
 pub fn network(client: IpAddr) -> IpAddr {
     match client.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
@@ -65,7 +65,7 @@ pub fn network(client: IpAddr) -> IpAddr {
     }
 }
 
-/// The proxies that are believed when they name the address of a client, and the header in which they name it.
+/// The proxies that are trusted to name the address of a client, and the header in which they name it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TrustedProxies {
     networks: Vec<IpNet>,
@@ -77,14 +77,14 @@ pub struct TrustedProxies {
 pub struct ClientAddressHeader(HeaderName);
 
 impl ClientAddressHeader {
-    /// None where `text` names no such header; `Forwarded` (RFC 7239) is not read. The inner option is none for
+    /// `None` if `text` names no such header. `Forwarded` (RFC 7239) is not supported. `Some(None)` for
     /// `X-Forwarded-For`, which is a list that every proxy appends to.
     pub fn parse(text: &str) -> Option<Option<Self>> {
         let name = HeaderName::from_bytes(text.as_bytes()).ok().filter(|name| name != FORWARDED)?;
         Some((name != FORWARDED_FOR).then_some(Self(name)))
     }
 
-    /// The address in it, if the header is there once and holds one.
+    /// The address in the header, if the request has it once and it holds one address.
     fn address(&self, headers: &HeaderMap) -> Option<IpAddr> {
         let mut values = headers.get_all(&self.0).iter();
         let address = parse_address(values.next()?.as_bytes())?;
@@ -93,7 +93,8 @@ impl ClientAddressHeader {
 }
 
 impl TrustedProxies {
-    /// Addresses and networks, such as `172.16.0.0/12`, separated by commas. They name the client in `X-Forwarded-For`.
+    /// Parses addresses and networks, such as `172.16.0.0/12`, separated by commas. These proxies name the client in
+    /// `X-Forwarded-For`.
     pub fn parse(text: &str) -> Option<Self> {
         let network = |text: &str| match text.parse::<IpAddr>() {
             Ok(address) => Some(address.into()),
@@ -103,7 +104,7 @@ impl TrustedProxies {
         Some(Self { networks, header: None })
     }
 
-    /// The same proxies, naming the client in `header` and nowhere else, if there is one.
+    /// The same proxies, which name the client in `header`. `None` stands for `X-Forwarded-For`.
     #[must_use]
     pub fn with_header(self, header: Option<ClientAddressHeader>) -> Self {
         Self { header, ..self }
@@ -116,9 +117,9 @@ impl TrustedProxies {
         shown.show("CLIENT_ADDRESS_HEADER", or_none(self.header.as_ref().map(|header| &header.0)));
     }
 
-    /// The client of a request that `peer` sent: the peer itself, unless it is trusted and names another. Where the header
-    /// is missing, doubled or no address it is the peer: `X-Forwarded-For` is not read instead, for the client may have
-    /// written it.
+    /// The client of a request that `peer` sent: the peer itself, unless it is trusted and names another. If the header
+    /// is missing, occurs twice or holds no address, it is the peer. `X-Forwarded-For` is not read instead, because the
+    /// client may have written it.
     pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let peer = peer.to_canonical();
         if !self.trusts(peer) {
@@ -140,13 +141,14 @@ impl TrustedProxies {
         self.networks.iter().any(|network| network.contains(&address))
     }
 
-    /// Every proxy appends the address of its own peer: the client is the first from the right that is no trusted proxy.
+    /// Every proxy appends the address of its own peer. So the client is the first from the right that is no trusted
+    /// proxy.
     fn forwarded_for(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer;
         for value in headers.get_all(FORWARDED_FOR).iter().rev() {
-            // Bytes: what the client wrote on the left need not be text, and what the proxy appended is.
+            // Split as bytes, because what the client wrote on the left need not be UTF-8.
             for hop in value.as_bytes().rsplit(|byte| *byte == b',') {
-                // What is left of an entry that is no address may be made up by the client.
+                // Everything to the left of an entry that is no address may be invented by the client.
                 let Some(hop) = parse_address(hop) else { return client };
                 client = hop;
                 if !self.trusts(client) {
@@ -192,7 +194,7 @@ mod tests {
     const FORWARDED: &str = "x-forwarded-for";
 
     #[test]
-    fn a_peer_that_is_not_trusted_speaks_for_itself_only() {
+    fn a_peer_that_is_not_trusted_is_the_client_itself() {
         let headers = headers(&[(CLOUDFLARE, "198.51.100.1"), (FORWARDED, "198.51.100.2")]);
         for trusted in ["", "10.0.0.0/8", "192.0.2.8"] {
             for header in ["", "CF-Connecting-IP"] {
@@ -203,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trusted_proxy_is_believed_in_the_header_that_was_named_and_in_no_other() {
+    fn a_trusted_proxy_names_the_client_in_the_configured_header_only() {
         let both = [(CLOUDFLARE, "198.51.100.1"), (FORWARDED, "198.51.100.2")];
         let cases: [(&str, Headers<'_>, &str); 20] = [
             ("", &both, "198.51.100.2"),
@@ -220,7 +222,7 @@ mod tests {
             ("CF-Connecting-IP", &both, "198.51.100.1"),
             ("cf-connecting-ip", &[(CLOUDFLARE, "2001:db8::1")], "2001:db8::1"),
             ("X-Real-IP", &[(CLOUDFLARE, "198.51.100.1"), ("x-real-ip", "198.51.100.3")], "198.51.100.3"),
-            // Nothing that a client may have put there takes the place of what is missing.
+            // No other header is read instead: the client may have written it.
             ("CF-Connecting-IP", &[(FORWARDED, "198.51.100.2")], "10.0.0.1"),
             ("CF-Connecting-IP", &[(CLOUDFLARE, "nonsense"), (FORWARDED, "198.51.100.2")], "10.0.0.1"),
             ("CF-Connecting-IP", &[(CLOUDFLARE, ""), (FORWARDED, "198.51.100.2")], "10.0.0.1"),
@@ -239,14 +241,14 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_hide_nothing_that_a_proxy_wrote_right_of_them() {
+    fn an_entry_of_a_proxy_is_read_though_bytes_before_it_are_not_utf_8() {
         for (given, expected) in [
             (&[&b"\xff, 198.51.100.2"[..]][..], "198.51.100.2"),
             (&[b"\xff,198.51.100.2 , 10.0.0.2"], "198.51.100.2"),
             (&[b"203.0.113.9, \xc3\xa9, 10.0.0.2"], "10.0.0.2"),
             (&[b"203.0.113.9, 198.51.100.2\xff"], "10.0.0.1"),
             (&[b"203.0.113.9\xff", b"198.51.100.2"], "198.51.100.2"),
-            // No-break space, of which text would be trimmed.
+            // A no-break space, which `str::trim` would remove.
             (&[b"\xc2\xa0203.0.113.9, 10.0.0.2"], "10.0.0.2"),
         ] {
             let mut headers = HeaderMap::new();
@@ -268,14 +270,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_network_is_refused() {
+    fn a_text_that_is_no_network_is_refused() {
         for text in ["", "proxy", "10.0.0.0/33", "10.0.0.1,,10.0.0.2", "10.0.0.1;10.0.0.2"] {
             assert_eq!(TrustedProxies::parse(text), None, "{text:?}");
         }
     }
 
     #[test]
-    fn what_cannot_hold_one_address_is_no_header() {
+    fn a_name_of_no_header_with_one_address_is_refused() {
         for text in ["", "CF Connecting IP", "CF-Connecting-IP:", "x,y", "Forwarded"] {
             assert_eq!(ClientAddressHeader::parse(text), None, "{text:?}");
         }

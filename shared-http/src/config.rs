@@ -114,7 +114,7 @@ pub struct HttpConfig {
     pub address: SocketAddr,
     /// Who may call from a web page.
     pub cors: Cors,
-    /// Who may say for whom a request is.
+    /// Which proxies may name the client of a request.
     pub trusted_proxies: TrustedProxies,
     /// Whether the tunnel of `docker-compose.prod.yml` leads to the service.
     pub has_tunnel: bool,
@@ -140,7 +140,7 @@ impl HttpArgs {
         )
     }
 
-    /// Where to listen, or to ask for health.
+    /// The address to listen on, which `healthcheck` asks too.
     pub fn address(&self, settings: &mut Settings, environment: Environment, port: u16) -> SocketAddr {
         let host = match environment {
             Environment::Development => Ipv4Addr::LOCALHOST,
@@ -157,7 +157,7 @@ impl HttpArgs {
         SocketAddr::new(host, port)
     }
 
-    /// Checks everything, `default_port` being the service's own.
+    /// Checks all settings. `default_port` is that of the service.
     pub fn check(&self, settings: &mut Settings, default_port: u16) -> HttpConfig {
         let environment = self.environment(settings);
         let trusted_proxies = self.trusted_proxies(settings);
@@ -244,7 +244,7 @@ impl HttpArgs {
 }
 
 impl HttpConfig {
-    /// Adds them to what an operator is shown. The port is not among them: it is what one asks by.
+    /// Adds the settings to what an operator is shown, except the port, which an operator needs to ask for them.
     pub fn show(&self, shown: &mut ShownSettings) {
         shown.show("APP_ENV", self.environment);
         shown.show("HOST", self.address.ip());

@@ -1,4 +1,4 @@
-//! Every error leaves as `{"detail": …}`, and the status is chosen here and nowhere else.
+//! Every error response: its status is chosen here, and its body is `{"detail": …}`.
 
 mod input;
 
@@ -17,10 +17,10 @@ use utoipa::ToSchema;
 
 pub use self::input::Input;
 
-/// How long a client that was turned away for load should wait, in seconds.
+/// `Retry-After` in seconds if the service is overloaded.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
-/// The same where an operator has to make room first.
+/// `Retry-After` in seconds if an operator has to make room first.
 const RETRY_AFTER_FULL_SECONDS: HeaderValue = HeaderValue::from_static("60");
 
 /// Every error response that a client can get.
@@ -34,38 +34,38 @@ pub enum ApiError {
     Forbidden(&'static str),
     /// 404: no such path.
     NotFound,
-    /// 404: the path is right, and what it names is not there.
+    /// 404: the path has a route, but what it names does not exist.
     Absent(&'static str),
-    /// 405: the path is known, the method is not; the router adds `Allow`.
+    /// 405: the path has a route, but not for this method. The router adds `Allow`.
     MethodNotAllowed,
     /// 408: the client did not send its whole request in time.
     RequestTimeout,
     /// 413: the body is over [`crate::json::BODY_LIMIT`].
     BodyTooLarge,
-    /// 431: the head does not fit into what is buffered of a connection.
+    /// 431: the head is longer than the buffer of a connection.
     HeadTooLarge,
     /// 422: the body breaks the schema, in these places.
     Invalid(Vec<FieldError>),
     /// 422: well-formed, and in conflict with an earlier request.
     Conflicting(&'static str),
-    /// 429 with `Retry-After`: too many requests of this client, or about this account.
+    /// 429 with `Retry-After`: too many requests of this client, or for this account.
     TooMany {
         /// A sentence that says what there were too many of.
         detail: String,
         /// How long to wait, in whole seconds.
         seconds: u64,
     },
-    /// 500: our fault. The cause is logged once, with the request's id, and never shown.
+    /// 500: a defect of the service. The cause is logged with the id of the request, and not sent.
     Internal(Arc<dyn Error + Send + Sync>),
-    /// 503 with `Retry-After`: no room just now.
+    /// 503 with `Retry-After`: the service is overloaded.
     Busy,
-    /// 503 with `Retry-After`: the answer was not ready in time.
+    /// 503 with `Retry-After`: the response was not ready in time.
     Overdue,
-    /// 503 with `Retry-After`: the store cannot confirm just now that it keeps what was asked for.
+    /// 503 with `Retry-After`: the storage is not available.
     StorageUnavailable,
     /// 503 with `Retry-After`: not ready, for this reason.
     NotReady(String),
-    /// 503 with a long `Retry-After`: no room until an operator makes some.
+    /// 503 with a long `Retry-After`: the store is full until an operator makes room.
     Full(Cow<'static, str>),
 }
 

@@ -58,8 +58,7 @@ impl<S: Send + Sync, T: Schema> FromRequest<S> for ValidJson<T> {
     }
 }
 
-/// FastAPI's way, for every body that is not read the quick way: read as CPython does, then collect what is wrong, if
-/// anything.
+/// Parses every body that [`read_flat`] does not read: as CPython parses JSON, with the error messages of FastAPI.
 fn parse_like_fastapi<T: Schema>(text: &str, is_json: bool) -> Result<T, ApiError> {
     let body_error = |failure: Failure, input| Err(ApiError::Invalid(vec![failure.at_body(input)]));
     if text.is_empty() {
@@ -92,7 +91,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 async fn read(mut body: Body) -> Result<Bytes, ApiError> {
-    // An announced length is refused at once, so that a client that waits for `100 Continue` sends nothing.
+    // A `Content-Length` over the limit is refused at once. A client that waits for `100 Continue` then sends no body.
     if body.size_hint().lower() > BODY_LIMIT as u64 {
         return Err(ApiError::BodyTooLarge);
     }
@@ -105,7 +104,7 @@ async fn read(mut body: Body) -> Result<Bytes, ApiError> {
         if read.is_empty() && body.is_end_stream() {
             return Ok(data);
         }
-        // Copied: a slice of the server's buffer would keep all 8 KiB of it.
+        // Copied, because a slice would keep the whole buffer of the server, 8 KiB, in memory.
         read.extend_from_slice(&data);
     }
     Ok(read.into())

@@ -1,5 +1,5 @@
-//! The log, on stderr. Lines wait in a bounded buffer, and one thread writes them, many at once. So nobody who logs waits
-//! for whoever reads stderr, neither a request nor an event of `tracing`.
+//! The log, on stderr. Lines are added to a bounded buffer, which one thread writes to stderr in batches. So logging
+//! never waits for the reader of stderr.
 
 mod buffer;
 mod format;

@@ -1,4 +1,4 @@
-//! Metrics (OpenMetrics 1.0): what is counted of every service.
+//! The metrics (OpenMetrics 1.0) that every service has.
 
 use std::{
     fmt, fs,
@@ -20,7 +20,7 @@ use prometheus_client::{
     },
 };
 
-/// What is counted of every service.
+/// The metrics of requests and connections.
 #[derive(Clone, Debug)]
 pub struct HttpMetrics {
     pub(crate) requests: Family<RequestLabels, Histogram, fn() -> Histogram>,
@@ -28,7 +28,7 @@ pub struct HttpMetrics {
     pub(crate) connections: ConnectionMetrics,
 }
 
-/// What is counted of connections.
+/// The metrics of connections.
 #[derive(Clone, Debug, Default)]
 pub struct ConnectionMetrics {
     pub(crate) open: Gauge,
@@ -43,7 +43,7 @@ pub(crate) struct RequestLabels {
     pub(crate) status: u16,
 }
 
-/// The label of a method: one of a few, for a client can invent methods without end.
+/// The label of a method. Unknown methods share one, because a client can invent any number of methods.
 pub(crate) fn method_label(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
@@ -61,7 +61,7 @@ impl HttpMetrics {
     /// Adds them to `registry`.
     pub fn new(registry: &mut Registry) -> Self {
         let metrics = Self {
-            // 0.1 ms to 3.3 s: a check-in is at the one end, a password at the other.
+            // Buckets from 0.1 ms, for a check-in, to 3.3 s, for a password.
             requests: Family::new_with_constructor(|| Histogram::new(exponential_buckets(1e-4, 2.0, 16))),
             in_flight: Gauge::default(),
             connections: ConnectionMetrics::default(),
@@ -81,7 +81,7 @@ impl HttpMetrics {
         );
         registry.register(
             "http_buffered_bytes",
-            "Held of requests and of answers that are not taken, beyond what every connection may hold",
+            "Memory of requests and of unsent responses, beyond what every connection may hold",
             buffered.clone(),
         );
         metrics
@@ -94,7 +94,7 @@ impl HttpMetrics {
     }
 }
 
-/// Adds what is known of the process to `registry`.
+/// Adds the metrics of the process to `registry`.
 pub fn register_process(registry: &mut Registry, service: &'static str) {
     let build = Info::new(vec![("service", service), ("version", env!("CARGO_PKG_VERSION"))]);
     registry.register("tixgo_build", "What is running", build);
@@ -102,8 +102,8 @@ pub fn register_process(registry: &mut Registry, service: &'static str) {
     registry.register_collector(Box::new(ProcessCollector { started }));
 }
 
-/// Adds a gauge to `registry` whose value `figure` reads whenever the metrics are collected. Where it returns none, the
-/// gauge is left out.
+/// Adds a gauge to `registry`. Whenever the metrics are collected, `figure` returns its value. While that is `None`,
+/// the gauge is left out.
 pub fn register_gauge(
     registry: &mut Registry,
     name: &'static str,
@@ -134,7 +134,7 @@ impl Collector for Figure {
     }
 }
 
-/// The figures that every client library of Prometheus has, from `/proc`. Elsewhere there are none.
+/// The process metrics of the Prometheus client libraries, read from `/proc`. Without `/proc` there are fewer.
 #[derive(Debug)]
 struct ProcessCollector {
     started: Duration,
@@ -175,7 +175,7 @@ fn resident_bytes() -> Option<u64> {
     Some(kibibytes * 1024)
 }
 
-/// In user and in kernel mode, in ticks that are a hundredth of a second wherever Linux runs.
+/// CPU time in user and in kernel mode. `/proc` has it in ticks, which on Linux are a hundredth of a second.
 fn cpu_seconds() -> Option<f64> {
     let stat = fs::read_to_string("/proc/self/stat").ok()?;
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);

@@ -1,4 +1,4 @@
-//! A listener of its own for metrics: they are never public.
+//! The listener for metrics. It is separate because metrics are never public.
 
 use std::{future::pending, net::SocketAddr, sync::Arc};
 
@@ -14,15 +14,14 @@ use crate::{
     server::{self, Limits},
 };
 
-/// Connections at once. Prometheus needs one.
+/// The most connections at a time. Prometheus needs one.
 const MAX_CONNECTIONS: usize = 16;
 
-/// Shows `registry` at `/metrics` to whoever can reach `address`, in the text format of Prometheus, as long as the process
-/// lives.
+/// Serves `registry` at `/metrics` on `address`, in the text format of Prometheus, until the process ends.
 ///
 /// # Errors
 ///
-/// Nobody can listen there.
+/// The address cannot be listened on.
 pub async fn serve(address: SocketAddr, registry: Registry) -> Result<(), Failure> {
     let listener = TcpListener::bind(address).await.map_err(|error| Failure::Metrics { address, error })?;
     let address = listener.local_addr()?;

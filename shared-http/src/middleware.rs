@@ -1,8 +1,8 @@
-//! What every request passes, outermost first: CORS, request id and the headers of every response, log and metrics,
-//! deadline, panic catcher. A preflight passes all but CORS first, and is answered by CORS.
+//! The middleware around all routes, outermost first: CORS, request id and the headers of every response, log and
+//! metrics, deadline, panic handler. For a preflight CORS is innermost, and answers it.
 //!
-//! All but CORS is one layer of our own. As five layers of tower-http it costs a fifth of the
-//! throughput, more than the work of a check-in; see docs/decisions/middleware-layer.md.
+//! All but CORS is one layer of our own. As five layers of tower-http it would cost a fifth of the throughput, which is
+//! more than the work of a check-in; see docs/decisions/middleware-layer.md.
 
 mod cors;
 mod request_layer;
@@ -20,14 +20,14 @@ pub use self::cors::Cors;
 use self::{cors::CorsRequestLayer, request_layer::RequestLayer, slashes::redirect_without_slashes};
 use crate::{client::TrustedProxies, error::ApiError, server::Rejected, telemetry::Telemetry};
 
-/// What the stack depends on.
+/// The settings of the middleware.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Who may call from a web page.
     pub cors: Cors,
-    /// A request that takes longer is answered 408 while its body is still on the way, else 503.
+    /// How long a request may take. After that the response is 408 if the body has not arrived, else 503.
     pub deadline: Duration,
-    /// Who may say for whom a request is.
+    /// Which proxies may name the client of a request.
     pub trusted_proxies: TrustedProxies,
     /// Where requests are logged and counted.
     pub telemetry: Telemetry,
@@ -44,7 +44,7 @@ impl Default for Options {
     }
 }
 
-/// Puts the whole stack around all routes of `router`, and JSON in place of its own 404 and 405.
+/// Puts the middleware around all routes of `router`, and replaces the 404 and 405 of the router by JSON.
 pub fn stack(router: Router, options: Options) -> Router {
     let Options { cors, deadline, trusted_proxies, telemetry } = options;
     let known_paths = router.clone();

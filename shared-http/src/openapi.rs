@@ -1,4 +1,4 @@
-//! What every route of every service may answer, for the OpenAPI document.
+//! Describes in the OpenAPI document the responses that all routes have in common.
 
 use std::collections::BTreeMap;
 
@@ -9,9 +9,9 @@ use utoipa::{
 };
 
 /// Declares the routes of a service as `METHOD PATH => MODULE::HANDLER`: `router()` serves them, and `document()`
-/// describes them. Method and path are those of the handler's `#[utoipa::path]`; `tests/api/pages.rs` compares them.
-/// Building the document takes more time and memory than all else at a start, so it is not built together with the
-/// router, as `OpenApiRouter` alone would.
+/// describes them. Method and path are those of the handler's `#[utoipa::path]`; a test of each service compares them.
+/// Building the document takes more time and memory than everything else at a start. So it is not built together with
+/// the router, as `OpenApiRouter` alone would do.
 #[macro_export]
 macro_rules! routes {
     ($state:ty, $description:ty: $($method:ident $path:literal => $module:ident::$handler:ident),+ $(,)?) => {
@@ -31,7 +31,7 @@ macro_rules! routes {
 /// The responses by status, as utoipa wants them.
 pub type Responses = BTreeMap<String, RefOr<Response>>;
 
-/// What any request may meet: 500, 503.
+/// The errors of any route: 500, 503.
 pub struct AnyRoute;
 
 impl IntoResponses for AnyRoute {
@@ -54,7 +54,8 @@ impl IntoResponses for AnyRoute {
     }
 }
 
-/// What a request with a JSON body may meet besides: 408, 413, 422. A body that is not UTF-8 is a 400.
+/// The further errors of a route with a JSON body: 408, 413, 422. The 400 for a body that is not UTF-8 is described
+/// with each route.
 pub struct JsonBody;
 
 impl IntoResponses for JsonBody {
@@ -91,7 +92,7 @@ impl IntoResponses for JsonBody {
     }
 }
 
-/// Adds `X-Request-Id` to every response of every route: whatever is answered, the middleware sends it.
+/// Adds `X-Request-Id` to every response of every route, because the middleware sends it with every response.
 pub(crate) fn add_request_ids(openapi: &mut OpenApi) {
     let id = text("The request's own id where it sent a well-formed one, else a new one.");
     let operations =

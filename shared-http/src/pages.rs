@@ -1,5 +1,5 @@
-//! What a browser is shown: the landing page, Swagger UI, ReDoc and the OpenAPI document behind both.
-//! All of it comes from the binary, for a gate may have no internet.
+//! The HTML pages: the landing page, Swagger UI and ReDoc, with the OpenAPI document that both show. All files come
+//! from the binary, because a gate may have no internet.
 
 use std::{
     io::Read,
@@ -45,8 +45,8 @@ const LANDING_POLICY: &str = allow_only!("style-src 'self'", "img-src data:");
 const DOCS_POLICY: &str =
     allow_only!("script-src 'self'", "style-src 'self'", "img-src 'self' data:", "connect-src 'self'");
 
-/// ReDoc searches in a worker of its own making, and adds two styles by script: one that is empty at first,
-/// and that of its scroll bars. These are their hashes; the browser test tells should they change.
+/// ReDoc searches in a worker that it creates from a blob, and adds two styles by script: one that is empty at first,
+/// and that of its scroll bars. These are the hashes of both. The browser test fails if they change.
 const REDOC_POLICY: &str = allow_only!(
     "script-src 'self'",
     "style-src 'self' 'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=' \
@@ -56,7 +56,7 @@ const REDOC_POLICY: &str = allow_only!(
     "worker-src blob:"
 );
 
-/// What the pages say of a service.
+/// What the pages say about a service.
 pub struct About {
     /// The name of the service, as everybody calls it.
     pub service: &'static str,
@@ -94,7 +94,7 @@ fn text(content_type: &'static str, text: &'static str) -> MethodRouter {
     get(async move || ([(CONTENT_TYPE, content_type)], text))
 }
 
-/// Up to a megabyte that few clients ask for: made for the first of them, and kept for the others.
+/// A file of up to a megabyte that few clients ask for. It is made for the first of them, and kept for the others.
 fn on_demand(
     content_type: &'static str,
     make: impl Fn() -> Result<Vec<u8>, ApiError> + Clone + Send + Sync + 'static,

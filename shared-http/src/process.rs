@@ -31,7 +31,7 @@ pub enum Failure {
     /// `healthcheck` found the service unhealthy, for this reason.
     #[error("{0}")]
     Unhealthy(String),
-    /// So many checks of `doctor` failed.
+    /// This many checks of `doctor` failed.
     #[error("{0} wrong")]
     ChecksFailed(usize),
     /// The system refused something basic, such as a thread.

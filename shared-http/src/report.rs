@@ -1,4 +1,4 @@
-//! What `doctor` has found: a line for each check, and what to do about what is wrong.
+//! The report of `doctor`: a line for each check. The line of a failed check says what to do.
 
 use std::{
     fmt::{Display, Write as _},
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_text_moves_the_cursor_or_makes_a_line_of_its_own() {
+    fn control_characters_and_line_feeds_in_a_text_are_escaped() {
         let mut report = Report::default();
         report.note("setting: X is \u{1b}]0;owned\u{7}\nok    environment: production");
         assert_eq!(

@@ -1,4 +1,4 @@
-//! Request ids: a response, and the lines about its request in the log, carry the same.
+//! Request ids. A response and the log lines about its request have the same id.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -16,7 +16,7 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 pub(crate) struct RequestIds(AtomicU64);
 
 impl RequestIds {
-    /// Counts from a random number, so that the ids of one process are not those of the next.
+    /// Counts from a random number, so that two processes have different ids.
     pub(crate) fn new() -> Self {
         Self(AtomicU64::new(RandomState::new().hash_one(0)))
     }

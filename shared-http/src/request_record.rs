@@ -1,4 +1,4 @@
-//! What is counted and logged of one request.
+//! The metrics and the access log of one request.
 
 use std::{
     pin::Pin,
@@ -21,11 +21,11 @@ use crate::{
     telemetry::Telemetry,
 };
 
-/// The status in log and metrics of a request whose client was gone before the response, as in nginx.
+/// The status in log and metrics if the client disconnected before the response, as in nginx.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
 
-/// A request that is being answered. Dropped before [`finish`](Self::finish), it is counted and logged as one whose
-/// client is gone.
+/// A request that is being handled. If it is dropped without [`finish`](Self::finish), the client has disconnected, and
+/// it is counted and logged as such.
 pub(crate) struct RequestRecord {
     begin: Instant,
     method: Method,
@@ -131,7 +131,8 @@ fn text(value: &HeaderValue) -> &str {
     value.to_str().unwrap_or_default()
 }
 
-/// A response body of unknown length. Its request is logged when it is dropped: at its end, or when its client is gone.
+/// A response body of unknown length. The request is logged when the body is dropped: at its end, or when the client
+/// disconnects.
 struct LoggedBody {
     body: Body,
     bytes: u64,

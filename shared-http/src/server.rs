@@ -1,8 +1,8 @@
-//! An HTTP/1.1 server that can stand on the internet.
+//! An HTTP/1.1 server that withstands silent, slow and hostile clients.
 //!
-//! Every connection knows its phase, that is, what it waits for, its client or the handler, and since when. The
-//! accept loop, the sweep and the drain close connections by that: when there are as many as there may be, the one
-//! whose client has kept it waiting longest is closed, so that silent and slow clients lock nobody out.
+//! Every connection has a phase, which says whether it waits for its client or for the handler, and since when. By the
+//! phase, the accept loop, the sweep and the drain decide which connections to close. When the limit on connections is
+//! reached, the connection that has waited longest for its client is closed, so that other clients are still served.
 
 mod accept;
 mod body;
@@ -30,22 +30,23 @@ use self::{
 pub(crate) use self::{budget::OverBudget, connection::Connection, rejected::Rejected};
 use crate::{client::TrustedProxies, metrics::ConnectionMetrics};
 
-/// File descriptors kept back for what is not a connection: listener, runtime, storage, logs.
+/// File descriptors that are reserved for everything but connections: listener, runtime, storage, log.
 const RESERVED_DESCRIPTORS: u64 = 32;
 
-/// How many clients at once, and how long they may take.
+/// How many connections there may be, how long they may take, and how much memory they may use.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Open connections, if the process may have as many file descriptors.
+    /// The most open connections. Fewer if the process may not have as many file descriptors.
     pub max_connections: usize,
-    /// From one request to the end of the next request's head, and from there to the answer.
+    /// How long a client may take until the head of its next request has arrived. Also how long a client may go on
+    /// sending after an early response.
     pub request_timeout: Duration,
     /// From the shutdown signal until the last connection is closed.
     pub shutdown_grace: Duration,
     /// Bytes of requests and of unsent answers that all connections may hold together, beyond the 40 KiB that each
     /// may hold in any case. When the kernel holds as many for clients that do not read, some of these are closed.
     pub buffered: usize,
-    /// Peers whose connections are those of many clients.
+    /// Proxies. The connections of a proxy are those of many clients.
     pub proxies: TrustedProxies,
 }
 
@@ -61,9 +62,8 @@ impl Default for Limits {
     }
 }
 
-/// Serves `app` until `shutdown` resolves, then drains: requests in flight are answered, connections that wait for
-/// the head of a request are closed at once, those that wait for a body at half of the grace, and whatever is left at
-/// its end.
+/// Serves `app` until `shutdown` resolves, then drains: requests in flight are answered. Connections that wait for the
+/// head of a request are closed at once, those that wait for a body at half of the grace, and all others at its end.
 pub async fn serve(
     listener: TcpListener,
     app: Router,
@@ -83,7 +83,7 @@ pub async fn serve(
     drain(&table, shutdown_grace).await;
 }
 
-/// As many connections as were asked for, or as the limit on file descriptors allows.
+/// The number of connections that is wanted, or fewer if the limit on file descriptors does not allow as many.
 fn capacity(wanted: usize) -> usize {
     let descriptors = rlimit::increase_nofile_limit(wanted as u64 + RESERVED_DESCRIPTORS);
     let allowed = match descriptors {

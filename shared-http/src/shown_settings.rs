@@ -4,17 +4,17 @@ use std::{collections::BTreeMap, fmt::Display};
 
 use serde::{Deserialize, Serialize};
 
-/// Settings in effect, by environment variable. They hold no secret, only a word on how good each secret is.
+/// Settings in effect, by environment variable. Of a secret they hold only how strong it is.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 pub struct ShownSettings(BTreeMap<String, String>);
 
 impl ShownSettings {
-    /// Adds a setting. Never a secret, nor anything derived from one but a word on how good it is.
+    /// Adds a setting. Of a secret, add only how strong it is.
     pub fn show(&mut self, variable: &str, value: impl Display) {
         self.0.insert(variable.to_owned(), value.to_string());
     }
 
-    /// The setting, empty where the service has none of that name.
+    /// The value of a setting. Empty if the service has no setting of that name.
     pub fn get(&self, variable: &str) -> &str {
         self.0.get(variable).map_or("", String::as_str)
     }

@@ -1,4 +1,4 @@
-//! What a service tells of itself: log lines on stderr, as text for a person or as JSON for a machine, and metrics.
+//! Log and metrics. The log goes to stderr, as text for people or as JSON for programs.
 
 use std::{io, net::SocketAddr, sync::Arc};
 
@@ -29,7 +29,7 @@ pub struct TelemetryOptions {
 
 /// A level, or `target=level` pairs separated by commas.
 pub(crate) fn parse_filter(text: &str) -> Option<Targets> {
-    // A word that is no level would be taken for a target, and silence everything else.
+    // `Targets` would take a word that is no level for a target, and switch off all others.
     let is_clear = |part: &str| part.contains('=') || part.trim().parse::<LevelFilter>().is_ok();
     if text.split(',').all(is_clear) { text.parse().ok() } else { None }
 }
@@ -53,7 +53,7 @@ pub fn start_log(options: &TelemetryOptions) -> Result<Log, Failure> {
 }
 
 impl Telemetry {
-    /// Logs to `log`, and adds to `registry` what is counted of every service.
+    /// Logs requests to `log`, and adds the metrics of every service to `registry`.
     pub fn new(
         log: &Log,
         options: &TelemetryOptions,
@@ -67,7 +67,7 @@ impl Telemetry {
         }
     }
 
-    /// What the server counts of its connections.
+    /// The metrics of connections, for the server.
     pub fn connections(&self) -> ConnectionMetrics {
         self.metrics.as_ref().map(|metrics| metrics.connections.clone()).unwrap_or_default()
     }

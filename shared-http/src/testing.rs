@@ -1,5 +1,4 @@
-//! A client for tests: it speaks HTTP to a router in process, through the whole middleware, or to a
-//! server on a port of its own.
+//! An HTTP client for tests. It sends requests to a router in process, with all middleware, or to a server on a port.
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -178,17 +177,17 @@ impl Raw {
         self.0.local_addr().expect("an address").port()
     }
 
-    /// Whether the server has closed the connection within `at_most`, whatever it said before.
+    /// Whether the server closes the connection within `at_most`. What it sends before is discarded.
     pub async fn is_closed(&mut self, at_most: Duration) -> bool {
         timeout(at_most, tokio::io::copy(&mut self.0, &mut tokio::io::sink())).await.is_ok()
     }
 
-    /// Sends more. That the server has hung up shows when it is read from.
+    /// Sends more. If the server has closed the connection, the next read shows it.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         drop(self.0.write_all(bytes.as_ref()).await);
     }
 
-    /// Everything the server says until it closes the connection. Panics after `at_most`.
+    /// Everything that the server sends until it closes the connection. Panics after `at_most`.
     pub async fn rest(&mut self, at_most: Duration) -> String {
         let mut said = Vec::new();
         let closed = timeout(at_most, self.0.read_to_end(&mut said)).await;
@@ -196,7 +195,7 @@ impl Raw {
         String::from_utf8_lossy(&said).into_owned()
     }
 
-    /// What the server says up to and with `end`. Panics after `at_most`.
+    /// What the server sends, up to and including `end`. Panics after `at_most`.
     pub async fn until(&mut self, end: &str, at_most: Duration) -> String {
         let mut said = Vec::new();
         let read = async {
@@ -211,7 +210,7 @@ impl Raw {
     }
 }
 
-/// So many clients at once that send `bytes` and read nothing.
+/// Opens `count` connections at once that send `bytes` and read nothing.
 pub async fn flood(address: SocketAddr, count: usize, bytes: impl Into<Bytes>) -> Vec<Raw> {
     let bytes = bytes.into();
     let mut clients = JoinSet::new();
@@ -221,8 +220,8 @@ pub async fn flood(address: SocketAddr, count: usize, bytes: impl Into<Bytes>) -
     timeout(Duration::from_secs(60), clients.join_all()).await.expect("all connected")
 }
 
-/// One request over a connection of its own: `head` is the method and the path, `bearer` may be empty.
-/// Status and body of the answer.
+/// Sends one request over a new connection, and returns status and body of the answer. `head` is the method and the
+/// path. `bearer` may be empty.
 pub async fn fetch(address: SocketAddr, head: &str, bearer: &str, body: &str) -> (u16, String) {
     let length = body.len();
     let request = format!(
@@ -236,7 +235,7 @@ pub async fn fetch(address: SocketAddr, head: &str, bearer: &str, body: &str) ->
     (status, body.to_owned())
 }
 
-/// A service as its users start it: the binary, in a process of its own.
+/// A service in another process, started as its users start it.
 pub struct Process {
     /// Where it listens.
     pub address: SocketAddr,
@@ -246,8 +245,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `command` on a free port and waits until it says where it listens. Nothing of the test's
-    /// own environment reaches it.
+    /// Starts `command` on a free port, and waits until it logs the address on which it listens.
     pub async fn start(mut command: Command) -> Self {
         let mut child =
             command.env("PORT", "0").stderr(Stdio::piped()).kill_on_drop(true).spawn().expect("a process");
@@ -281,12 +279,12 @@ impl Process {
         self.child.id().expect("running")
     }
 
-    /// Everything it logged until now.
+    /// Everything that it has logged so far.
     pub fn log(&self) -> String {
         self.log.lock().clone()
     }
 
-    /// Everything it logged until now, once `text` is part of it: lines are written a moment after what they tell of.
+    /// Waits until the log contains `text`, and returns the whole log. Lines are written a moment after the event.
     pub async fn log_with(&self, text: &str) -> String {
         let mut tick = interval(Duration::from_millis(5));
         let said = async {
@@ -302,7 +300,7 @@ impl Process {
         said.unwrap_or_else(|_| panic!("{text:?} is not in the log after 20 s:\n{}", self.log()))
     }
 
-    /// Ends it; everything that it has logged.
+    /// Ends the process with SIGTERM, and returns everything that it has logged.
     pub async fn finish(mut self) -> String {
         self.signal("TERM").await;
         assert_eq!(self.ended(Duration::from_secs(20)).await, Some(0));
@@ -317,7 +315,7 @@ impl Process {
         assert!(status.success(), "{kill}");
     }
 
-    /// Waits for its end, at most so long; its exit status.
+    /// Waits for the end of the process, for `at_most`, and returns its exit status.
     pub async fn ended(&mut self, at_most: Duration) -> Option<i32> {
         timeout(at_most, self.child.wait()).await.expect("ended in time").expect("a status").code()
     }

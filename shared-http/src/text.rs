@@ -1,4 +1,4 @@
-//! Text that a user chose, as it may be shown to an operator.
+//! Escapes text from users before an operator sees it on a terminal.
 
 use std::fmt::{self, Display, Write};
 
@@ -22,8 +22,8 @@ pub fn printable_sentence(text: &str) -> impl Display + use<'_> {
     Printable { text, max_chars: MAX_SENTENCE, escapes_backslash: true }
 }
 
-/// A whole line for a terminal, put together from any texts: as [`printable`], but of 8192 characters, and a backslash is
-/// not escaped, for parts of the line may be escaped already.
+/// A whole line for a terminal, put together from any texts: as [`printable`], but of 8192 characters, and a backslash
+/// is not escaped, for parts of the line may be escaped already.
 pub(crate) fn printable_line(line: &str) -> impl Display + use<'_> {
     Printable { text: line, max_chars: MAX_LINE, escapes_backslash: false }
 }
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_reaches_the_terminal_but_what_can_be_seen() {
+    fn control_and_invisible_characters_are_escaped() {
         for (text, expected) in [
             ("a\x1b[2Jb\r\n\tc\0\x7f", r"a\u{1b}[2Jb\r\n\tc\0\u{7f}"),
             // C1: an escape sequence without ESC.
@@ -76,7 +76,7 @@ mod tests {
             ("\u{2066}\u{2069}\u{200f}\u{61c}", r"\u{2066}\u{2069}\u{200f}\u{61c}"),
             // Invisible, breaking the line, or drawn over the line above.
             ("\u{200b}\u{feff}\u{ad}\u{2028}\u{301}", r"\u{200b}\u{feff}\u{ad}\u{2028}\u{301}"),
-            // So that what looks escaped was not written like that.
+            // A backslash is escaped, so that a user cannot write text that looks escaped.
             (r"\u{1b}", r"\\u{1b}"),
         ] {
             assert_eq!(shown(text), expected);
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_keeps_what_is_escaped_already_and_has_room_for_a_path() {
+    fn a_line_is_not_escaped_twice_and_has_room_for_a_path() {
         let line = format!("ok    \u{1b}]0;owned\u{7}\nWRONG {} of {:?}", printable("a\u{1b}"), "/data\t");
         let expected = r#"ok    \u{1b}]0;owned\u{7}\nWRONG a\u{1b} of "/data\t""#;
         assert_eq!(printable_line(&line).to_string(), expected);

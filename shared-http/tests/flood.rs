@@ -83,7 +83,7 @@ fn get_request(path: &str) -> String {
 }
 
 #[tokio::test]
-async fn while_memory_is_short_clients_that_take_no_answer_are_closed_and_the_others_served() {
+async fn while_memory_is_short_clients_that_do_not_read_are_closed_and_others_are_served() {
     let server = start(Limits { buffered: 4 << 20, ..Limits::default() }).await;
     let mut hostile = Vec::new();
     for _ in 0..20 {
@@ -92,7 +92,7 @@ async fn while_memory_is_short_clients_that_take_no_answer_are_closed_and_the_ot
     for _ in 0..10 {
         assert_eq!(fetch(server.address, "GET /quick", "", "").await, (200, "quick".to_owned()));
     }
-    // Their memory is free again long before the ten minutes that they have otherwise.
+    // Their memory is free again long before the ten minutes that a client may take while memory is not short.
     let request = "GET /long/3900000 HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n";
     let answered =
         async { while Raw::open(server.address, request).await.rest(SECOND * 20).await.len() < 3_900_000 {} };
@@ -103,7 +103,7 @@ async fn while_memory_is_short_clients_that_take_no_answer_are_closed_and_the_ot
 }
 
 #[tokio::test]
-async fn what_the_kernel_holds_for_clients_that_read_nothing_takes_no_room_from_others() {
+async fn buffers_of_the_kernel_for_clients_that_do_not_read_leave_the_memory_to_others() {
     let server = start(Limits { buffered: 1 << 20, ..Limits::default() }).await;
     // All get the same static page: only the kernel holds 128 KiB for each.
     let mut hostile = Vec::new();
@@ -122,10 +122,10 @@ async fn what_the_kernel_holds_for_clients_that_read_nothing_takes_no_room_from_
 }
 
 #[tokio::test]
-async fn while_memory_is_short_no_more_are_closed_than_needed_and_first_those_of_one_address() {
+async fn while_memory_is_short_only_as_many_are_closed_as_needed_and_those_of_one_address_first() {
     let server = start(Limits { buffered: 4 << 20, ..Limits::default() }).await;
     let close = "GET /long/400000 HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n";
-    // Nobody has stalled longer.
+    // This client stalls longest, but is the only one of its address.
     let mut slow = Raw::open_from(ONE, server.address, close).await;
     slow.until("\r\n\r\n", SECOND * 5).await;
     let mut hostile = Vec::new();
@@ -137,7 +137,7 @@ async fn while_memory_is_short_no_more_are_closed_than_needed_and_first_those_of
             sleep(SECOND / 10).await;
         }
     };
-    // The first may have come before all were there.
+    // The first answer may come before all clients are connected.
     sleep(SECOND * 4).await;
     timeout(SECOND * 20, answered).await.expect("room for an answer");
     assert_eq!(slow.rest(SECOND * 20).await.len(), 400_000);
@@ -149,7 +149,7 @@ async fn while_memory_is_short_no_more_are_closed_than_needed_and_first_those_of
 }
 
 #[tokio::test]
-async fn a_client_that_takes_no_answer_is_left_alone_while_memory_is_not_short() {
+async fn a_client_that_does_not_read_is_not_closed_while_memory_is_not_short() {
     let server = start(Limits { buffered: 4 << 20, ..Limits::default() }).await;
     let mut slow = Raw::open_from(MANY, server.address, get_request("/long/400000")).await;
     slow.until("\r\n\r\n", SECOND).await;
@@ -158,7 +158,7 @@ async fn a_client_that_takes_no_answer_is_left_alone_while_memory_is_not_short()
 }
 
 #[tokio::test]
-async fn bodies_for_which_there_is_no_room_are_refused_and_small_ones_never() {
+async fn while_memory_is_short_large_bodies_are_refused_and_small_ones_are_not() {
     let server = start(Limits { buffered: 1 << 20, ..Limits::default() }).await;
     let large = format!(r#"{{"text":"{}"}}"#, "x".repeat(60_000));
     let head = format!("POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n\r\n", large.len());
@@ -222,7 +222,7 @@ async fn an_address_that_takes_all_connections_locks_out_no_other() {
     };
     opened_more(DRIPPING).await;
 
-    // A gate keeps its connection open, and is idle until it has waited longer than any other.
+    // A gate keeps its connection open. It is idle until its connection has waited longer than any other.
     let mut gate = Raw::open_from(ONE, address, "").await;
     for _ in 0..4 {
         gate.send(get_request("/quick")).await;
@@ -236,8 +236,8 @@ async fn an_address_that_takes_all_connections_locks_out_no_other() {
 }
 
 #[tokio::test]
-async fn connections_that_are_being_handled_are_not_closed_however_many_their_address_has() {
-    // A response whose next chunk is not ready yet is being handled too.
+async fn connections_that_wait_for_the_handler_are_not_closed_however_many_their_address_has() {
+    // So does a connection whose next chunk of the response is not ready yet.
     for path in ["/work", "/pages"] {
         let server = start(Limits { max_connections: 16, ..Limits::default() }).await;
         let mut working = Vec::new();
@@ -257,7 +257,7 @@ async fn connections_that_are_being_handled_are_not_closed_however_many_their_ad
 }
 
 #[tokio::test]
-async fn the_connections_of_a_trusted_proxy_are_not_those_of_one_client() {
+async fn the_connections_of_a_trusted_proxy_do_not_count_as_those_of_one_client() {
     let proxies = TrustedProxies::parse("127.0.0.1").unwrap_or_default();
     let limits = Limits { max_connections: 16, request_timeout: SECOND * 60, proxies, ..Limits::default() };
     let server = start(limits).await;
@@ -346,6 +346,6 @@ async fn the_kernel_drops_what_a_client_has_not_read_of_a_connection_that_is_clo
     // 04 is FIN_WAIT1: the server has closed, and the client has yet to acknowledge.
     eventually(|| held_by_kernel(&server, &client)[0].as_ref().filter(|(state, _)| state == "04").cloned())
         .await;
-    // Left to itself the kernel keeps it for many minutes.
+    // Without a limit the kernel would keep it for many minutes.
     eventually(|| held_by_kernel(&server, &client)[0].is_none().then_some(())).await;
 }

@@ -1,4 +1,4 @@
-//! The server and the middleware against clients that do not behave, over real sockets.
+//! The server and the middleware, over real sockets, with clients that are slow, silent or send no HTTP.
 
 use std::{
     net::Ipv4Addr,
@@ -21,8 +21,6 @@ use shared_http::{
     testing::{self, Raw, Server},
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpSocket,
     task::JoinSet,
     time::{interval, sleep, timeout},
 };
@@ -80,8 +78,8 @@ async fn start(limits: Limits) -> Server {
     Server::start(app(limits.request_timeout), limits).await
 }
 
-/// A well-behaved client connects, sends a request, and is answered within a second.
-async fn is_served(server: &Server) {
+/// Checks that a client which connects and sends a request is answered within a second.
+async fn assert_served(server: &Server) {
     let begin = Instant::now();
     let mut client = Raw::open(server.address, GET).await;
     let answer = client.until("quick", SECOND * 5).await;
@@ -90,7 +88,7 @@ async fn is_served(server: &Server) {
 }
 
 #[tokio::test]
-async fn clients_that_never_finish_a_request_head_are_closed_in_time_and_hold_up_nobody() {
+async fn clients_that_never_finish_a_request_head_are_closed_in_time_and_delay_no_other() {
     let server = start(limits()).await;
     let mut hostile = Vec::new();
     for bytes in
@@ -102,7 +100,7 @@ async fn clients_that_never_finish_a_request_head_are_closed_in_time_and_hold_up
     idle.until("quick", SECOND).await;
     hostile.push(idle);
 
-    is_served(&server).await;
+    assert_served(&server).await;
     for client in &mut hostile {
         client.rest(SECOND * 4).await;
     }
@@ -125,7 +123,7 @@ async fn a_head_that_arrives_a_byte_at_a_time_is_closed_at_its_time_out() {
     };
     timeout(SECOND * 5, dripping).await.expect("closed in spite of the dripping");
     assert!(begin.elapsed() > SECOND, "closed after {:?}", begin.elapsed());
-    is_served(&server).await;
+    assert_served(&server).await;
 }
 
 #[tokio::test]
@@ -133,7 +131,7 @@ async fn a_body_that_does_not_arrive_in_time_is_answered_408() {
     let server = start(limits()).await;
     let head = "POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 20\r\n\r\n{";
     let mut client = Raw::open(server.address, head).await;
-    is_served(&server).await;
+    assert_served(&server).await;
     let answer = client.rest(SECOND * 4).await;
     assert!(answer.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{answer}");
     assert!(
@@ -164,9 +162,9 @@ async fn when_no_more_connections_may_be_open_the_one_that_has_waited_longest_is
         idle.push(Raw::open(server.address, "").await);
     }
     for _ in 0..20 {
-        is_served(&server).await;
+        assert_served(&server).await;
     }
-    // Long before their time-out: they made room for others.
+    // They are closed long before their time-out, to make room for others.
     for client in &mut idle[..180] {
         assert_eq!(client.rest(SECOND).await, "");
     }
@@ -211,20 +209,20 @@ async fn a_flood_of_bodies_that_drip_makes_room_for_others_too() {
         for client in &mut dripping {
             client.send(" ").await;
         }
-        is_served(&server).await;
+        assert_served(&server).await;
     }
 }
 
 #[tokio::test]
 async fn a_client_that_pauses_in_the_middle_of_an_answer_gets_the_whole_of_it() {
-    // More than they hold together.
+    // The budget is larger than all answers together.
     let mut server = start(Limits { buffered: 256 << 20, ..limits() }).await;
     let mut pausing = Vec::new();
     for length in (0..20).map(|step| 5_000_000 + step * 7_000) {
         let request = format!("GET /long/{length} HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n");
         pausing.push((length, Raw::open(server.address, request).await));
     }
-    // Longer than the request time-out, and into a drain.
+    // The pause is longer than the request time-out, and goes on during a drain.
     sleep(SECOND * 3).await;
     server.signal();
     sleep(SECOND / 2).await;
@@ -236,7 +234,7 @@ async fn a_client_that_pauses_in_the_middle_of_an_answer_gets_the_whole_of_it() 
 }
 
 #[tokio::test]
-async fn a_drain_does_not_wait_for_a_client_that_has_its_answer() {
+async fn a_drain_does_not_wait_for_a_client_that_has_read_its_answer() {
     let mut server = start(limits()).await;
     let mut slow = Raw::open(server.address, "GET /long/9000000 HTTP/1.1\r\nHost: t\r\n\r\n").await;
     slow.until("\r\n\r\n", SECOND).await;
@@ -259,14 +257,14 @@ async fn a_connection_whose_request_is_being_handled_is_never_closed() {
     for _ in 0..20 {
         others.push(Raw::open(server.address, "").await);
     }
-    is_served(&server).await;
+    assert_served(&server).await;
     for client in &mut working {
         assert!(client.rest(SECOND * 3).await.ends_with("slow"));
     }
 }
 
 #[tokio::test]
-async fn draining_answers_what_is_in_flight_and_ends_before_its_deadline_whoever_hangs() {
+async fn a_drain_answers_requests_in_flight_and_ends_in_time_though_clients_are_silent() {
     let mut server =
         start(Limits { shutdown_grace: SECOND * 4, request_timeout: SECOND * 60, ..limits() }).await;
     let mut silent = Raw::open(server.address, "").await;
@@ -276,7 +274,7 @@ async fn draining_answers_what_is_in_flight_and_ends_before_its_deadline_whoever
     let mut idle = Raw::open(server.address, GET).await;
     idle.until("quick", SECOND).await;
     let mut slow = Raw::open(server.address, "GET /slow HTTP/1.1\r\nHost: t\r\n\r\n").await;
-    is_served(&server).await;
+    assert_served(&server).await;
 
     let begin = Instant::now();
     server.signal();
@@ -293,7 +291,7 @@ async fn draining_answers_what_is_in_flight_and_ends_before_its_deadline_whoever
 #[tokio::test]
 async fn an_idle_server_drains_at_once() {
     let mut server = start(limits()).await;
-    is_served(&server).await;
+    assert_served(&server).await;
     let begin = Instant::now();
     server.signal();
     server.stopped().await;
@@ -308,11 +306,11 @@ async fn a_panic_costs_one_request_and_not_the_service() {
     let answer = client.rest(SECOND).await;
     assert!(answer.starts_with("HTTP/1.1 500 Internal Server Error\r\n"), "{answer}");
     assert!(answer.ends_with(r#"{"detail":"Internal Server Error"}"#), "{answer}");
-    is_served(&server).await;
+    assert_served(&server).await;
 }
 
 #[tokio::test]
-async fn a_client_that_sends_ten_megabytes_gets_its_answer_all_the_same() {
+async fn a_client_that_sends_ten_megabytes_gets_its_answer_nevertheless() {
     let server = start(limits()).await;
     for (path, status) in
         [("/refuse", "401 Unauthorized"), ("/echo", "413 Payload Too Large"), ("/none", "404 Not Found")]
@@ -352,7 +350,7 @@ async fn many_requests_share_one_connection() {
 }
 
 #[tokio::test]
-async fn what_is_no_request_is_answered_like_any_other_error() {
+async fn a_malformed_request_is_answered_like_any_other_error() {
     let server = start(limits()).await;
     let not_http = r#"{"detail":"The request is not valid HTTP/1.1."}"#;
     let too_large = r#"{"detail":"The request's path and headers are too large (at most 16 KiB)."}"#;
@@ -390,11 +388,11 @@ async fn what_is_no_request_is_answered_like_any_other_error() {
             assert!(said.contains("\r\nx-request-id: ") && said.contains(" GMT"), "{answer}");
         }
     }
-    // Sent together with a request before it, it does not spoil the answer to that.
+    // A request before it, sent together with it, is answered too.
     let answer = Raw::open(server.address, format!("{GET}GARBAGE\r\n\r\n")).await.rest(SECOND * 5).await;
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     assert_eq!(answer.matches("HTTP/1.1 400 Bad Request\r\n").count(), 1, "{answer}");
-    is_served(&server).await;
+    assert_served(&server).await;
 }
 
 #[tokio::test]
@@ -421,12 +419,8 @@ async fn a_client_is_its_peer_unless_a_trusted_proxy_says_otherwise() {
     let ask = "GET /client HTTP/1.1\r\nHost: t\r\nX-Forwarded-For: 198.51.100.1\r\nConnection: close\r\n\r\n";
     let server = start(limits()).await;
     for (peer, client) in [("127.0.0.3", "127.0.0.3"), ("127.0.0.2", "198.51.100.1")] {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.bind(format!("{peer}:0").parse().unwrap()).unwrap();
-        let mut stream = socket.connect(server.address).await.unwrap();
-        stream.write_all(ask.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
+        let mut connection = Raw::open_from(peer.parse().unwrap(), server.address, ask).await;
+        let answer = connection.rest(SECOND * 5).await;
         assert!(answer.ends_with(&format!("\r\n\r\n{client}")), "{answer}");
     }
     // In process there is no peer.

@@ -8,25 +8,24 @@ use std::{
 
 use crate::process::ConfigError;
 
-/// What became of `.env` in the working directory.
+/// Whether `.env` in the working directory was read.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Dotenv {
-    /// There is none, or its variables are in the environment now.
+    /// It was read, or there is none.
     Loaded,
-    /// There is one, and it was not read: in production the environment is what an operator gave on purpose.
+    /// There is one, and it was not read. In production only the environment counts.
     Ignored,
 }
 
 /// Adds the variables of `.env` in the working directory to the environment, unless that says `APP_ENV=production`.
-/// What is set already stays. Call it before there is a second thread.
+/// A variable that is set already is kept. Call it before there is a second thread.
 ///
 /// # Errors
 ///
-/// The file is there and cannot be read or understood. The message does not quote it, for it holds
-/// secrets.
+/// The file exists, but cannot be read or parsed. The message does not quote it, because it holds secrets.
 pub fn load_dotenv() -> Result<Dotenv, ConfigError> {
     let path = Path::new(".env");
-    // Before clap reads the settings, for it decides where they come from.
+    // Read before clap parses the settings, because it decides where they come from.
     if env::var_os("APP_ENV").is_some_and(|name| name.to_str().map(str::trim) == Some("production")) {
         return Ok(if path.exists() { Dotenv::Ignored } else { Dotenv::Loaded });
     }
@@ -40,7 +39,7 @@ pub fn load_dotenv() -> Result<Dotenv, ConfigError> {
         Ok(()) => return Ok(Dotenv::Loaded),
         Err(dotenvy::Error::Io(error)) => return Err(unreadable(&error)),
         Err(dotenvy::Error::LineParse(entry, _)) => {
-            // A value in quotes goes on over lines. The first is where to look.
+            // A quoted value may span several lines. The message names the first.
             let line = (lines.lines_read + 1).saturating_sub(entry.lines().count().max(1));
             format!("line {line} of .env is not NAME=value (quote values with spaces)")
         }

@@ -11,8 +11,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Parses what the operator has `given` as `variable`. Unset and empty mean `default`, and so does what `parse` refuses,
-    /// which is remembered as a mistake. `allowed` tells what is not refused.
+    /// Parses the value `given` for `variable`. If it is unset or empty, returns `default`. If `parse` refuses it,
+    /// remembers a mistake, which says what is `allowed`, and returns `default` too.
     pub fn read<T>(
         &mut self,
         variable: &str,
@@ -43,22 +43,23 @@ impl Settings {
         })
     }
 
-    /// Remembers a mistake: a sentence with the variable and the way out, and never a secret.
+    /// Remembers a mistake: a sentence that names the variable and says what to do. It holds no secret.
     pub fn mistake(&mut self, sentence: String) {
         self.mistakes.push(sentence);
     }
 
-    /// `value`, if nothing was wrong.
+    /// Returns `value` if there were no mistakes.
     ///
     /// # Errors
     ///
-    /// All the mistakes that were made.
+    /// All mistakes.
     pub fn finish<T>(self, value: T) -> Result<T, ConfigError> {
         if self.mistakes.is_empty() { Ok(value) } else { Err(ConfigError::new(self.mistakes)) }
     }
 }
 
-/// What the operator wrote, if anything: compose files pass `VARIABLE=` for a variable that is unset.
+/// The value that is given, trimmed. Empty counts as unset, because compose files pass `VARIABLE=` for an unset
+/// variable.
 pub fn set(given: &Option<String>) -> Option<&str> {
     given.as_deref().map(str::trim).filter(|text| !text.is_empty())
 }

@@ -1,4 +1,4 @@
-//! Settings that nobody reads: a mistyped one, and those of a `.env` that production ignores.
+//! Settings that are set but not read: mistyped ones, and those in a `.env` that production ignores.
 
 use std::env;
 
@@ -7,8 +7,8 @@ use clap::Command;
 use super::dotenv::Dotenv;
 use crate::text::printable;
 
-/// What the other service, Compose and the scripts read: all share one `.env`. The service's own settings come from its
-/// command line.
+/// Settings that the other service, Compose and the scripts read. All of them share one `.env`. The settings of the
+/// service itself are known from its command line.
 const READ_ELSEWHERE: [&str; 22] = [
     "ADMIN_PASSWORD_FILE",
     "ADMIN_USERNAME",
@@ -34,13 +34,13 @@ const READ_ELSEWHERE: [&str; 22] = [
     "TOKEN_EXPIRE_MINUTES",
 ];
 
-/// What begins like this is a setting of ours: no other program that runs beside has any.
+/// A variable with one of these prefixes is meant for a service: no other program nearby reads such variables.
 const PREFIXES: [&str; 4] = ["BCRYPT_", "CORS_", "JWT_", "TRUSTED_"];
 
-/// A shorter setting is not looked for among mistyped names: `HOST` is one letter from `POST`.
+/// For a shorter setting no mistyped names are reported: `POST` differs from `HOST` by one letter.
 const MIN_LENGTH: usize = 7;
 
-/// What is set and not read, a sentence each.
+/// The settings that are set but not read: a sentence for each.
 #[derive(Debug, Default)]
 pub struct Unread {
     names: Vec<String>,
@@ -51,8 +51,8 @@ const DOTENV_IGNORED: &str = ".env of the working directory is not read, for the
      APP_ENV=production; set what it holds in the environment, or take APP_ENV out of that";
 
 impl Unread {
-    /// Looks at the names in the environment of the process, those of `.env` among them, for some that look like a setting
-    /// of `command`, and are none.
+    /// Finds variables in the environment of the process, which includes those of `.env`, whose names resemble a
+    /// setting of `command` but are none.
     pub fn find(command: &Command, dotenv: Dotenv) -> Self {
         let own = command.get_arguments().filter_map(|argument| argument.get_env()?.to_str());
         let known: Vec<&str> = own.chain(READ_ELSEWHERE).collect();
@@ -67,28 +67,28 @@ impl Unread {
         Self { names, dotenv: (dotenv == Dotenv::Ignored).then_some(DOTENV_IGNORED) }
     }
 
-    /// What looks like a mistyped setting.
+    /// The sentences about mistyped settings.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.names.iter().map(String::as_str)
     }
 
-    /// That there is a `.env` which production ignores.
+    /// The sentence about a `.env` that production ignores, if there is one.
     pub fn dotenv(&self) -> Option<&str> {
         self.dotenv
     }
 
-    /// One sentence each.
+    /// All sentences.
     pub fn sentences(&self) -> impl Iterator<Item = &str> {
         self.names().chain(self.dotenv)
     }
 
-    /// Says them in the log.
+    /// Logs all sentences as warnings.
     pub fn announce(&self) {
         self.sentences().for_each(|sentence| tracing::warn!("{sentence}"));
     }
 }
 
-/// The setting that whoever wrote `name` may have meant, if `name` looks like one and is none.
+/// The setting that `name` probably stands for, if `name` resembles one but is none.
 fn likely_meant<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     if known.contains(&name) {
         return None;
@@ -103,7 +103,7 @@ fn likely_meant<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     if let Some(prefix) = PREFIXES.iter().find(|prefix| upper.starts_with(**prefix)) {
         return nearest(prefix).map(|(_, known)| known);
     }
-    // Such as `MAX_STORE` for `MAX_STORE_MB`. One word alone, such as `TOKEN`, is anybody's.
+    // Such as `MAX_STORE` for `MAX_STORE_MB`. A single word such as `TOKEN` may belong to any program.
     let is_beginning = |known: &str| known.strip_prefix(&*upper).is_some_and(|rest| rest.starts_with('_'));
     if let Some(whole) = known.iter().find(|known| upper.contains('_') && is_beginning(known)) {
         return Some(whole);
@@ -124,7 +124,7 @@ mod tests {
         let command = HttpArgs::augment_args(Command::new("service"));
         let own = command.get_arguments().filter_map(|argument| argument.get_env());
         let own: Vec<String> = own.map(|name| name.to_str().expect("ASCII").to_owned()).collect();
-        // Of the crates above this one.
+        // Settings of the crates that depend on this one.
         let others = [
             "DATABASE_URL",
             "EXPECT_DATA",
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistyped_setting_is_told_from_those_of_other_programs() {
+    fn the_setting_that_a_mistyped_name_stands_for_is_found() {
         for (name, expected) in [
             ("DATABSE_URL", "DATABASE_URL"),
             ("DATABASE_URI", "DATABASE_URL"),
@@ -167,6 +167,10 @@ mod tests {
         ] {
             assert_eq!(meant(name).as_deref(), Some(expected), "{name}");
         }
+    }
+
+    #[test]
+    fn a_variable_of_another_program_is_no_mistyped_setting() {
         for name in [
             "PATH",
             "HOME",
@@ -208,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn no_setting_that_documentation_names_is_taken_for_a_mistake() {
+    fn no_setting_in_the_documentation_is_reported_as_mistyped() {
         let example = include_str!("../../../.env.example");
         let compose = include_str!("../../../docker-compose.prod.yml");
         let in_example = example.lines().filter_map(|line| line.trim_start_matches('#').split_once('='));

@@ -1,4 +1,4 @@
-//! What a client sent, quoted in a 422.
+//! The input of a client that a 422 quotes.
 
 use std::{
     io::{self, Write},
@@ -11,16 +11,16 @@ use serde_json::value::RawValue;
 /// The longest JSON that is quoted whole, in bytes.
 const MAX_WHOLE: usize = 8192;
 
-/// How much is quoted of what is longer, in characters.
+/// How many characters of longer JSON are quoted.
 const MAX_BEGINNING: usize = 256;
 
-/// What a client sent, as JSON, for an answer that quotes it. An answer must not be many times as long as
-/// its request, so of what is long only the beginning is quoted, as a string.
+/// The input of a client as JSON, for a response that quotes it. Of long input only the beginning is quoted, as a
+/// string, so that a response is not many times as long as its request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Input(Arc<str>);
 
 impl Input {
-    /// Quotes `value`. Writing stops where it gets too long.
+    /// Quotes `value`. It is written as JSON only as far as it is quoted.
     pub fn new(value: &(impl Serialize + ?Sized)) -> Self {
         let mut json = Bounded::default();
         let is_whole = serde_json::to_writer(&mut json, value).is_ok();
@@ -40,7 +40,7 @@ impl Serialize for Input {
     }
 }
 
-/// Takes [`MAX_WHOLE`] bytes, and fails at the next.
+/// Takes [`MAX_WHOLE`] bytes, and fails at the next byte.
 #[derive(Default)]
 struct Bounded(Vec<u8>);
 

@@ -1,14 +1,14 @@
-//! JSON as `CPython`'s json module (3.11) reads it, for the bodies that need its words.
+//! A JSON parser that reports the errors of `CPython`'s json module (3.11).
 //!
-//! Clients see its messages and the offsets of what is broken, so both follow the C scanner (`_json.c`), which differs in
-//! details from the Python one. Where `CPython` is laxer than JSON (`NaN`, lone surrogates, numbers without bound) the
-//! messages are ours.
+//! Clients see the messages and offsets of errors. Both are those of the C scanner (`_json.c`), which differs in
+//! details from the Python one. `CPython` accepts some texts that are no JSON: `NaN`, lone surrogates and numbers of
+//! any size. They are refused here, with messages of our own.
 
 use std::borrow::Cow;
 
 use serde_json::Number;
 
-/// As deep as `serde_json` goes.
+/// The deepest nesting that is read, the same as that of `serde_json`.
 pub(super) const MAX_DEPTH: usize = 127;
 
 const EXPECTING_VALUE: &str = "Expecting value";
@@ -25,18 +25,18 @@ pub(crate) enum Fault {
     TooDeep,
 }
 
-/// Where one value, or the name of a member, stands in a text. `u32`, for no body is longer than that.
+/// The position of one value, or of the name of a member, in a text. No body is too long for `u32`.
 #[derive(Debug, PartialEq)]
 pub(super) struct Node {
-    /// The first byte of it, and the first behind it.
+    /// Its first byte, and the first byte after it.
     pub(super) start: u32,
     pub(super) end: u32,
     /// The number of the first node that is not inside this one.
     pub(super) next: u32,
 }
 
-/// Reads `text`, from which a byte order mark has been removed: its values and names in the order in which they begin,
-/// or its first fault.
+/// Parses `text`, from which a byte order mark has been removed. Returns its values and names in the order in which
+/// they begin, or its first fault.
 pub(super) fn parse(text: &str) -> Result<Vec<Node>, Fault> {
     let mut scanner = Scanner { text, at: 0, depth: 0, nodes: Vec::new() };
     match scanner.document() {
@@ -49,7 +49,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Node>, Fault> {
     }
 }
 
-/// The text of a string that [`parse`] has read, where `source` is the string with its quotes.
+/// Decodes a string that [`parse`] has read. `source` is the string with its quotes.
 pub(super) fn decode(source: &str) -> Cow<'_, str> {
     let mut scanner = Scanner { text: source, at: 0, depth: 0, nodes: Vec::new() };
     scanner.string().unwrap_or_default()
@@ -57,7 +57,7 @@ pub(super) fn decode(source: &str) -> Cow<'_, str> {
 
 type Scan<T = ()> = Result<T, Fault>;
 
-/// Counts in bytes: a fault's offset becomes code points once, in [`parse`].
+/// Its offsets are in bytes. [`parse`] converts that of a fault to code points.
 struct Scanner<'a> {
     text: &'a str,
     at: usize,
@@ -171,11 +171,11 @@ impl<'a> Scanner<'a> {
         Ok(char::from(plain))
     }
 
-    /// Reads `uXXXX`, or `uXXXX\uXXXX` where it takes two halves to make a character.
+    /// Reads `uXXXX`, or the two escapes `uXXXX\uXXXX` of a surrogate pair.
     fn unicode(&mut self, start: usize) -> Scan<char> {
         let mut code = self.hex()?;
-        // Whether a half is lone shows only once the second escape is read, and a broken one stops
-        // CPython right there.
+        // Whether a surrogate is lone is known only after the second escape. If that is malformed, CPython reports it
+        // instead.
         if (0xD800..0xDC00).contains(&code) && self.rest().starts_with(b"\\u") {
             self.at += 1;
             let low = self.hex()?;
@@ -186,8 +186,8 @@ impl<'a> Scanner<'a> {
         char::from_u32(code).map_or_else(|| fail_at(start, LONE_SURROGATE), Ok)
     }
 
-    /// Reads `uXXXX`. At the very end of the text `CPython` blames the escape, whole as it is,
-    /// rather than the missing quote.
+    /// Reads `uXXXX`. If the text ends right after it, `CPython` reports the escape as invalid, and not the missing
+    /// quote.
     fn hex(&mut self) -> Scan<u32> {
         let digits = self.at + 1;
         let end = digits + 4;
@@ -200,7 +200,7 @@ impl<'a> Scanner<'a> {
         Ok(code)
     }
 
-    /// Takes the longest number there is: what follows, as in `01` or `1.`, is the caller's.
+    /// Reads the longest number. What follows it, as in `01` or `1.`, is left to the caller.
     fn number(&mut self) -> Scan {
         let start = self.at;
         self.eat("-");
@@ -258,7 +258,7 @@ impl<'a> Scanner<'a> {
         self.rest().first().copied()
     }
 
-    /// Both ends are at ASCII bytes, so they part no character.
+    /// Both ends are next to ASCII bytes, so they split no character.
     fn slice(&self, from: usize, to: usize) -> &'a str {
         self.text.get(from..to).unwrap_or_default()
     }

@@ -1,7 +1,7 @@
-//! JSON that was read, to be checked and echoed: objects keep their order, and numbers their digits.
+//! A parsed JSON text. When it is echoed, objects keep the order of their members, and numbers their digits.
 //!
-//! A body of 64 KiB can hold ten thousand objects, and a map for each takes megabytes. So what is kept beside the text is
-//! where its values stand: 12 bytes a value.
+//! A body of 64 KiB can hold ten thousand objects, and a map for each would take megabytes. So only the text and the
+//! positions of its values are kept: 12 bytes for each value.
 
 use std::{
     borrow::Cow,
@@ -13,7 +13,7 @@ use serde_json::Number;
 
 use super::cpython::{self, Fault, Node};
 
-/// A text that was read.
+/// A text that was parsed.
 #[derive(Debug)]
 pub(crate) struct Document<'a> {
     text: &'a str,
@@ -21,7 +21,7 @@ pub(crate) struct Document<'a> {
 }
 
 impl<'a> Document<'a> {
-    /// Reads `text`, from which a byte order mark has been removed.
+    /// Parses `text`, from which a byte order mark has been removed.
     pub(crate) fn parse(text: &'a str) -> Result<Self, Fault> {
         Ok(Self { text, nodes: cpython::parse(text)? })
     }
@@ -32,8 +32,8 @@ impl<'a> Document<'a> {
     }
 }
 
-/// A value of a document. Serialised, it is the value that `CPython` would echo: of equal names the last
-/// one's value, at the position of the first.
+/// A value of a document. It is serialised as `CPython` would echo it: of members with equal names only one is kept,
+/// with the value of the last at the position of the first.
 #[derive(Clone, Copy)]
 pub struct Element<'a> {
     document: &'a Document<'a>,

@@ -1,5 +1,5 @@
-//! What a field may be: `text("event_id").min(1).no_nul()`. A rule reads the field, says in FastAPI's words why it
-//! cannot, and describes it for OpenAPI.
+//! The fields of a body, such as `text("event_id").min(1).no_nul()`. A field reads its value, or reports a failure in
+//! the words of FastAPI, and describes itself for OpenAPI.
 
 mod integer;
 mod list;
@@ -23,9 +23,9 @@ use super::{
 };
 use crate::error::Input;
 
-/// A field of a body: its name, and what it may be.
+/// A field of a body: its name, and which values it may have.
 pub trait Field: Sized {
-    /// What is read. Its default stands for what could not be read.
+    /// The type of the value. Its default takes the place of a value that could not be read.
     type Value: Default;
 
     /// The name of the field.
@@ -41,12 +41,12 @@ pub trait Field: Sized {
     /// The value of any JSON; `None` if a failure was reported to `at`.
     fn read(&self, value: Element<'_>, at: &mut Context) -> Option<Self::Value>;
 
-    /// What is meant where there is no such field. None, if there has to be one.
+    /// The value if the field is missing. `None` if the field is required.
     fn absent(&self) -> Option<Self::Value> {
         None
     }
 
-    /// Its description for OpenAPI.
+    /// The description of the field for OpenAPI.
     fn property(&self) -> Property;
 
     /// The field may be left out, which means `value`.
@@ -70,7 +70,7 @@ pub struct Property {
     pub(super) schema: RefOr<OpenApiSchema>,
 }
 
-/// What describes any field.
+/// The part of the description that all fields have.
 #[derive(Clone, Copy)]
 struct About {
     name: &'static str,
@@ -83,7 +83,7 @@ impl About {
         Self { name, description: None, example: None }
     }
 
-    /// `object`, with what is said of every field.
+    /// Adds this part to `object`.
     fn property(self, object: ObjectBuilder) -> Property {
         let object = object.description(self.description).examples(self.example);
         Property { name: self.name, required: true, schema: object.into() }

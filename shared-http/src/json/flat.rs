@@ -1,4 +1,4 @@
-//! The quick way to read a body: a JSON object with few members, all of them strings.
+//! The fast path for reading a body that is a JSON object with few members, all of them strings.
 
 use std::{borrow::Cow, fmt};
 
@@ -7,7 +7,7 @@ use serde::{
     de::{Error, MapAccess, Visitor},
 };
 
-/// Objects with more members are read the slow way. So many need no allocation.
+/// Objects with more members take the slow path. This many are kept without an allocation.
 const MAX_MEMBERS: usize = 8;
 
 /// The members of an object.
@@ -15,12 +15,12 @@ const MAX_MEMBERS: usize = 8;
 pub(super) struct Flat<'a>([Option<(Text<'a>, Text<'a>)>; MAX_MEMBERS]);
 
 impl<'a> Flat<'a> {
-    /// The object that `text` is, if it is one of this kind, and none of its names occurs twice.
+    /// Parses `text`, if it is such an object and no name occurs twice.
     pub(super) fn parse(text: &'a str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
 
-    /// The value of that name, once.
+    /// Removes the member of that name, and returns its value.
     pub(super) fn take(&mut self, name: &str) -> Option<Cow<'a, str>> {
         let named = |member: &&mut Option<(Text<'a>, Text<'a>)>| {
             member.as_ref().is_some_and(|(found, _)| found.0 == name)
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_object_of_strings_is_taken_apart() {
+    fn the_members_of_an_object_of_strings_are_taken_by_name() {
         let mut flat = Flat::parse(r#" {"a":"1","b\u0063":"\n"} "#).unwrap();
         assert_eq!(flat.take("bc").as_deref(), Some("\n"));
         assert!(flat.take("bc").is_none());
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_needs_a_closer_look_is_left_to_the_slow_way() {
+    fn any_other_text_is_left_to_the_slow_path() {
         let many: String = (0..9).map(|i| format!(r#""{i}":"","#)).collect();
         for text in [
             "",

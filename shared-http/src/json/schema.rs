@@ -1,4 +1,4 @@
-//! What a request body consists of, and how it is read.
+//! The fields of a request body, and how they are read.
 
 use utoipa::openapi::{ObjectBuilder, RefOr, Type, schema::Schema as OpenApiSchema};
 
@@ -27,15 +27,15 @@ pub struct Fields<'a> {
 
 #[expect(clippy::large_enum_variant, reason = "there is one a request, on the stack")]
 enum Source<'a> {
-    /// A body as nearly all are: nothing but strings. Failures are only noted, for the body is read the slow way then.
+    /// An object of strings, as nearly every body is. If a field fails, the body takes the slow path, which reports it.
     Flat(Flat<'a>),
-    /// Any other object. `echo` quotes all of it, for fields that are missing.
+    /// Any other object. `echo` quotes the whole object in the failure of a missing field.
     Object { object: Element<'a>, echo: Option<Input> },
-    /// No body: what is asked for is the description of one.
+    /// No body: the fields are only described.
     Description(Vec<Property>),
 }
 
-/// Where in a body the value stands that is read now, and which failures were reported so far.
+/// The path of the value that is being read, and the failures so far.
 #[derive(Default)]
 pub struct Context {
     path: Vec<Location>,
@@ -74,7 +74,7 @@ impl Fields<'_> {
 }
 
 impl Context {
-    /// What `read` finds one step further into the body.
+    /// Calls `read` with the path extended by `step`.
     pub(super) fn enter<T>(&mut self, step: Location, read: impl FnOnce(&mut Self) -> T) -> T {
         self.path.push(step);
         let value = read(self);
@@ -82,7 +82,7 @@ impl Context {
         value
     }
 
-    /// Reports that the value here, which was `input`, breaks a field.
+    /// Reports a failure of the value at this path, which was `input`.
     pub(super) fn fail<T>(&mut self, failure: Failure, input: Input) -> Option<T> {
         self.failures.push(failure.at(self.path.clone(), input));
         None
@@ -101,7 +101,7 @@ impl Failure {
         Self { kind, msg: msg.into(), ctx: None }
     }
 
-    /// That the whole body, which was `input`, breaks a field.
+    /// The failure of the whole body, which was `input`.
     pub(super) fn at_body(self, input: Input) -> FieldError {
         self.at(vec![Location::Name("body")], input)
     }
@@ -115,7 +115,8 @@ impl Failure {
     }
 }
 
-/// The body that `text` is, if it is an object of strings that breaks no field. Any other is for [`read`].
+/// Reads `text` on the fast path: `None` unless it is an object of strings without a failure. [`read`] is for all
+/// others.
 pub(super) fn read_flat<T: Schema>(text: &str) -> Option<T> {
     let mut fields = Fields { source: Source::Flat(Flat::parse(text)?), at: Context::default() };
     let body = T::read(&mut fields);
@@ -123,14 +124,14 @@ pub(super) fn read_flat<T: Schema>(text: &str) -> Option<T> {
     (!fields.at.failed && rest.is_empty()).then_some(body)
 }
 
-/// The body that `value` is, or every failure in it.
+/// Reads `value`, or returns every failure in it.
 pub(super) fn read<T: Schema>(value: Element<'_>) -> Result<T, Vec<FieldError>> {
     let mut at = Context::default();
     let body = at.enter(Location::Name("body"), |at| read_at(value, at));
     body.ok_or(at.failures)
 }
 
-/// The same for a body that is a part of another.
+/// Reads an object that is part of a body. Failures are reported to `at`.
 pub(super) fn read_at<T: Schema>(value: Element<'_>, at: &mut Context) -> Option<T> {
     if !value.is_object() {
         return at.fail(not_an_object(), Input::new(&value));

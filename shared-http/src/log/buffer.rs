@@ -1,4 +1,4 @@
-//! The buffer between those who log and stderr.
+//! The buffer in front of stderr, and the thread that writes it.
 
 use std::{
     fmt,
@@ -19,19 +19,19 @@ use super::{
     timestamp::Timestamp,
 };
 
-/// How long the first line of the access log in the buffer waits for more, to be written with them. An event of
-/// `tracing` does not wait.
+/// How long a line of the access log is kept in the buffer, so that later ones are written together with it. An event
+/// of `tracing` is written at once.
 const BATCH_DELAY: Duration = Duration::from_millis(20);
 
-/// A line of the access log is dropped where the buffer holds more bytes than this, and an event where it holds more
-/// than the other. The batch that is being written to stderr may be as long again.
+/// How many bytes the buffer may hold before a line of the access log is dropped, and before an event is. The batch
+/// that is being written to stderr may have the same size.
 const ACCESS_LIMIT: usize = 1 << 20;
 const EVENT_LIMIT: usize = ACCESS_LIMIT + (64 << 10);
 
-/// How long the end of the process waits for what is left to be written. Nobody may be reading stderr.
+/// How long the end of the process waits until the buffer is written. Stderr may have no reader.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The log of the process. When it is dropped, the buffer is written out, if somebody reads it.
+/// The log of the process. When it is dropped, the buffer is written, as long as stderr has a reader.
 pub struct Log {
     handle: LogHandle,
 }
@@ -48,13 +48,13 @@ struct Shared {
     changed: Condvar,
 }
 
-/// Lines that are not written yet, and what is known of those that were left out.
+/// Lines that are not written yet, and counts of the lines that were left out.
 #[derive(Default)]
 struct Buffer {
     lines: Vec<u8>,
     timestamp: Timestamp,
     rates: Rates,
-    /// How many lines there was no room for.
+    /// How many lines were dropped because the buffer was full.
     dropped: u64,
     has_event: bool,
     is_closed: bool,
@@ -96,8 +96,8 @@ impl LogHandle {
         self.format
     }
 
-    /// Adds a line of the access log, if `allow` says so and there is room. `allow` gets the second since 1970, and
-    /// `write` the timestamp.
+    /// Adds a line of the access log, if `allow` returns true and there is room. `allow` gets the seconds since 1970,
+    /// and `write` the timestamp of the line.
     pub(crate) fn add_access(
         &self,
         allow: impl FnOnce(&mut Rates, u64) -> bool,
@@ -108,7 +108,7 @@ impl LogHandle {
         let had_notice = buffer.rates.has_notice();
         if !allow(&mut buffer.rates, now.as_secs()) {
             if !had_notice {
-                // The writer has to wake up at the end of the period.
+                // Wakes the writer, which has to write a notice at the end of the period.
                 self.shared.changed.notify_all();
             }
             return;
@@ -140,7 +140,7 @@ impl LogHandle {
         let mut lines = Vec::new();
         loop {
             let is_last = self.take_batch(&mut lines);
-            // With stderr gone there is nobody left to tell.
+            // If stderr fails, the failure cannot be reported.
             let _ = sink.write_all(&lines);
             lines.clear();
             if is_last {
@@ -151,7 +151,7 @@ impl LogHandle {
         }
     }
 
-    /// Waits for lines, and moves them all to `batch`, which is empty. Whether it is the last batch.
+    /// Waits for lines, and moves them all to `batch`, which is empty. Returns whether this is the last batch.
     fn take_batch(&self, batch: &mut Vec<u8>) -> bool {
         let Shared { buffer, changed } = &*self.shared;
         let mut buffer = buffer.lock();
@@ -181,8 +181,8 @@ impl LogHandle {
 }
 
 impl Buffer {
-    /// What there is to be told of lines that were left out: of a client with too many of them once its period is over,
-    /// or the log is closed, and of lines without room at once.
+    /// The notices about lines that were left out. A notice about a client with too many lines is due when its period
+    /// is over or the log is closed, one about dropped lines at once.
     fn take_notices(&mut self) -> Vec<Notice> {
         let second = if self.is_closed { u64::MAX } else { since_1970().as_secs() };
         let mut notices = self.rates.take_notices(second);
@@ -233,7 +233,7 @@ mod tests {
 
     use super::*;
 
-    /// Takes what is written once it is allowed to, and passes it on.
+    /// A sink that passes on what is written. It blocks until the test lets it begin.
     struct Reader {
         begin: mpsc::Receiver<()>,
         taken: mpsc::Sender<Vec<u8>>,
@@ -241,7 +241,7 @@ mod tests {
 
     impl Write for Reader {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            // An error means that it may go on for ever.
+            // Fails once the test has dropped the sender: then no write blocks.
             let _ = self.begin.recv();
             let _ = self.taken.send(bytes.to_vec());
             Ok(bytes.len())
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_stops_costs_lines_and_nobody_any_time_and_is_told_how_many() {
+    fn while_nobody_reads_stderr_lines_are_dropped_and_counted_and_logging_does_not_block() {
         for format in [LogFormat::Text, LogFormat::Json] {
             let (log, let_read, written) = log_to_a_reader(format);
             let handle = log.handle();
@@ -271,7 +271,7 @@ mod tests {
             for _ in 0..5000 {
                 add_access(&handle, &line);
             }
-            // What the access log has no room for is still there for events, but not without end.
+            // Events have more room than the access log, but not without limit.
             for _ in 0..5000 {
                 handle.make_writer().write_all(b"an event\n").expect("no error");
             }
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_waits_for_a_reader_that_has_stopped_but_not_for_ever() {
+    fn the_end_waits_only_so_long_for_a_reader_that_has_stopped() {
         let (log, let_read, _written) = log_to_a_reader(LogFormat::Text);
         add_access(&log.handle(), "a line");
         let begin = Instant::now();

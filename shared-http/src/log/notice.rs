@@ -2,10 +2,10 @@ use std::io::Write;
 
 use super::format::LogFormat;
 
-/// A line that tells of others which are not in the log.
+/// A log line about lines that were left out.
 pub(crate) struct Notice {
     pub(crate) message: &'static str,
-    /// How many they are.
+    /// How many lines were left out.
     pub(crate) lines: u64,
     pub(crate) client: Option<String>,
 }
@@ -13,7 +13,7 @@ pub(crate) struct Notice {
 impl Notice {
     pub(super) fn write(&self, lines: &mut Vec<u8>, format: LogFormat, timestamp: &str) {
         let Self { message, lines: count, client } = self;
-        // Writing to memory does not fail. Nothing in it needs to be escaped.
+        // Writing to memory does not fail. No value needs to be escaped.
         let _ = match (format, client) {
             (LogFormat::Text, None) => writeln!(lines, "{timestamp}  WARN log: {message} lines={count}"),
             (LogFormat::Text, Some(client)) => {

@@ -1,4 +1,4 @@
-//! How many lines of the access log one client may fill: a flood must not wash away what others did.
+//! How many lines of the access log one client may cause. A flood of requests must not displace the lines of others.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -10,35 +10,35 @@ use std::{
 use super::notice::Notice;
 use crate::client::network;
 
-/// Lines are counted by period. At its end one notice tells how many were left out.
+/// Lines are counted for each period. At its end a notice says how many were left out.
 pub(crate) const PERIOD: Duration = Duration::from_secs(10);
 
-/// Lines a period about requests with a good token: of one client, and of all. No event has as many.
+/// Lines in a period about requests with a valid token: for one client, and for all. No event needs as many.
 const USER_LIMIT: u32 = 2_000;
 const ALL_USERS_LIMIT: u32 = 20_000;
 
-/// Lines a period about requests without one, which anybody can send.
+/// Lines in a period about requests without a valid token, which anybody can send.
 const ANONYMOUS_LIMIT: u32 = 200;
 const ALL_ANONYMOUS_LIMIT: u32 = 2_000;
 
-/// Slots of a table. Clients whose hash is that of the same slot share its limit: so the memory is bounded.
+/// Slots of a table. Clients whose hashes select the same slot share its limit, which bounds the memory.
 const SLOTS: usize = 512;
 
-/// Counts lines, and those that were left out.
+/// Counts the lines of each client, and the lines that were left out.
 pub(crate) struct Rates {
     users: Table,
     anonymous: Table,
     hasher: RandomState,
     /// The number of the current period since 1970.
     period: u64,
-    /// The period in which a line was left out of which no notice has told yet.
+    /// The first period with left-out lines that no notice has reported yet.
     notice_of: Option<u64>,
 }
 
 struct Table {
     client_limit: u32,
     limit: u32,
-    /// Of all slots, in the current period.
+    /// The lines of all slots in the current period.
     lines: u32,
     slots: Vec<Slot>,
 }
@@ -48,7 +48,7 @@ struct Slot {
     period: u64,
     lines: u32,
     left_out: u32,
-    /// The first of whom a line was left out.
+    /// The first client whose line was left out.
     client: Option<IpAddr>,
 }
 
@@ -65,7 +65,8 @@ impl Default for Rates {
 }
 
 impl Rates {
-    /// Whether another line about `client` may be written at this second since 1970. If not, it is counted as left out.
+    /// Whether another line about `client` may be written now, at `second` since 1970. If not, it is counted as left
+    /// out.
     pub(crate) fn allow(&mut self, client: Option<IpAddr>, has_token: bool, second: u64) -> bool {
         let period = second / PERIOD.as_secs();
         if period != self.period {
@@ -82,17 +83,17 @@ impl Rates {
         is_allowed
     }
 
-    /// Whether a line was left out of which no notice has told yet.
+    /// Whether lines were left out that no notice has reported yet.
     pub(crate) fn has_notice(&self) -> bool {
         self.notice_of.is_some()
     }
 
-    /// Whether the period in which it was left out is over.
+    /// Whether there are such lines, and their period is over.
     pub(crate) fn is_notice_due(&self, second: u64) -> bool {
         self.notice_of.is_some_and(|period| period != second / PERIOD.as_secs())
     }
 
-    /// The notices that are due, one a slot.
+    /// The notices that are due, one for each slot.
     pub(crate) fn take_notices(&mut self, second: u64) -> Vec<Notice> {
         if !self.is_notice_due(second) {
             return Vec::new();
@@ -150,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_fills_so_many_lines_a_period_and_is_told_of_once() {
+    fn the_lines_of_a_client_are_limited_and_one_notice_counts_the_others() {
         for (has_token, most) in [(true, USER_LIMIT), (false, ANONYMOUS_LIMIT)] {
             let mut rates = Rates::default();
             let one = client("198.51.100.1");
@@ -167,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_strangers_send_takes_nothing_from_who_has_a_token() {
+    fn requests_without_a_token_use_up_no_lines_of_requests_with_one() {
         let mut rates = Rates::default();
         let one = client("198.51.100.1");
         assert_eq!(allowed(&mut rates, one, false, NOW, 100_000), ANONYMOUS_LIMIT);
@@ -176,7 +177,7 @@ mod tests {
         }
         assert_eq!(rates.anonymous.lines, ALL_ANONYMOUS_LIMIT, "however many they are");
         assert_eq!(allowed(&mut rates, one, true, NOW, 500), 500);
-        // At most one a slot, whoever they were.
+        // At most one for each slot.
         assert!(rates.take_notices(LATER).len() <= SLOTS);
     }
 

@@ -2,7 +2,7 @@ use std::{fmt::Write, time::Duration};
 
 use chrono::DateTime;
 
-/// Formats timestamps as `tracing` does. All but the fraction is kept: it is the same for thousands of lines.
+/// Formats timestamps as `tracing` does. The text is kept up to the second, which is the same for thousands of lines.
 #[derive(Debug, Default)]
 pub(super) struct Timestamp {
     second: u64,
@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_moment_is_written_to_the_microsecond_whatever_came_before() {
+    fn a_timestamp_has_microseconds_whatever_was_formatted_before() {
         let mut timestamp = Timestamp::default();
         for (micros, expected) in [
             (1_767_446_753_415_880, "2026-01-03T13:25:53.415880Z"),

@@ -1,4 +1,4 @@
-//! Web pages of other origins (Fetch standard, "CORS protocol").
+//! Cross-origin requests of web pages (Fetch standard, "CORS protocol").
 
 use std::{
     convert::Infallible,
@@ -25,7 +25,7 @@ use tower_http::cors::{self, AllowOrigin, CorsLayer};
 use super::request_layer::{RequestLayer, RequestService};
 use crate::{error::ApiError, request_id::REQUEST_ID};
 
-// Headers that a web page of ours sends and reads.
+// Headers that web pages send and read.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
@@ -86,7 +86,7 @@ fn cors_layer(cors: Cors) -> Option<CorsLayer> {
     )
 }
 
-/// Puts two layers around a route: the request layer, and CORS.
+/// The request layer together with CORS.
 #[derive(Clone)]
 pub(super) struct CorsRequestLayer {
     cors: CorsLayer,
@@ -97,7 +97,7 @@ pub(super) struct CorsRequestLayer {
 type Preflights = BoxCloneSyncService<Request, Response, Infallible>;
 
 impl CorsRequestLayer {
-    /// None where there is no CORS.
+    /// `None` if CORS is off.
     pub(super) fn new(cors: Cors, request_layer: RequestLayer) -> Option<Self> {
         let cors = cors_layer(cors)?;
         let answered_by_cors = service_fn(async |_: Request| Ok(ApiError::NotFound.into_response()));
@@ -117,10 +117,13 @@ impl<S> Layer<S> for CorsRequestLayer {
     }
 }
 
-/// For a request CORS is outside the request layer, so that every response has its headers, that to a request which
-/// took too long among them. A preflight is answered by CORS, so for it the request layer is outside, and it is logged
-/// and counted like any other request. Any other `OPTIONS` goes past CORS, which would answer it as a preflight: no web
-/// page sends one to another origin, for no preflight allows that method.
+/// For an ordinary request CORS is outside the request layer. So every response has the headers of CORS, also that to a
+/// request which took too long.
+///
+/// A preflight is answered by CORS itself. So for it the request layer is outside, which logs and counts it.
+///
+/// Any other `OPTIONS` bypasses CORS, which would answer it as a preflight. No web page can send one to another origin,
+/// because no preflight allows that method.
 #[derive(Clone)]
 pub(super) struct CorsService<S> {
     requests: cors::Cors<RequestService<S>>,

@@ -1,4 +1,4 @@
-//! The layer around every request: its id, the headers of its response, log and metrics, deadline, panic catcher.
+//! The layer around every request: request id, headers of the response, log and metrics, deadline, panic handler.
 
 use std::{
     convert::Infallible,
@@ -41,7 +41,7 @@ struct Shared {
     ids: RequestIds,
     deadline: Duration,
     trusted_proxies: TrustedProxies,
-    /// Whether it was logged that a proxy is not trusted. Once is enough.
+    /// Whether the warning about an untrusted proxy was logged. It is logged only once.
     has_warned: AtomicBool,
     telemetry: Arc<Telemetry>,
 }
@@ -98,7 +98,7 @@ where
 
         Box::pin(async move {
             let mut handling = pin!(handling);
-            // Most responses are ready at once: only the others are worth a timer.
+            // Most responses are ready at once. Only the others need a timer.
             let outcome = match poll!(handling.as_mut()) {
                 Poll::Ready(outcome) => Ok(outcome),
                 Poll::Pending => timeout(deadline, handling).await,

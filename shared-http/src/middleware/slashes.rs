@@ -1,4 +1,4 @@
-//! Paths with too many slashes at the end.
+//! Redirects for paths with surplus slashes at the end.
 
 use axum::{
     Router,
@@ -17,12 +17,12 @@ use crate::error::ApiError;
 pub(super) async fn redirect_without_slashes(known_paths: Router, request: Request) -> Response {
     let path = request.uri().path();
     let wanted = path.trim_end_matches('/');
-    // As a redirect, what begins with two slashes is the address of another host.
+    // A redirect to a path that begins with two slashes would lead to another host.
     if wanted.len() == path.len() || wanted.starts_with("//") {
         return ApiError::NotFound.into_response();
     }
     let mut location = utf8_percent_encode(wanted, CONTROLS).to_string();
-    // No route takes TRACE: a route with this path responds 405, and does nothing.
+    // No route takes TRACE. So a route with this path responds 405 and does nothing.
     let mut probe = Request::new(Body::empty());
     *probe.method_mut() = Method::TRACE;
     let Ok(uri) = location.parse() else { return ApiError::NotFound.into_response() };

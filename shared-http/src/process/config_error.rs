@@ -1,6 +1,6 @@
 use std::process::ExitCode;
 
-/// `EX_CONFIG` of sysexits.h: something was found in an unconfigured or misconfigured state.
+/// `EX_CONFIG` of sysexits.h: a configuration error.
 const EX_CONFIG: u8 = 78;
 
 /// What is wrong with the settings: one sentence a mistake.

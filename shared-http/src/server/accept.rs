@@ -19,8 +19,8 @@ use super::{
 /// How long to wait for a permit before another connection is closed, and after a failed accept.
 const BACK_OFF: Duration = Duration::from_millis(20);
 
-/// The fair share of one address is the capacity divided by this: a committee can be behind one address, and an attacker
-/// behind a few dozen.
+/// The fair share of one address is the capacity divided by this. A committee may be behind one address, and an
+/// attacker may have a few dozen.
 const FAIR_SHARE_DIVISOR: usize = 64;
 
 /// Accepts connections and serves them. It never ends by itself.
@@ -32,7 +32,7 @@ pub(super) async fn accept(
 ) {
     let mut is_failing = false;
     loop {
-        // Before the accept: a connection that is not accepted waits in the kernel.
+        // The permit comes first: a connection that is not accepted yet waits in the kernel.
         let permit = permit(table).await;
         match listener.accept().await {
             Ok((stream, peer)) => {
@@ -44,7 +44,7 @@ pub(super) async fn accept(
             }
             Err(error) if is_about_one_connection(&error) => {}
             Err(error) => {
-                // Once, not fifty times a second until it is over.
+                // Logged once for each outage, not at every attempt.
                 if !mem::replace(&mut is_failing, true) {
                     tracing::warn!(%error, "cannot accept connections; trying on");
                 }
@@ -56,7 +56,7 @@ pub(super) async fn accept(
     }
 }
 
-/// The permit for a connection, once there is one. While there is none, connections are closed.
+/// Waits for the permit for a connection. While there is none, connections are closed.
 async fn permit(table: &ConnectionTable) -> OwnedSemaphorePermit {
     loop {
         if table.is_full() {
@@ -68,9 +68,9 @@ async fn permit(table: &ConnectionTable) -> OwnedSemaphorePermit {
     }
 }
 
-/// Closes a connection whose client keeps it waiting, if there is one: of those whose address has the most
-/// connections beyond its share, the one that has waited longest. If there is none, a connection of the address with
-/// the most connections is closed after its next response.
+/// Closes one connection that waits for its client: of the address that exceeds its fair share most, the one that has
+/// waited longest. If no connection waits for its client, one of the address with the most connections is closed after
+/// its next response.
 fn close_one_for_another(table: &ConnectionTable) {
     let share = table.capacity() / FAIR_SHARE_DIVISOR;
     let is_closed = table.with_all(|connections| {
@@ -97,7 +97,7 @@ fn close_one_for_another(table: &ConnectionTable) {
     });
 }
 
-/// The client went away between the handshake and our accept: no reason to wait.
+/// Whether the client has disconnected before the accept. Then the next accept need not wait.
 fn is_about_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),

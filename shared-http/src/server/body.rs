@@ -1,5 +1,5 @@
-//! Bodies of requests and responses: they move their connection from phase to phase, and take what they hold in memory
-//! out of the budget.
+//! Bodies of requests and responses. They set the phase of their connection, and reserve the memory that they use from
+//! the budget.
 
 use std::{
     pin::Pin,
@@ -17,13 +17,13 @@ use super::{
     connection::{Connection, Phase, Reservation},
 };
 
-/// The first bytes of a body are part of what every connection may hold, and take nothing of the budget.
+/// This many bytes of a request body are part of what every connection may hold, so they are not taken from the budget.
 const SMALL_BODY: usize = 4 * 1024;
 
-/// Nor does a chunk of a response that is no longer than this.
+/// A chunk of a response that is not longer than this is not taken from the budget either.
 const SMALL_CHUNK: usize = 16 * 1024;
 
-/// A request's body, which notes on its connection how much of it has arrived.
+/// The body of a request. It sets the phase of its connection as it arrives.
 pub(super) struct RequestBody {
     body: Incoming,
     received: usize,
@@ -36,7 +36,7 @@ impl RequestBody {
         Self { body, received: 0, connection }
     }
 
-    /// Reserves room for `bytes` that arrived, twice: as they are, and as they are parsed.
+    /// Reserves memory for `bytes` that have arrived. Twice as many, because the parsed body takes memory too.
     fn reserve(&mut self, bytes: usize) -> Result<(), OverBudget> {
         let free_or_reserved = self.received.max(SMALL_BODY);
         self.received += bytes;
@@ -89,7 +89,7 @@ pub(super) struct Chunk {
 }
 
 impl Chunk {
-    /// Bytes that others hold too, such as a page of the binary or a chunk of a list, take nothing of the budget.
+    /// Bytes that are shared, such as a page of the binary or a cached chunk of a list, are not taken from the budget.
     fn new(bytes: Bytes, connection: &Arc<Connection>) -> Result<Self, OverBudget> {
         let is_small = bytes.len() <= SMALL_CHUNK;
         let reservation = if is_small || !bytes.is_unique() {
@@ -115,7 +115,7 @@ impl Buf for Chunk {
     }
 }
 
-/// A response's body, which notes on its connection that it is being sent, and when it is done.
+/// The body of a response. It sets the phase of its connection while it is sent and when it ends.
 pub(super) struct ResponseBody {
     body: Body,
     connection: Arc<Connection>,

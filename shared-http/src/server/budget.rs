@@ -1,18 +1,18 @@
-//! Bounds in bytes for what all connections hold together.
+//! Limits on the memory of all connections together.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The budgets that all connections share.
 #[derive(Debug)]
 pub(super) struct Budgets {
-    /// Request bodies and chunks of responses in this process. What each connection may hold in any case is not in it.
+    /// Request bodies and chunks of responses in this process, beyond what each connection may hold in any case.
     pub(super) buffered: Budget,
-    /// What the kernel holds for clients that do not read their responses. It is counted, and nobody is refused for it.
+    /// What the kernel holds for clients that do not read their responses. Nothing is refused if it is exceeded.
     pub(super) unsent: Budget,
 }
 
 impl Budgets {
-    /// Each of `limit` bytes.
+    /// Two budgets of `limit` bytes each.
     pub(super) fn new(limit: usize) -> Self {
         Self { buffered: Budget::new(limit), unsent: Budget::new(limit) }
     }
@@ -32,14 +32,14 @@ impl Budget {
         Self { limit, used: AtomicUsize::new(0), refused: AtomicUsize::new(0) }
     }
 
-    /// Takes `bytes` if there are as many left.
+    /// Takes `bytes` if that many are left.
     pub(super) fn try_take(&self, bytes: usize) -> Result<(), OverBudget> {
         self.take(bytes);
         if self.used() <= self.limit {
             return Ok(());
         }
         self.give_back(bytes);
-        // No room is made for what can never fit.
+        // Closing connections would not help if the request exceeds the whole budget.
         if bytes <= self.limit {
             self.refused.fetch_max(bytes, Ordering::Relaxed);
         }
@@ -67,7 +67,7 @@ impl Budget {
     }
 }
 
-/// There is no room for the body of a request or of an answer.
+/// There is no memory left for the body of a request or of a response.
 #[derive(Debug, thiserror::Error)]
 #[error("the connections hold too much memory together")]
 pub(crate) struct OverBudget;
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_given_back_can_be_taken_again() {
+    fn the_excess_frees_a_quarter_or_what_was_refused() {
         let budget = Budget::new(1000);
         budget.try_take(750).unwrap();
         assert_eq!(budget.excess(), 0);

@@ -16,8 +16,8 @@ use super::{
     kernel_buffers::SEND_BUFFER,
 };
 
-/// A connection whose phase began less than this ago is not closed for waiting: a request may have arrived that is not
-/// read yet.
+/// A connection whose phase began less than this ago is not closed for waiting, because a request may have arrived that
+/// is not read yet.
 pub(super) const READ_TIME: Duration = Duration::from_millis(20);
 
 /// What a connection waits for.
@@ -33,18 +33,18 @@ pub(super) enum Phase {
     Response,
 }
 
-/// One connection, as the server knows it: its task changes it, and the sweep, the accept loop and the drain read it.
+/// The state of one connection. Its task changes it. The sweep, the accept loop and the drain read it.
 pub(crate) struct Connection {
-    /// One word, so that it is always read as a whole: microseconds from `opened` to the begin of the phase, the flags
-    /// below, and the phase in the lowest two bits.
+    /// The phase in the lowest two bits, the flags below, and the microseconds from `opened` to the begin of the phase.
+    /// One word, so that all of it is read at once.
     state: AtomicU64,
     opened: Instant,
     peer: SocketAddr,
     /// How many connections the peer's address has.
     connections_of_address: Arc<AtomicUsize>,
-    /// Those that all connections share.
+    /// The budgets of all connections.
     budgets: Arc<Budgets>,
-    /// Bytes of the budget that the request takes, and the chunks of its response.
+    /// Bytes of the budget that the request has taken, and that the chunks of its response have.
     request_bytes: AtomicUsize,
     response_bytes: AtomicUsize,
     task: OnceLock<AbortHandle>,
@@ -56,11 +56,11 @@ impl Connection {
     const PHASE_COUNT: u64 = 4;
     /// The handler did not read the whole body.
     const UNREAD_BODY: u64 = 4;
-    /// The kernel takes no more of the response: the client does not read.
+    /// The kernel takes no more of the response, because the client does not read.
     const WRITE_BLOCKED: u64 = 8;
-    /// From the head of a request until the last byte of its response is with the kernel.
+    /// A request has begun, and the kernel has not taken the last byte of its response yet.
     const RESPONDING: u64 = 16;
-    /// What the client sent is no request, and hyper has responded to it.
+    /// The client sent something that is no request, and hyper has responded to it.
     const REJECTED: u64 = 32;
     const MICROSECOND: u64 = 64;
 
@@ -87,7 +87,7 @@ impl Connection {
         let begin = match phase {
             // Nothing depends on how long the handler has been running.
             Phase::Handler => before / Self::MICROSECOND,
-            // A body that drips does not get more time with every byte.
+            // The time of a body does not begin again with every part that arrives.
             Phase::Body if before % Self::PHASE_COUNT == Phase::Body as u64 => before / Self::MICROSECOND,
             Phase::Head | Phase::Body | Phase::Response => self.opened.elapsed().as_micros() as u64,
         };
@@ -97,12 +97,12 @@ impl Connection {
 
     /// The head of a request has arrived.
     pub(super) fn begin_request(&self, has_body: bool) {
-        // Only the connection's own task writes here: no need for an atomic step.
+        // Load and store need not be one atomic operation, because only the task of the connection writes.
         self.state.store(self.state.load(Ordering::Relaxed) | Self::RESPONDING, Ordering::Relaxed);
         self.enter_phase(if has_body { Phase::Body } else { Phase::Handler });
     }
 
-    /// Everything that was to be written is with the kernel.
+    /// The kernel has taken everything that was to be written.
     pub(super) fn flushed(&self) {
         let state = self.state.load(Ordering::Relaxed);
         if state % Self::PHASE_COUNT == Phase::Head as u64 && state & Self::RESPONDING != 0 {
@@ -110,8 +110,8 @@ impl Connection {
         }
     }
 
-    /// Whether hyper writes although there is no request: it does so only to reject what it cannot parse. If so, the
-    /// connection is [rejected](Self::is_rejected) from now on.
+    /// Whether hyper writes although there is no request. It does so only to reject bytes that it cannot parse. Then
+    /// the connection is [rejected](Self::is_rejected) from now on.
     pub(super) fn detect_rejection(&self) -> bool {
         let state = self.state.load(Ordering::Relaxed);
         if state % Self::PHASE_COUNT != Phase::Head as u64 || state & Self::RESPONDING != 0 {
@@ -126,8 +126,8 @@ impl Connection {
         self.state.load(Ordering::Relaxed) & Self::REJECTED != 0
     }
 
-    /// Notes whether the kernel takes no more to write. While it does not, the connection waits for its client,
-    /// whatever its phase.
+    /// Records whether the kernel takes no more to write. Meanwhile the connection waits for its client, whatever its
+    /// phase.
     pub(super) fn set_write_blocked(&self, is_blocked: bool) {
         let before = self.state.load(Ordering::Relaxed);
         if (before & Self::WRITE_BLOCKED != 0) == is_blocked {
@@ -136,7 +136,7 @@ impl Connection {
         let begin = self.opened.elapsed().as_micros() as u64;
         let kept = (before % Self::MICROSECOND) ^ Self::WRITE_BLOCKED;
         self.state.store((begin * Self::MICROSECOND) | kept, Ordering::Relaxed);
-        // So much the kernel holds for it.
+        // The kernel holds a full send buffer.
         if is_blocked {
             self.budgets.unsent.take(SEND_BUFFER);
         } else {
@@ -181,7 +181,7 @@ impl Connection {
             return Phase::Response;
         }
         match Self::PHASES[(state % Self::PHASE_COUNT) as usize] {
-            // The client reads what there is: it is the next chunk that is waited for.
+            // The client has read all there is, so the connection waits for the next chunk.
             Phase::Response => Phase::Handler,
             phase => phase,
         }
@@ -192,17 +192,17 @@ impl Connection {
         self.opened + Duration::from_micros(self.state.load(Ordering::Relaxed) / Self::MICROSECOND)
     }
 
-    /// The address at the other end.
+    /// The address of the peer.
     pub(crate) fn peer(&self) -> IpAddr {
         self.peer.ip()
     }
 
-    /// How many connections that address has.
+    /// How many connections the address of the peer has.
     pub(super) fn connections_of_address(&self) -> usize {
         self.connections_of_address.load(Ordering::Relaxed)
     }
 
-    /// Names the task that serves the connection.
+    /// Sets the task that serves the connection.
     pub(super) fn set_task(&self, task: AbortHandle) {
         // It is called once.
         let _ = self.task.set(task);
@@ -215,7 +215,7 @@ impl Connection {
         }
     }
 
-    /// Lets the client finish its request, and send no other.
+    /// Closes the connection after the response to the current or the next request.
     pub(super) fn close_after_response(&self) {
         self.closes_after_response.store(true, Ordering::Relaxed);
     }

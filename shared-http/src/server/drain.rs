@@ -1,4 +1,4 @@
-//! The end of the server: what is in flight is answered, and nobody holds it up.
+//! The shutdown of the server: requests in flight are answered, and connections that delay the end are closed.
 
 use std::{
     pin::pin,
@@ -12,14 +12,14 @@ use super::{
     table::ConnectionTable,
 };
 
-/// How often connections are looked at.
+/// How often connections are checked.
 const POLL: Duration = Duration::from_millis(20);
 
 /// How long the tasks that are aborted at the end of the grace have to log their requests.
 const ABORT_TIME: Duration = Duration::from_millis(100);
 
-/// Waits until all connections are closed, and closes those that hold it up: at once who waits for a request, at half
-/// of `grace` who waits for the rest of a body, and everybody at its end.
+/// Waits until all connections are closed. Connections that wait for a request are closed at once, those that wait for
+/// the rest of a body at half of `grace`, and all others at its end.
 pub(super) async fn drain(table: &ConnectionTable, grace: Duration) {
     table.with_all(|connections| connections.for_each(Connection::close_after_response));
     let mut all_closed = pin!(table.all_closed());
@@ -31,7 +31,7 @@ pub(super) async fn drain(table: &ConnectionTable, grace: Duration) {
             return;
         }
         table.close_if(|connection| match connection.phase() {
-            // A request that has arrived by now is read first.
+            // A request may have arrived that is not read yet.
             Phase::Head => connection.since().elapsed() >= READ_TIME,
             Phase::Body => begin.elapsed() >= grace / 2,
             Phase::Handler | Phase::Response => false,

@@ -22,7 +22,7 @@ use super::{
     tracked_stream::TrackedStream,
 };
 
-/// What hyper may buffer for one connection, in bytes: the longest request head among it.
+/// The size of hyper's buffer for one connection, in bytes. It is also the longest head of a request.
 const BUFFER: usize = 16 * 1024;
 
 /// Serves all requests of a connection, one after the other.
@@ -32,7 +32,7 @@ pub(super) async fn serve_connection(
     connection: Arc<Connection>,
     request_timeout: Duration,
 ) {
-    // Responses are written whole: waiting for more (Nagle) only delays them.
+    // Responses are written whole, so waiting for more data (Nagle's algorithm) would only delay them.
     let _ = stream.set_nodelay(true);
 
     let service = service_fn(|request: Request<Incoming>| {
@@ -49,7 +49,7 @@ pub(super) async fn serve_connection(
             Ok::<_, Infallible>(response.map(|body| ResponseBody::new(body, connection)))
         }
     });
-    // No time-out of hyper's, which arms a timer for every request: the sweep looks at all connections at once.
+    // hyper's own time-out would arm a timer for every request. The sweep checks all connections instead.
     let mut http = http1::Builder::new()
         .header_read_timeout(None)
         .max_buf_size(BUFFER)
@@ -70,8 +70,8 @@ pub(super) async fn serve_connection(
     }
 }
 
-/// Lets a client that got its response before it had sent the whole request finish sending. To close at once would
-/// reset the connection, and the client would lose the response.
+/// Reads on after a response that was sent before the whole request had arrived. Closing at once would reset the
+/// connection, and the client would lose the response.
 async fn linger(stream: &mut TcpStream, connection: &Connection, at_most: Duration) {
     connection.enter_phase(Phase::Body);
     let rest = async {

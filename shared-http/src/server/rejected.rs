@@ -1,5 +1,5 @@
-//! Requests that hyper cannot parse. It responds to them itself, with a bare status. That response is dropped, and the
-//! middleware is asked for one like all others.
+//! Requests that hyper cannot parse. hyper responds to them itself, with a status and no body. That response is
+//! dropped, and the middleware makes one like all others.
 
 use std::{io::Write, sync::Arc};
 
@@ -18,7 +18,7 @@ use tower::Service;
 use super::connection::Connection;
 use crate::error::ApiError;
 
-/// Why there is no request. In the extensions of a request it is what the middleware responds to.
+/// Why a request cannot be parsed. The middleware finds it in the extensions of a substitute request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Rejected {
     Malformed,
@@ -42,7 +42,7 @@ pub(super) async fn response(
 ) -> Vec<u8> {
     let rejected = if error.is_parse_too_large() { Rejected::HeadTooLarge } else { Rejected::Malformed };
     let mut request = Request::new(Body::empty());
-    // Counted as neither a method nor a route that we know.
+    // The substitute request is counted with the method `other` and the route `none`.
     *request.method_mut() = Method::CONNECT;
     *request.uri_mut() = Uri::from_static("*");
     request.extensions_mut().insert(connection.clone());
@@ -50,7 +50,7 @@ pub(super) async fn response(
     let Ok(response) = app.call(request).await;
 
     let (mut head, body) = response.into_parts();
-    // Errors are JSON in memory: there is nothing to fail.
+    // Reading it does not fail: the body of an error is in memory.
     let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     head.headers.insert(CONTENT_LENGTH, body.len().into());
     head.headers.insert(CONNECTION, HeaderValue::from_static("close"));

@@ -1,4 +1,4 @@
-//! When the process is asked to end.
+//! The signals that end the process.
 
 use std::io;
 

@@ -1,5 +1,5 @@
-//! The sweep: once a second, connections are closed whose clients take too long or hold too much memory. One look at
-//! all of them is cheaper than a timer for every request.
+//! The sweep: once a second, all connections are checked, and those are closed whose clients take too long or too much
+//! memory. That is cheaper than a timer for every request.
 
 use std::{cmp::Reverse, time::Duration};
 
@@ -7,19 +7,18 @@ use tokio::time::interval;
 
 use super::{connection::Phase, kernel_buffers::SEND_BUFFER, table::ConnectionTable};
 
-/// How often, at least: a short request time-out is swept for more often.
+/// The longest time between two sweeps. With a short request time-out there are more.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// A connection is closed if its client reads nothing for this long. The kernel tells us of progress only when a third
-/// of its buffer is free.
+/// A connection is closed if its client reads nothing for this long. It is long, because the kernel reports progress
+/// only when a third of its buffer is free.
 const STALLED: Duration = Duration::from_secs(600);
 
 /// The same while memory is short.
 const STALLED_WHILE_SHORT: Duration = Duration::from_secs(2);
 
-/// Closes the connections of clients that take too long over the head of a request, the first or the next, and of
-/// those that do not read their response. What takes too long between head and response is refused by the middleware.
-/// It never ends by itself.
+/// Closes connections whose clients take too long for the head of a request, or do not read their response. For the
+/// time between head and response the middleware has a deadline. It never ends by itself.
 pub(super) async fn sweep(table: &ConnectionTable, request_timeout: Duration) {
     let mut ticks = interval((request_timeout / 4).min(PERIOD));
     let mut was_short = false;
@@ -39,8 +38,9 @@ pub(super) async fn sweep(table: &ConnectionTable, request_timeout: Duration) {
     }
 }
 
-/// Closes connections whose clients do not read until enough of both budgets is free: first those whose address has the
-/// most connections, and of these the one that has stalled longest. How many bytes had to be freed.
+/// Closes connections whose clients do not read, until enough of both budgets is free. Connections of the address with
+/// the most connections come first, and of these the one that has stalled longest. Returns how many bytes had to be
+/// freed.
 fn close_stalled(table: &ConnectionTable) -> usize {
     let (mut buffered, mut unsent) = (table.budgets.buffered.excess(), table.budgets.unsent.excess());
     let excess = buffered + unsent;
@@ -58,7 +58,7 @@ fn close_stalled(table: &ConnectionTable) -> usize {
             if unsent > 0 || (buffered > 0 && connection.buffered() > 0) {
                 buffered = buffered.saturating_sub(connection.buffered());
                 unsent = unsent.saturating_sub(SEND_BUFFER);
-                // One that has not stalled for long enough is closed by the next sweep, and no other in its place.
+                // One that has not stalled for long enough is closed by the next sweep. No other is closed instead.
                 if since.elapsed() >= STALLED_WHILE_SHORT {
                     connection.close();
                 }

@@ -79,7 +79,8 @@ impl ConnectionTable {
         self.open.lock().connections.len()
     }
 
-    /// Adds a connection, and spawns the task that serves it. Both are gone, and the permit is back, when `serve` ends.
+    /// Adds a connection, and spawns the task that serves it. When `serve` ends, the connection is removed, and the
+    /// permit is returned.
     pub(super) fn spawn<F>(
         self: &Arc<Self>,
         peer: SocketAddr,
@@ -92,7 +93,7 @@ impl ConnectionTable {
         let connection = self.add(id, peer);
         let serving = serve(connection.clone());
         let entry = TableEntry { table: self.clone(), id, peer: peer.ip(), _permit: permit };
-        // The table is not locked here: a runtime that ends drops the task at once, and with it the entry.
+        // The table must not be locked here: a runtime that is ending drops the task at once, and the entry locks it.
         let task = tokio::spawn(async move {
             let _entry = entry;
             serving.await;
@@ -126,7 +127,7 @@ impl ConnectionTable {
         self.metrics.open.set(open.connections.len() as i64);
     }
 
-    /// Lets `look` see all open connections. The table is locked meanwhile.
+    /// Calls `look` with all open connections. The table is locked meanwhile.
     pub(super) fn with_all<T>(&self, look: impl FnOnce(&mut dyn Iterator<Item = &Connection>) -> T) -> T {
         let open = self.open.lock();
         look(&mut open.connections.values().map(|connection| &**connection))
@@ -139,13 +140,13 @@ impl ConnectionTable {
         });
     }
 
-    /// Whether the connections from there are those of many clients.
+    /// Whether `peer` is a proxy, whose connections are those of many clients.
     fn is_proxy(&self, peer: IpAddr) -> bool {
         self.proxies.trusts(peer.to_canonical())
     }
 }
 
-/// Removes a connection from the table when its task ends, also where that panics or is aborted.
+/// Removes a connection from the table when its task ends, also if it panics or is aborted.
 struct TableEntry {
     table: Arc<ConnectionTable>,
     id: u64,

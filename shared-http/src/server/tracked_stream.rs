@@ -1,4 +1,4 @@
-//! Whether a client reads what is written to it.
+//! Tracks whether a client reads what is written to it.
 
 use std::{
     io::{self, IoSlice},
@@ -16,11 +16,11 @@ use tokio::{
 
 use super::connection::Connection;
 
-/// Once a connection is closed, the kernel drops what its client has not acknowledged for this long.
+/// After a connection is closed, the kernel drops data that the client has not acknowledged for this long.
 const ORPHAN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A TCP stream that notes on its connection whether the kernel takes what is written: hyper has the end of a
-/// response in its buffer long before the client has it.
+/// A TCP stream that records on its connection whether the kernel takes what is written. hyper cannot tell: it has the
+/// end of a response in its buffer long before the client has read it.
 pub(super) struct TrackedStream {
     stream: TcpStream,
     connection: Arc<Connection>,
@@ -55,7 +55,7 @@ impl AsyncRead for TrackedStream {
 impl AsyncWrite for TrackedStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if self.connection.detect_rejection() {
-            // hyper's own response is dropped: `rejected` makes another.
+            // hyper's own response is dropped. `rejected` makes another one.
             return Poll::Ready(Ok(bytes.len()));
         }
         let outcome = Pin::new(&mut self.stream).poll_write(cx, bytes);
@@ -93,7 +93,7 @@ impl AsyncWrite for TrackedStream {
 
 impl Drop for TrackedStream {
     fn drop(&mut self) {
-        // The kernel would keep its part of the response, and try to send it, for minutes.
+        // Otherwise the kernel would keep unsent data for minutes, and try to send it.
         if self.connection.is_write_blocked() {
             let _ = self.stream.set_zero_linger();
         } else {

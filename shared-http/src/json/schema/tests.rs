@@ -56,7 +56,7 @@ fn read(text: &str) -> Result<Body, Value> {
     })
 }
 
-/// What is said of the value of one field.
+/// Kind and message of the only failure of a body with this value of one field.
 fn refusal(field: &str, value: &str) -> (String, String) {
     let failures = read(&format!(r#"{{"{field}":{value}}}"#)).unwrap_err();
     let text = |part: &str| failures[0][part].as_str().unwrap().to_owned();
@@ -110,7 +110,7 @@ fn whole_numbers_are_read_as_fastapi_reads_them() {
     assert_eq!(read(r#"{"count":0}"#).unwrap_err()[0]["ctx"], json!({"ge": 1}));
 }
 
-/// A number without limits, and a list that has to be longer than what is wrong in it.
+/// A number without limits, and a list with a minimum length.
 #[derive(Debug)]
 struct Unlimited {
     number: i64,
@@ -136,7 +136,7 @@ fn read_unlimited(text: &str) -> Result<i64, String> {
 }
 
 #[test]
-fn a_number_that_does_not_fit_is_refused_and_not_cut() {
+fn a_number_out_of_range_is_refused_and_not_truncated() {
     for (number, expected) in
         [("9223372036854775807", i64::MAX), ("-9223372036854775808", i64::MIN), ("1e3", 1000)]
     {
@@ -161,7 +161,7 @@ fn a_list_with_a_wrong_item_is_not_also_too_short() {
 }
 
 #[test]
-fn moments_keep_the_offset_they_were_given() {
+fn moments_keep_their_offset() {
     for (value, expected) in [
         (r#""2026-12-01T19:00:00+07:00""#, "2026-12-01T19:00:00+07:00"),
         (r#""2026-12-01""#, "2026-12-01T00:00:00"),
@@ -267,14 +267,14 @@ fn every_field_is_reported_in_the_order_of_the_schema() {
 }
 
 #[test]
-fn what_is_left_out_is_the_default() {
+fn a_field_that_is_left_out_has_its_default() {
     let expected = Body { title: "x".to_owned(), kind: "guest".to_owned(), count: 5, ..Body::default() };
     assert_eq!(read("{}").unwrap(), expected);
     assert_eq!(read_flat::<Body>("{}").unwrap(), expected);
 }
 
 #[test]
-fn openapi_is_told_of_every_limit() {
+fn the_openapi_schema_has_every_limit() {
     assert_eq!(
         serde_json::to_value(describe::<Body>()).unwrap(),
         json!({
@@ -302,9 +302,9 @@ fn openapi_is_told_of_every_limit() {
 }
 
 proptest! {
-    /// Most bodies are read the quick way: what it accepts has to be what the slow way makes of it.
+    /// A body that the fast path accepts is read as the slow path reads it.
     #[test]
-    fn the_quick_way_reads_what_the_slow_way_reads(
+    fn the_fast_path_reads_what_the_slow_path_reads(
         members in prop::collection::vec(("title|kind|count|at|other", "[ab5\\\\\"é\0]{0,4}|2026-12-01"), 0..5)
     ) {
         let members: Vec<_> = members.iter().map(|(name, value)| format!("{}:{}", json!(name), json!(value))).collect();
