@@ -79,7 +79,14 @@ fn cors_layer(cors: Cors) -> Option<CorsLayer> {
     Some(
         CorsLayer::new()
             .allow_origin(origins)
-            .allow_methods([Method::GET, Method::HEAD, Method::POST])
+            .allow_methods([
+                Method::GET,
+                Method::HEAD,
+                Method::POST,
+                Method::PUT,
+                Method::PATCH,
+                Method::DELETE,
+            ])
             .allow_headers([AUTHORIZATION, CONTENT_TYPE, IDEMPOTENCY_KEY, IF_NONE_MATCH, REQUEST_ID])
             .expose_headers([ETAG, IDEMPOTENCY_REPLAYED, RETRY_AFTER, REQUEST_ID])
             .max_age(Duration::from_secs(600)),
