@@ -22,7 +22,7 @@ use crate::{
     first_admin::{FirstAdmin, is_length_of_username},
     operator_password::parse_password,
     password_hash::Cost,
-    store::{Username, sqlite},
+    store::{Username, schema},
     users::Users,
 };
 
@@ -198,7 +198,7 @@ impl Args {
         let per_hour =
             settings.number("REGISTRATIONS_PER_HOUR", &self.registrations_per_hour, 100, 0, 1_000_000);
         let first_admin = self.first_admin(&mut settings);
-        let location = self.common.store.check(&mut settings, sqlite::FILE_NAME);
+        let location = self.common.store.check(&mut settings, schema::FILE_NAME);
         settings.finish(Config {
             http,
             secrets,

@@ -20,7 +20,7 @@ use axum::{Router, extract::FromRef};
 use shared_auth::{TokenIssuer, TokenVerifier};
 use shared_http::{metrics::Registry, middleware, pages, telemetry::Telemetry};
 use shared_service::{IDENTITY, health};
-use shared_store::{CommitMetrics, Location};
+use shared_store::CommitMetrics;
 
 use crate::{
     config::{Config, RegistrationPolicy},
@@ -28,7 +28,7 @@ use crate::{
     metrics::{BcryptMetrics, OutcomeMetrics, register_record_count},
     password::Passwords,
     quota::Quota,
-    store::{UserStore, postgres::PostgresUserStore, sqlite::SqliteUserStore},
+    store::{UserStore, sql::SqlUserStore},
 };
 
 /// What the handlers share.
@@ -74,13 +74,8 @@ impl AppState {
             demo_users.retain(|user| user.username != admin.username);
         }
         let commits = CommitMetrics::new(registry);
-        let users: Arc<dyn UserStore> = match &config.location {
-            Location::Memory => Arc::new(SqliteUserStore::in_memory(demo_users)),
-            Location::Sqlite { path, is_expected } => {
-                Arc::new(SqliteUserStore::open(path, *is_expected, demo_users, commits).await?)
-            }
-            Location::Postgres(url) => Arc::new(PostgresUserStore::open(url, demo_users, commits).await?),
-        };
+        let users = SqlUserStore::open(&config.location, demo_users, commits).await?;
+        let users: Arc<dyn UserStore> = Arc::new(users);
         if let Some(admin) = first_admin {
             users.register(admin).await?;
         }

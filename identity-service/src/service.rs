@@ -18,7 +18,7 @@ use crate::{
     config::{Args, Command, Config},
     metrics::BcryptMetrics,
     password::Passwords,
-    store::sqlite,
+    store::schema,
     users::{self, Users},
 };
 
@@ -31,8 +31,8 @@ pub struct Identity;
 impl Service for Identity {
     const INFO: &'static ServiceInfo = &IDENTITY;
     const PEER: &'static ServiceInfo = &ATTENDANCE;
-    const FILE_NAME: &'static str = sqlite::FILE_NAME;
-    const CONTENT: &'static Content = &sqlite::CONTENT;
+    const FILE_NAME: &'static str = schema::FILE_NAME;
+    const CONTENT: &'static Content = &schema::CONTENT;
 
     type Args = Args;
     type Config = Config;
@@ -104,7 +104,7 @@ impl Service for Identity {
 async fn change_users(args: &Args, users: &Users) -> Result<(), Failure> {
     // These metrics are never shown: the process ends with the command.
     let passwords = Passwords::new(args.bcrypt_cost()?, BcryptMetrics::new(&mut Registry::default()));
-    users::run(users, &args.common.location(sqlite::FILE_NAME)?, &passwords).await
+    users::run(users, &args.common.location(schema::FILE_NAME)?, &passwords).await
 }
 
 fn examine_demo_users(report: &mut Report, settings: &ShownSettings) {

@@ -2,9 +2,8 @@
 //! into answers.
 
 pub mod operator;
-pub mod postgres;
-pub mod sqlite;
-mod statements;
+pub mod schema;
+pub mod sql;
 
 use std::sync::Arc;
 
@@ -82,11 +81,6 @@ pub trait UserStore: Send + Sync {
     async fn ready(&self) -> Result<(), StoreError>;
 }
 
-/// The one of `users` with that name.
-fn find_by_name(users: &[User], username: &Username) -> Option<User> {
-    users.iter().find(|user| user.username == *username).cloned()
-}
-
 /// The role that is stored as `text`.
 ///
 /// # Errors
@@ -95,17 +89,6 @@ fn find_by_name(users: &[User], username: &Username) -> Option<User> {
 fn stored_role(text: &str) -> sqlx::Result<Role> {
     let unknown = || sqlx::Error::Decode(format!("\"{}\" is an unknown role", printable(text)).into());
     text.parse().map_err(|_| unknown())
-}
-
-/// The user with that name, and with a role and a hash as they are stored.
-fn user_from_row(username: &Username, (role, hash): (String, String)) -> sqlx::Result<User> {
-    let (username, role) = (username.clone(), stored_role(&role)?);
-    Ok(User { username, role, password: PasswordHash::from_stored(hash) })
-}
-
-/// What [`statements::Statements::greatest_cost`] selects.
-fn cost_from_row(cost: Option<String>) -> Option<Cost> {
-    Cost::new(cost?.parse().ok()?)
 }
 
 /// `panitia1` (committee) and `admin1` (admin). Their password is `secret`. Its hashes are part of the program, so that

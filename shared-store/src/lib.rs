@@ -9,6 +9,7 @@ pub mod maintenance;
 pub mod metrics;
 pub mod migrations;
 pub mod postgres;
+pub mod sql;
 pub mod sqlite;
 #[cfg(feature = "testing")]
 #[expect(clippy::expect_used, reason = "a test that cannot go on should say where")]
@@ -19,6 +20,7 @@ pub use location::{Location, StoreArgs};
 pub use maintenance::Maintenance;
 pub use metrics::CommitMetrics;
 pub use migrations::{Migration, Migrations};
+pub use sql::{PostgresSchema, SqlError, SqlStore};
 
 /// Why a store cannot be opened.
 #[derive(Debug, thiserror::Error)]

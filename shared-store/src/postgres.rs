@@ -65,6 +65,7 @@ pub enum PostgresError {
 #[derive(Clone, Debug)]
 pub struct Database {
     options: PgConnectOptions,
+    schema: &'static str,
 }
 
 impl Database {
@@ -86,7 +87,7 @@ impl Database {
         let mut warned = false;
         loop {
             let error = match connect_and_migrate(&options, &migrations, end).await {
-                Ok(()) => return Ok(Self { options }),
+                Ok(()) => return Ok(Self { options, schema }),
                 Err(PostgresError::Database(error)) if is_unavailable(&error) && !is_refusal(&error) => error,
                 Err(PostgresError::Migration(MigrateError::Execute(error))) if is_unavailable(&error) => {
                     error
@@ -103,9 +104,9 @@ impl Database {
         }
     }
 
-    /// A set of at most `limit` connections, none of which is open yet.
+    /// A set of at most `limit` connections, none of which is open yet. They find tables in the schema of the service.
     pub fn connections(&self, limit: usize) -> Connections {
-        Connections::new(self.options.clone(), limit)
+        Connections::new(self.options.clone(), self.schema, limit)
     }
 }
 

@@ -1,8 +1,9 @@
 //! Check-ins in memory: gone when the process ends.
 //!
-//! Every event is a log of its records, already written as JSON, and an index that finds a ticket in the log. A reader
-//! remembers only where it is, and where the log ended when it began: it holds the lock for microseconds and next to no
-//! memory, however slowly its client reads.
+//! Every event is a log of its records, already written as JSON, and an index that finds a ticket in the log. A record can
+//! be retracted: it stays in the log, and leaves the index and the list. A reader remembers only where it is, and where
+//! the log ended when it began: it holds the lock for microseconds and next to no memory, however slowly its client
+//! reads.
 //!
 //! Locks are taken in one order: keys, events, one event.
 
@@ -175,17 +176,32 @@ impl MemoryCheckInStore {
         self.clock.next(latest.max(queued), now)
     }
 
-    /// Adds a record that was read from the disk, even if that exceeds the budget. Its ticket must not be here yet.
-    pub(super) fn load(&self, scan: &Scan, at: Timestamp) -> Result<(), StoreError> {
-        self.insert_in(scan, at, |chunk| chunk.wanted).map(drop)
+    /// Retracts the check-in of a ticket, which can be checked in again then. Returns its record, if it was checked in.
+    ///
+    /// A scan with the idempotency key of the retracted check-in is still answered with that record: it is the same
+    /// attempt, sent again.
+    ///
+    /// # Errors
+    ///
+    /// The ids cannot be written as JSON. No id is known to cause this.
+    pub fn retract(&self, event: &EventId, ticket: &TicketId) -> Result<Option<Bytes>, StoreError> {
+        let prefix = ids(event, ticket)?;
+        let Some((_, event)) = self.event(event) else { return Ok(None) };
+        Ok(event.lock().retract(self.hash(ticket), prefix.ids(), &self.budget))
     }
 
-    /// Adds a record that has just been written to the disk. Its ticket must not be here yet, and its bytes must be
-    /// reserved.
-    pub(super) fn insert(&self, scan: &Scan, at: Timestamp) -> Result<Bytes, StoreError> {
+    /// Adds a record that was read from the disk, even if that exceeds the budget. Returns whether its ticket was not
+    /// here yet; otherwise nothing is added.
+    pub(super) fn load(&self, scan: &Scan, at: Timestamp) -> Result<bool, StoreError> {
+        self.insert_in(scan, at, |chunk| chunk.wanted).map(|record| record.is_some())
+    }
+
+    /// Adds a record that has just been written to the disk. Its bytes must be reserved.
+    pub(super) fn insert(&self, scan: &Scan, at: Timestamp) -> Result<CheckIn, StoreError> {
         let is_free = |bytes: usize| self.budget.has(record_bytes(Some(bytes)));
         // Reserved is only what the record needs by itself.
-        self.insert_in(scan, at, |chunk| if is_free(chunk.wanted) { chunk.wanted } else { chunk.needed })
+        let capacity = |chunk: NewChunk| if is_free(chunk.wanted) { chunk.wanted } else { chunk.needed };
+        Ok(self.insert_in(scan, at, capacity)?.map_or(CheckIn::Duplicate, CheckIn::Accepted))
     }
 
     fn insert_in(
@@ -193,7 +209,7 @@ impl MemoryCheckInStore {
         scan: &Scan,
         at: Timestamp,
         capacity: impl FnOnce(NewChunk) -> usize,
-    ) -> Result<Bytes, StoreError> {
+    ) -> Result<Option<Bytes>, StoreError> {
         let hash = self.hash(&scan.ticket_id);
         let prefix = prefix(scan)?;
         let (index, event) = self.event_or_new(&scan.event_id, |bytes| {
@@ -204,13 +220,16 @@ impl MemoryCheckInStore {
         // Before the event: see the order of locks above.
         let keys = fingerprint.map(|fingerprint| (self.keys.lock(), fingerprint));
         let mut event = event.lock();
+        if event.find(hash, prefix.ids()).is_some() {
+            return Ok(None);
+        }
         let chunk = event.new_chunk(&prefix).map(capacity);
         self.budget.take(record_bytes(chunk) + if keys.is_some() { KEY_BYTES } else { 0 });
         let (record, position) = event.accept(hash, prefix, at, chunk, &self.budget);
         if let Some((mut keys, fingerprint)) = keys {
             keys.insert(fingerprint, KeyUse { event: index, position });
         }
-        Ok(record)
+        Ok(Some(record))
     }
 
     /// Checks a ticket in to `event`, unless it is in already. Its idempotency key takes `key` bytes.
@@ -254,6 +273,16 @@ fn prefix(scan: &Scan) -> Result<RecordPrefix, StoreError> {
     RecordPrefix::new(scan).map_err(|error| StoreError::Internal(Arc::new(error)))
 }
 
+/// A prefix with the ids of a ticket, to look it up.
+fn ids(event: &EventId, ticket: &TicketId) -> Result<RecordPrefix, StoreError> {
+    prefix(&Scan {
+        event_id: event.clone(),
+        ticket_id: ticket.clone(),
+        checked_in_by: String::new(),
+        idempotency_key: None,
+    })
+}
+
 #[async_trait]
 impl CheckInStore for MemoryCheckInStore {
     async fn check_in(&self, scan: Scan) -> Result<CheckIn, StoreError> {
@@ -283,26 +312,23 @@ impl CheckInStore for MemoryCheckInStore {
 
     async fn attendance(&self, event: &EventId) -> Result<Attendance, StoreError> {
         let event = self.event(event).map_or_else(Arc::default, |(_, event)| event);
-        let (total, length) = {
+        let (total, live, seq) = {
             let event = event.lock();
-            (event.len(), event.log.length)
+            (event.len(), event.log.live, event.log.seq)
         };
-        let reader = LogReader::new(event, length);
+        let reader = LogReader::new(event, live, seq);
+        // Without the first comma.
+        let length = Some(live.saturating_sub(1));
         Ok(Attendance {
             total,
-            records: Records { length: Some(length), chunks: stream::iter(reader.map(Ok)).boxed() },
-            version: format!("{:016x}-{total}", self.boot_id),
+            records: Records { length, chunks: stream::iter(reader.map(Ok)).boxed() },
+            // The id of the start is part of it because a restored file gives the same `seq` again.
+            version: format!("{:016x}-{seq}", self.boot_id),
         })
     }
 
     async fn record(&self, event: &EventId, ticket: &TicketId) -> Result<Option<Bytes>, StoreError> {
-        let by_nobody = Scan {
-            event_id: event.clone(),
-            ticket_id: ticket.clone(),
-            checked_in_by: String::new(),
-            idempotency_key: None,
-        };
-        let prefix = prefix(&by_nobody)?;
+        let prefix = ids(event, ticket)?;
         let Some(event) = self.events.read().get(event).cloned() else { return Ok(None) };
         let event = event.lock();
         Ok(event.find(self.hash(ticket), prefix.ids()).map(|position| event.log.record(position)))

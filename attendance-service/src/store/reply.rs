@@ -25,7 +25,7 @@ impl<T> Reply<T> {
         let _ = self.0.send(outcome);
     }
 
-    /// Whether nobody waits any more: the client has hung up, or its time was over.
+    /// Whether the client no longer waits: it has hung up, or its time was over.
     pub(super) fn is_closed(&self) -> bool {
         self.0.is_closed()
     }

@@ -210,12 +210,12 @@ mod tests {
         password::Passwords,
         password_hash::{Cost, PasswordHash},
         quota::Quota,
-        store::{StoreError, sqlite::SqliteUserStore},
+        store::{StoreError, sql::SqlUserStore},
     };
 
     /// A store whose registrations wait for the test.
     struct SlowStore {
-        users: SqliteUserStore,
+        users: SqlUserStore,
         /// Gets a permit when a registration begins.
         begun: Semaphore,
         /// A registration takes a permit before it is stored.
@@ -271,7 +271,7 @@ mod tests {
     #[tokio::test]
     async fn disconnecting_while_the_user_is_stored_gives_no_quota_back() {
         let users = Arc::new(SlowStore {
-            users: SqliteUserStore::in_memory(vec![]),
+            users: SqlUserStore::in_memory(vec![]),
             begun: Semaphore::new(0),
             may_end: Semaphore::new(0),
         });

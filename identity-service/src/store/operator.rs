@@ -11,7 +11,11 @@ use shared_store::{
 };
 use sqlx::{Connection, SqliteConnection};
 
-use super::{User, Username, postgres, sqlite, stored_role};
+use super::{
+    User, Username,
+    schema::{CONTENT, SCHEMA},
+    stored_role,
+};
 use crate::password_hash::PasswordHash;
 
 /// Why a command of an operator failed.
@@ -86,15 +90,13 @@ impl OperatorStore {
                 let mut lock = FileLock::take(path, *is_expected).map_err(|error| {
                     if error.is_in_use() { OperatorError::InUse(error) } else { error.into() }
                 })?;
-                lock.inspect(&sqlite::CONTENT).await?;
-                let connection = lock.connect(&sqlite::migrations()).await?;
+                lock.inspect(&CONTENT).await?;
+                let connection = lock.connect(&(CONTENT.migrations)()).await?;
                 Ok(Self::Sqlite { connection, _lock: lock })
             }
             Location::Postgres(url) => {
-                let database = Database::open(url, postgres::SCHEMA, postgres::migrations()).await?;
-                let mut lease = database.connections(1).lease().await?;
-                sqlx::raw_sql("SET search_path = identity").execute(&mut *lease).await?;
-                Ok(Self::Postgres(lease))
+                let database = Database::open(url, SCHEMA.name, (SCHEMA.migrations)()).await?;
+                Ok(Self::Postgres(database.connections(1).lease().await?))
             }
         }
     }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use sqlx::{ConnectOptions, Executor, PgConnection, postgres::PgConnectOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions, Executor, PgConnection, postgres::PgConnectOptions};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, sleep, timeout_at},
@@ -19,8 +19,12 @@ use tokio::{
 use super::errors::{is_unavailable, no_answer};
 
 /// Limits that the server enforces by itself, even if this process is gone: on a statement, and on an open transaction
-/// that sends no statement.
-const LIMITS: &str = "SET statement_timeout = '1500ms'; SET idle_in_transaction_session_timeout = '60s'";
+/// that sends no statement. And the schema in which tables without one are looked up.
+fn session_settings(schema: &str) -> String {
+    format!(
+        "SET statement_timeout = '1500ms'; SET idle_in_transaction_session_timeout = '60s'; SET search_path = {schema}"
+    )
+}
 
 /// How long after a lost connection a statement is sent again.
 const RETRY_AFTER: Duration = Duration::from_millis(50);
@@ -31,6 +35,7 @@ const MAX_IDLE: Duration = Duration::from_secs(120);
 /// Connections to one database, a limited number at once.
 pub struct Connections {
     options: PgConnectOptions,
+    schema: &'static str,
     idle: Arc<Mutex<Vec<Idle>>>,
     free: Arc<Semaphore>,
 }
@@ -43,8 +48,8 @@ struct Idle {
 
 impl Connections {
     /// At most `limit` connections, none of which is open yet.
-    pub(super) fn new(options: PgConnectOptions, limit: usize) -> Self {
-        Self { options, idle: Arc::default(), free: Arc::new(Semaphore::new(limit)) }
+    pub(super) fn new(options: PgConnectOptions, schema: &'static str, limit: usize) -> Self {
+        Self { options, schema, idle: Arc::default(), free: Arc::new(Semaphore::new(limit)) }
     }
 
     /// Waits for a free connection, and opens one if none is idle. Sets no deadline of its own.
@@ -59,7 +64,7 @@ impl Connections {
             Some(idle) => idle.connection,
             None => {
                 let mut connection = self.options.connect().await?;
-                connection.execute(LIMITS).await?;
+                connection.execute(AssertSqlSafe(session_settings(self.schema))).await?;
                 connection
             }
         };

@@ -1,4 +1,6 @@
-//! The check-ins of one event: the log of its records, and an index that finds a ticket in the log.
+//! The check-ins of one event: the log of its records, and an index that finds the record of a ticket in the log.
+//!
+//! A ticket whose record is retracted leaves the index, so it can be checked in again.
 //!
 //! The index holds 12 bytes a ticket: a part of the hash, and where the record begins. The ids stand in the log only.
 
@@ -8,7 +10,7 @@ use bytes::Bytes;
 use hashbrown::HashTable;
 use parking_lot::Mutex;
 
-use super::log::{CHUNK_OVERHEAD, LogPosition, NewChunk, RecordLog};
+use super::log::{CHUNK_OVERHEAD, LogPosition, NewChunk, RETRACTION_BYTES, RecordLog};
 use crate::{
     record::{EventId, RecordPrefix, Timestamp},
     store::{budget::Budget, chunk::Chunk},
@@ -54,6 +56,17 @@ impl Event {
         self.log.new_chunk(prefix)
     }
 
+    /// Retracts the record of a ticket, if the ticket is checked in. The arguments are those of [`find`](Self::find).
+    pub(super) fn retract(&mut self, hash: u32, ids: &[u8], budget: &Budget) -> Option<Bytes> {
+        let position = self.find(hash, ids)?;
+        if let Ok(entry) = self.tickets.find_entry(widen_hash(hash), |ticket| ticket.position == position) {
+            entry.remove();
+        }
+        // Taken beyond the limit if need be: it is less than what the check-in has taken.
+        budget.take(RETRACTION_BYTES);
+        Some(self.log.retract(position))
+    }
+
     /// Adds a ticket that is not in the index yet. `chunk` is the size of the chunk to begin, if
     /// [`new_chunk`](Self::new_chunk) asked for one.
     pub(super) fn accept(
@@ -91,7 +104,7 @@ fn widen_hash(hash: u32) -> u64 {
     u64::from(hash) << 32 | u64::from(hash)
 }
 
-/// Reads the records of an event up to where the log ended when the reader was made.
+/// Reads the records of an event as they were when the reader was made.
 ///
 /// It locks the event for one chunk at a time, and keeps no copy of what is still to be read.
 pub(super) struct LogReader {
@@ -99,12 +112,15 @@ pub(super) struct LogReader {
     next: LogPosition,
     /// Bytes still to read.
     left: u64,
+    /// The last entry of the log when the reader was made.
+    seq: u64,
+    has_begun: bool,
 }
 
 impl LogReader {
-    /// Reads the first `length` bytes of the log.
-    pub(super) fn new(event: Arc<Mutex<Event>>, length: u64) -> Self {
-        Self { event, next: LogPosition::default(), left: length }
+    /// Reads the `live` bytes that the log had after the entry `seq`.
+    pub(super) fn new(event: Arc<Mutex<Event>>, live: u64, seq: u64) -> Self {
+        Self { event, next: LogPosition::default(), left: live, seq, has_begun: false }
     }
 }
 
@@ -115,9 +131,11 @@ impl Iterator for LogReader {
         if self.left == 0 {
             return None;
         }
-        let (chunk, next) = self.event.lock().log.read(self.next, self.left as usize);
+        let (chunk, next) = self.event.lock().log.read(self.next, self.left as usize, self.seq);
         self.left -= chunk.json.len() as u64;
         self.next = next;
-        Some(chunk)
+        // No comma before the first record.
+        let is_first = !std::mem::replace(&mut self.has_begun, true);
+        Some(if is_first { chunk.json.slice(1..).into() } else { chunk })
     }
 }

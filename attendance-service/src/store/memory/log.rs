@@ -1,10 +1,12 @@
-//! The records of one event as JSON, in the order of acceptance, separated by commas.
+//! The records of one event as JSON, in the order of acceptance, with a comma before each.
+//!
+//! A record that is retracted stays where it is, and readers that begin later skip it.
 //!
 //! The log is a list of chunks. A chunk is allocated once and never grows: a reallocation would leave a hole in the
 //! heap that no budget counts. The more an event holds, the larger is its next chunk. Bytes in the log never change,
 //! so readers share the full chunks and copy small pieces of the last one.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use serde::de::IgnoredAny;
@@ -34,17 +36,32 @@ pub(super) const CHUNK_OVERHEAD: u64 =
 /// How many bytes of the last chunk a reader copies at once.
 pub(super) const MAX_COPY: usize = 16 * 1024;
 
+/// What a retraction takes, at most: its entry in a tree whose nodes are at least half full.
+pub(super) const RETRACTION_BYTES: u64 = 2 * size_of::<(LogPosition, Retraction)>() as u64 + 16;
+
 /// The log of one event.
 #[derive(Default)]
 pub(super) struct RecordLog {
     pub(super) full: Vec<Chunk>,
     pub(super) last: Vec<u8>,
-    /// Bytes in all chunks.
-    pub(super) length: u64,
+    /// How many records were appended or retracted so far: the number of the last entry, counted from 1.
+    pub(super) seq: u64,
+    /// Bytes of the records that are not retracted, with their commas.
+    pub(super) live: u64,
+    /// Keyed by where the record begins, its comma included.
+    retractions: BTreeMap<LogPosition, Retraction>,
+}
+
+/// A record that was retracted.
+struct Retraction {
+    /// Length of the record in bytes, with its comma.
+    length: u32,
+    /// The number of the entry. Readers of an older version of the log do not skip the record.
+    seq: u64,
 }
 
 /// Where a record begins.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) struct LogPosition {
     chunk: u32,
     offset: u32,
@@ -61,13 +78,13 @@ pub(super) struct NewChunk {
 impl RecordLog {
     /// The chunk that has to be begun for the record, if the last one has no room for it.
     pub(super) fn new_chunk(&self, prefix: &RecordPrefix) -> Option<NewChunk> {
-        let needed = usize::from(self.length > 0) + prefix.record_len();
+        let needed = 1 + prefix.record_len();
         if needed <= self.last.capacity() - self.last.len() {
             return None;
         }
         // Half of the log so far: few chunks, and little unused room in the last one.
-        let is_exact = self.length == 0 || needed >= LONG_RECORD;
-        let wanted = if is_exact { needed } else { (self.length as usize / 2).clamp(MIN_CHUNK, MAX_CHUNK) };
+        let is_exact = self.seq == 0 || needed >= LONG_RECORD;
+        let wanted = if is_exact { needed } else { (self.live as usize / 2).clamp(MIN_CHUNK, MAX_CHUNK) };
         Some(NewChunk { wanted: wanted.max(needed), needed })
     }
 
@@ -82,12 +99,23 @@ impl RecordLog {
 
     /// Adds a record to the last chunk, which has room for it.
     pub(super) fn append(&mut self, json: &[u8]) -> LogPosition {
-        let comma = usize::from(self.length > 0);
-        self.last.extend_from_slice(&b","[..comma]);
+        self.last.push(b',');
         let position = LogPosition { chunk: self.full.len() as u32, offset: self.last.len() as u32 };
         self.last.extend_from_slice(json);
-        self.length += (comma + json.len()) as u64;
+        self.live += 1 + json.len() as u64;
+        self.seq += 1;
         position
+    }
+
+    /// Retracts the record at `position`, which must not be retracted yet. Returns the record.
+    pub(super) fn retract(&mut self, position: LogPosition) -> Bytes {
+        let record = self.record(position);
+        let comma = LogPosition { offset: position.offset - 1, ..position };
+        let length = 1 + record.len() as u32;
+        self.seq += 1;
+        self.live -= u64::from(length);
+        self.retractions.insert(comma, Retraction { length, seq: self.seq });
+        record
     }
 
     /// The rest of the chunk from `position` on.
@@ -104,24 +132,36 @@ impl RecordLog {
         Bytes::copy_from_slice(&log[..values.byte_offset()])
     }
 
-    /// Up to `at_most` bytes from `position` on, and the position after them.
+    /// Up to `at_most` bytes from `position` on, and the position after them. Records that were retracted up to the entry
+    /// `seq` are skipped.
     ///
-    /// `at_most` keeps out what was appended after the reader began.
-    pub(super) fn read(&self, mut position: LogPosition, at_most: usize) -> (Chunk, LogPosition) {
-        while let Some(chunk) = self.full.get(position.chunk as usize) {
-            let (begin, end) = (position.offset as usize, chunk.json.len());
+    /// `at_most` and `seq` keep out what happened after the reader began.
+    pub(super) fn read(&self, mut position: LogPosition, at_most: usize, seq: u64) -> (Chunk, LogPosition) {
+        let retractions = self.retractions.range(position..).filter(|(_, retraction)| retraction.seq <= seq);
+        let mut retractions = retractions.peekable();
+        loop {
+            while let Some((_, retraction)) = retractions.next_if(|(begin, _)| **begin == position) {
+                position.offset += retraction.length;
+            }
+            let in_chunk = retractions.peek().filter(|(begin, _)| begin.chunk == position.chunk);
+            let stop = in_chunk.map(|(begin, _)| begin.offset as usize);
+            let begin = position.offset as usize;
+            let after = |length| LogPosition { offset: position.offset + length as u32, ..position };
+
+            let Some(chunk) = self.full.get(position.chunk as usize) else {
+                let piece = &self.last[begin..stop.unwrap_or(self.last.len())];
+                let piece = &piece[..piece.len().min(at_most).min(MAX_COPY)];
+                return (Bytes::copy_from_slice(piece).into(), after(piece.len()));
+            };
+            let length = stop.unwrap_or(chunk.json.len()) - begin;
+            if length == chunk.json.len() && length <= at_most {
+                return (chunk.clone(), after(length));
+            }
+            if length > 0 {
+                let length = length.min(at_most);
+                return (chunk.json.slice(begin..begin + length).into(), after(length));
+            }
             position = LogPosition { chunk: position.chunk + 1, offset: 0 };
-            if begin == 0 && end <= at_most {
-                return (chunk.clone(), position);
-            }
-            // Equal if the reader reached the end of this chunk when it was still the last one.
-            if begin < end {
-                return (chunk.json.slice(begin..end.min(begin + at_most)).into(), position);
-            }
         }
-        let rest = &self.last[position.offset as usize..];
-        let copied = &rest[..rest.len().min(at_most).min(MAX_COPY)];
-        let next = LogPosition { offset: position.offset + copied.len() as u32, ..position };
-        (Bytes::copy_from_slice(copied).into(), next)
     }
 }

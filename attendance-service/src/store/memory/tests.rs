@@ -1,11 +1,13 @@
 use std::collections::HashSet;
 
+use futures_util::FutureExt;
+use proptest::{collection::vec, prelude::*};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
 use super::{
     event::{EVENT_BYTES, TICKET_BYTES},
-    log::{MAX_CHUNK, MAX_COPY},
+    log::{MAX_CHUNK, MAX_COPY, RETRACTION_BYTES},
     *,
 };
 use crate::record::IdempotencyKey;
@@ -156,6 +158,79 @@ async fn a_thousand_readers_that_came_between_check_ins_hold_little_of_their_own
     assert!(kept.iter().all(|(_, copy)| copy.len() <= MAX_COPY));
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Against a list of the tickets that are in, in order.
+    #[test]
+    fn after_check_ins_and_retractions_lists_are_what_they_were_when_they_were_asked_for(
+        steps in vec((0..30_usize, any::<bool>()), 1..120)
+    ) {
+        let store = unlimited();
+        // Of different lengths, so that there are chunks of several records and of one.
+        let ticket = |number: usize| format!("{number}-{}", "x".repeat(number % 7 * number * 20));
+        let mut expected: Vec<usize> = Vec::new();
+        let mut readers = Vec::new();
+        for (number, is_retraction) in steps {
+            let before = attendance(&store, "e").now_or_never().unwrap();
+            let is_in = expected.contains(&number);
+            let has_changed = if is_retraction {
+                let (event, ticket) = (EventId("e".to_owned()), TicketId(ticket(number)));
+                let record = store.retract(&event, &ticket).unwrap();
+                prop_assert_eq!(record.is_some(), is_in);
+                prop_assert!(store.record(&event, &ticket).now_or_never().unwrap().unwrap().is_none());
+                expected.retain(|other| *other != number);
+                is_in
+            } else {
+                prop_assert_eq!(accepts(&store, "e", &ticket(number)).now_or_never().unwrap(), !is_in);
+                expected.extend((!is_in).then_some(number));
+                !is_in
+            };
+            let after = attendance(&store, "e").now_or_never().unwrap();
+            prop_assert_eq!(after.total, expected.len());
+            prop_assert_eq!(after.version != before.version, has_changed);
+            readers.push((after, expected.clone()));
+        }
+        for (Attendance { records, .. }, expected) in readers {
+            let json = [&b"["[..], &json(records).now_or_never().unwrap(), b"]"].concat();
+            let records: Vec<Value> = serde_json::from_slice(&json).unwrap();
+            let tickets: Vec<_> = records.iter().map(|record| record["ticket_id"].as_str().unwrap()).collect();
+            prop_assert_eq!(tickets, expected.iter().map(|number| ticket(*number)).collect::<Vec<_>>());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_key_stays_with_its_attempt_after_a_retraction() {
+    let store = unlimited();
+    let first = Scan { idempotency_key: IdempotencyKey::new(b"1"), ..scan("e", "a") };
+    let CheckIn::Accepted(record) = store.check_in(first.clone()).await.unwrap() else {
+        panic!("not accepted")
+    };
+    let retracted = store.retract(&first.event_id, &first.ticket_id).unwrap();
+    assert_eq!(retracted.as_ref(), Some(&record));
+    assert!(store.retract(&first.event_id, &first.ticket_id).unwrap().is_none());
+    let again = store.check_in(first).await.unwrap();
+    assert!(matches!(again, CheckIn::Replayed(replayed) if replayed == record));
+    assert!(accepts(&store, "e", "a").await);
+}
+
+#[tokio::test]
+async fn a_retraction_is_counted_and_is_possible_though_memory_is_full() {
+    let store = MemoryCheckInStore::new(1 << 20);
+    let mut number = 0;
+    while store.check_in(scan("e", &number.to_string())).await.is_ok() {
+        number += 1;
+    }
+    let before = store.budget.taken();
+    for number in 0..number {
+        let ticket = TicketId(number.to_string());
+        assert!(store.retract(&EventId("e".to_owned()), &ticket).unwrap().is_some());
+    }
+    assert_eq!(store.budget.taken(), before + number * RETRACTION_BYTES);
+    assert_eq!(records(&store, "e").await.len(), 0);
+}
+
 #[tokio::test]
 async fn what_is_allocated_for_records_is_what_is_counted() {
     for ids in [1, 200, 2000, 60_000] {
@@ -173,7 +248,7 @@ async fn what_is_allocated_for_records_is_what_is_counted() {
         for event in events.values().map(|event| event.lock()) {
             let full: usize = event.log.full.iter().map(|chunk| chunk.json.len()).sum();
             assert!(
-                event.log.length as usize == full + event.log.last.len(),
+                event.log.live as usize == full + event.log.last.len(),
                 "no record is longer than its room"
             );
             allocated += full + event.log.last.capacity();

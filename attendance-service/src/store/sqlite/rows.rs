@@ -1,4 +1,4 @@
-//! The table of check-ins in a SQLite file: migrations, reading, inserting.
+//! The log of check-ins in a SQLite file: migrations, reading, appending.
 
 use std::error::Error;
 
@@ -34,8 +34,12 @@ struct Row(i64, EventId, TicketId, String, i64, Option<String>);
 
 /// The migrations of this service, oldest first.
 pub fn migrations() -> Migrations {
-    let sql = include_str!("../../../migrations/sqlite/1_check_ins.sql");
-    Migrations::new(&[Migration { name: "check ins", sql, min_reader: 1 }])
+    let check_ins = include_str!("../../../migrations/sqlite/1_check_ins.sql");
+    let log = include_str!("../../../migrations/sqlite/2_log.sql");
+    Migrations::new(&[
+        Migration { name: "check ins", sql: check_ins, min_reader: 1 },
+        Migration { name: "log", sql: log, min_reader: 1 },
+    ])
 }
 
 /// Hands the rows after `seq` to `take`, in order of acceptance.

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     record::Timestamp,
     store::{
-        CheckIn, StoreError,
+        StoreError,
         memory::{Lookup, MemoryCheckInStore},
         reply::{Reply, recv_batch, unavailable},
     },
@@ -101,7 +101,12 @@ impl Writer {
 
     async fn load(&mut self, connection: &mut SqliteConnection) -> sqlx::Result<()> {
         read(connection, self.last_seq, |seq, scan, at| {
-            self.memory.load(&scan, at).map_err(decode)?;
+            if !self.memory.load(&scan, at).map_err(decode)? {
+                tracing::error!(
+                    seq,
+                    "a row is of a ticket that an earlier row checked in: the earlier one counts"
+                );
+            }
             self.last_seq = seq;
             Ok(())
         })
@@ -142,7 +147,7 @@ impl Writer {
             Err(error) => Err(self.set_broken(&error)),
         };
         for (Queued { scan, reply, .. }, at) in batch {
-            reply.send(outcome.clone().and_then(|()| self.memory.insert(&scan, at).map(CheckIn::Accepted)));
+            reply.send(outcome.clone().and_then(|()| self.memory.insert(&scan, at)));
         }
         // Answered only now, when the scans that they lost against are on the disk and in memory.
         for Queued { scan, reply, .. } in conflicting {
@@ -189,8 +194,8 @@ fn sort(memory: &MemoryCheckInStore, jobs: &mut Vec<Job>) -> Sorted {
             }
             Job::CheckIn(queued) => queued,
         };
-        // Nobody waits for this scan any more. Were it written, the next scan of the ticket would be a duplicate of one
-        // that nobody saw accepted.
+        // The client is gone. If its scan were written, the next scan of the ticket would be refused as a duplicate,
+        // though no client saw it accepted.
         if queued.reply.is_closed() {
             continue;
         }

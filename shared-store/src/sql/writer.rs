@@ -1,24 +1,20 @@
 //! The writing connection, and how it is opened again after a failure.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use shared_store::{
-    CommitMetrics,
-    sqlite::{FileLock, await_disk, open_in_memory, probe_write},
-};
 use sqlx::{Connection, SqliteConnection};
 use tokio::{
     sync::OwnedMutexGuard,
     time::{Instant, sleep},
 };
 
-use super::{STATEMENTS, Shared, migrations, not_connected};
+use super::{
+    SqlError,
+    sqlite::{Shared, not_connected, query},
+};
 use crate::{
-    password_hash::PasswordHash,
-    store::{StoreError, User},
+    CommitMetrics,
+    sqlite::{FileLock, await_disk, open_in_memory, probe_write},
 };
 
 /// How long after a failure the file is opened again.
@@ -37,79 +33,66 @@ pub(super) struct Writer {
     pub(super) shared: Arc<Shared>,
 }
 
-/// A write to the table of users.
 pub(super) enum Write {
-    Insert(User),
-    Rehash(User, PasswordHash),
-    /// A test write that changes no user.
+    /// A statement and its arguments.
+    Statement(&'static str, Vec<String>),
+    /// A test write that changes nothing.
     Probe,
 }
 
 impl Writer {
-    /// False if there was nothing to change.
-    async fn execute(&mut self, write: &Write) -> sqlx::Result<bool> {
+    /// Returns how many rows were changed.
+    async fn execute(&mut self, write: &Write) -> sqlx::Result<u64> {
+        let Write::Statement(sql, arguments) = write else { return self.probe().await };
         let begin = Instant::now();
-        if let (Write::Probe, None) = (write, &self.file) {
-            return Ok(false);
-        }
         let connection = match &mut self.connection {
             Some(connection) => connection,
-            none if self.file.is_none() => none.insert(open_in_memory(&migrations()).await?),
+            none if self.file.is_none() => {
+                none.insert(open_in_memory(&(self.shared.content.migrations)()).await?)
+            }
             None => return Err(not_connected()),
         };
-        let query = match write {
-            Write::Insert(user) => sqlx::query(STATEMENTS.insert)
-                .bind(&user.username.0)
-                .bind(user.role.as_str())
-                .bind::<&str>(user.password.as_ref()),
-            Write::Rehash(user, password) => sqlx::query(STATEMENTS.rehash)
-                .bind(&user.username.0)
-                .bind::<&str>(user.password.as_ref())
-                .bind::<&str>(password.as_ref()),
-            Write::Probe => {
-                if self.wrote_at.elapsed() > PROBE_VALID_FOR {
-                    probe_write(connection).await?;
-                    self.wrote_at = Instant::now();
-                }
-                return Ok(false);
+        let done = query(sql, arguments.iter().map(String::as_str)).execute(connection).await?;
+        if done.rows_affected() > 0 {
+            self.wrote_at = Instant::now();
+            if let Some((_, commits)) = &self.file {
+                commits.observe(begin.elapsed(), 1);
             }
-        };
-        if query.execute(connection).await?.rows_affected() == 0 {
-            return Ok(false);
         }
-        self.wrote_at = Instant::now();
-        if let Some((_, commits)) = &self.file {
-            commits.observe(begin.elapsed(), 1);
+        Ok(done.rows_affected())
+    }
+
+    async fn probe(&mut self) -> sqlx::Result<u64> {
+        if self.file.is_some() && self.wrote_at.elapsed() > PROBE_VALID_FOR {
+            probe_write(self.connection.as_mut().ok_or_else(not_connected)?).await?;
+            self.wrote_at = Instant::now();
         }
-        if let Write::Insert(_) = write {
-            self.shared.user_count.fetch_add(1, Ordering::Relaxed);
-        }
-        Ok(true)
+        Ok(0)
     }
 }
 
 pub(super) async fn execute_or_recover(
     mut writer: OwnedMutexGuard<Writer>,
     write: Write,
-) -> Result<bool, StoreError> {
+) -> Result<u64, SqlError> {
     let shared = Arc::clone(&writer.shared);
     let error = match await_disk(writer.execute(&write), &shared.broken).await {
-        Ok(is_changed) => {
+        Ok(changed) => {
             *shared.broken.write() = None;
-            return Ok(is_changed);
+            return Ok(changed);
         }
         Err(error) => error,
     };
     if writer.file.is_none() {
         // A database in memory would be empty after it was opened again.
         *shared.broken.write() = None;
-        return Err(StoreError::Internal(Arc::new(error)));
+        return Err(SqlError::Internal(Arc::new(error)));
     }
     tracing::error!(error = &error as &dyn std::error::Error, "the storage takes no writes; trying again");
     let reason: Arc<str> = error.to_string().into();
     *shared.broken.write() = Some(Arc::clone(&reason));
     tokio::spawn(recover(writer));
-    Err(StoreError::Unavailable(reason))
+    Err(SqlError::Unavailable(reason))
 }
 
 /// Tries to open the file until it takes writes. No other write can begin before, because it is unknown what the file

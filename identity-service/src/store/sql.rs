@@ -1,0 +1,143 @@
+//! Users in the database of this service. The same SQL serves SQLite, in a file or in memory, and PostgreSQL.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use async_trait::async_trait;
+use shared_store::{CommitMetrics, Location, SqlError, SqlStore};
+
+use super::{
+    Registration, StoreError, User, UserStore, Username,
+    schema::{CONTENT, SCHEMA},
+    stored_role,
+};
+use crate::password_hash::{Cost, PasswordHash};
+
+pub(super) const FIND: &str = "SELECT role, password_hash FROM users WHERE username = $1";
+
+const INSERT: &str =
+    "INSERT INTO users (username, role, password_hash) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+
+const REHASH: &str = "UPDATE users SET password_hash = $3 WHERE username = $1 AND password_hash = $2";
+
+/// The two digits after `$2b$`, of the costs that `Cost` allows.
+pub(super) const GREATEST_COST: &str =
+    "SELECT max(cost) FROM (SELECT substr(password_hash, 5, 2) AS cost FROM users) AS costs
+     WHERE cost BETWEEN '04' AND '15'";
+
+/// The users of this service.
+pub struct SqlUserStore {
+    sql: SqlStore,
+    /// Never stored. A stored user with the same name takes precedence.
+    demo_users: Vec<User>,
+    /// How many demo users have a name that no stored user had at the start.
+    demo_count: u64,
+}
+
+impl SqlUserStore {
+    /// Opens the database at `location`. With SQLite it checks every user.
+    ///
+    /// # Errors
+    ///
+    /// The file or the database cannot be used.
+    pub async fn open(
+        location: &Location,
+        demo_users: Vec<User>,
+        commits: CommitMetrics,
+    ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        let sql = SqlStore::open(location, &CONTENT, SCHEMA, commits).await?;
+        let mut store = Self { sql, demo_users, demo_count: 0 };
+        if let Some(rows) = store.sql.rows() {
+            let mut demo_count = 0;
+            for user in &store.demo_users {
+                demo_count += u64::from(store.find_stored(&user.username).await?.is_none());
+            }
+            let users = rows.load(Ordering::Relaxed) + demo_count;
+            store.demo_count = demo_count;
+            if let Location::Sqlite { path, .. } = location {
+                tracing::info!(path = %path.display(), users, "the file is loaded");
+            }
+        }
+        Ok(store)
+    }
+
+    /// A store whose users are gone when the process ends.
+    pub fn in_memory(demo_users: Vec<User>) -> Self {
+        let demo_count = demo_users.len() as u64;
+        Self { sql: SqlStore::in_memory(&CONTENT), demo_users, demo_count }
+    }
+
+    async fn find_stored(&self, username: &Username) -> Result<Option<User>, StoreError> {
+        let row = self.sql.fetch_optional(FIND, &[&username.0]).await?;
+        Ok(row.map(|row| user_from_row(username, row)).transpose()?)
+    }
+
+    fn find_demo(&self, username: &Username) -> Option<User> {
+        self.demo_users.iter().find(|user| user.username == *username).cloned()
+    }
+}
+
+#[async_trait]
+impl UserStore for SqlUserStore {
+    async fn find(&self, username: &Username) -> Result<Option<User>, StoreError> {
+        let outage = self.sql.outage();
+        let user = self.find_stored(username).await?.or_else(|| self.find_demo(username));
+        match (user, outage) {
+            // A commit whose outcome is unknown may have stored the user.
+            (None, Some(reason)) => Err(StoreError::Unavailable(reason)),
+            (user, _) => Ok(user),
+        }
+    }
+
+    async fn register(&self, user: User) -> Result<Registration, StoreError> {
+        if self.find_demo(&user.username).is_some() {
+            return Ok(Registration::Taken);
+        }
+        let arguments = [user.username.as_ref(), user.role.as_str(), user.password.as_ref()];
+        if self.sql.execute(INSERT, &arguments).await? == 1 {
+            if let Some(rows) = self.sql.rows() {
+                rows.fetch_add(1, Ordering::Relaxed);
+            }
+            return Ok(Registration::Accepted);
+        }
+        // A statement that was sent again after a lost connection meets its own row. The salt of a hash is unique.
+        let stored = self.find_stored(&user.username).await?;
+        let is_ours = stored.is_some_and(|stored| stored.password == user.password);
+        Ok(if is_ours { Registration::Accepted } else { Registration::Taken })
+    }
+
+    async fn rehash(&self, user: &User, password: PasswordHash) -> Result<(), StoreError> {
+        let arguments = [user.username.as_ref(), user.password.as_ref(), password.as_ref()];
+        self.sql.execute(REHASH, &arguments).await?;
+        Ok(())
+    }
+
+    async fn greatest_cost(&self) -> Result<Option<Cost>, StoreError> {
+        let cost = self.sql.fetch_optional::<(Option<String>,)>(GREATEST_COST, &[]).await?;
+        Ok(cost.and_then(|(cost,)| Cost::new(cost?.parse().ok()?)))
+    }
+
+    fn count(&self) -> Option<u64> {
+        Some(self.sql.rows()?.load(Ordering::Relaxed) + self.demo_count)
+    }
+
+    async fn ready(&self) -> Result<(), StoreError> {
+        self.sql.probe_write().await?;
+        // A registration and a login begin with a read. No user has this name.
+        self.find_stored(&Username(String::new())).await.map(drop)
+    }
+}
+
+/// The user with that name, and with a role and a hash as they are stored.
+fn user_from_row(username: &Username, (role, hash): (String, String)) -> Result<User, StoreError> {
+    let role = stored_role(&role).map_err(|error| StoreError::Internal(Arc::new(error)))?;
+    Ok(User { username: username.clone(), role, password: PasswordHash::from_stored(hash) })
+}
+
+impl From<SqlError> for StoreError {
+    fn from(error: SqlError) -> Self {
+        match error {
+            SqlError::Unavailable(reason) => Self::Unavailable(reason),
+            SqlError::Internal(cause) => Self::Internal(cause),
+        }
+    }
+}

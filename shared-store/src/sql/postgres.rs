@@ -1,0 +1,95 @@
+//! Statements on PostgreSQL, or on what speaks its protocol. Any number of replicas share it.
+
+use std::{sync::Arc, time::Duration};
+
+use sqlx::{
+    Postgres,
+    postgres::{PgArguments, PgRow},
+    query::Query,
+};
+use tokio::time::Instant;
+
+use super::{PostgresSchema, SqlError, SqlRow};
+use crate::{
+    CommitMetrics,
+    postgres::{Connections, Database, PostgresError, WriteProbe, is_our_fault},
+};
+
+/// The most connections. Each carries one statement at a time.
+const CONNECTIONS: usize = 8;
+
+/// How long a statement may take, retries included. A request may need two, and is answered within 2 s.
+const STATEMENT_DEADLINE: Duration = Duration::from_millis(900);
+
+pub(super) struct PostgresSql {
+    connections: Connections,
+    commits: CommitMetrics,
+    write_probe: WriteProbe<SqlError>,
+}
+
+impl PostgresSql {
+    pub(super) async fn open(
+        url: &str,
+        schema: PostgresSchema,
+        commits: CommitMetrics,
+    ) -> Result<Self, PostgresError> {
+        let database = Database::open(url, schema.name, (schema.migrations)()).await?;
+        let connections = database.connections(CONNECTIONS);
+        Ok(Self { connections, commits, write_probe: WriteProbe::default() })
+    }
+
+    pub(super) async fn fetch_optional<T: SqlRow>(
+        &self,
+        sql: &'static str,
+        arguments: &[&str],
+    ) -> Result<Option<T>, SqlError> {
+        // PostgreSQL stores no NUL, so no row has one.
+        if arguments.iter().any(|argument| argument.contains('\0')) {
+            return Ok(None);
+        }
+        let fetch = || async {
+            let mut connection = self.connections.lease().await?;
+            let row = query(sql, arguments).fetch_optional(&mut *connection).await?;
+            connection.release();
+            row.map(|row: PgRow| T::from_row(&row)).transpose()
+        };
+        self.connections.retry(STATEMENT_DEADLINE, fetch).await.map_err(sql_error)
+    }
+
+    pub(super) async fn execute(&self, sql: &'static str, arguments: &[&str]) -> Result<u64, SqlError> {
+        let begin = Instant::now();
+        let changed = self.changes(sql, arguments).await?;
+        if changed > 0 {
+            self.commits.observe(begin.elapsed(), 1);
+        }
+        Ok(changed)
+    }
+
+    pub(super) async fn probe_write(&self) -> Result<(), SqlError> {
+        let probe = async { self.changes("UPDATE proof SET at = now()", &[]).await.map(drop) };
+        self.write_probe.get_or(probe).await
+    }
+
+    /// Executes a statement, again after a lost connection, and returns how many rows it changed.
+    async fn changes(&self, sql: &'static str, arguments: &[&str]) -> Result<u64, SqlError> {
+        let execute = || async {
+            let mut connection = self.connections.lease().await?;
+            let done = query(sql, arguments).execute(&mut *connection).await?;
+            connection.release();
+            Ok(done.rows_affected())
+        };
+        self.connections.retry(STATEMENT_DEADLINE, execute).await.map_err(sql_error)
+    }
+}
+
+fn query<'q>(sql: &'static str, arguments: &[&'q str]) -> Query<'q, Postgres, PgArguments> {
+    arguments.iter().fold(sqlx::query(sql), |query, argument| query.bind(*argument))
+}
+
+fn sql_error(error: sqlx::Error) -> SqlError {
+    if is_our_fault(&error) {
+        SqlError::Internal(Arc::new(error))
+    } else {
+        SqlError::Unavailable(error.to_string().into())
+    }
+}
