@@ -1,6 +1,13 @@
-//! What the tests of both services share: the stores that they run on, and tokens made by hand.
+//! What the tests of both services share: the stores that they run on, tokens made by hand, and checks that both make.
 
+pub mod app;
+pub mod configuration;
+pub mod flood;
 pub mod forge;
+pub mod pages;
+pub mod property;
+pub mod routes;
+pub mod schema;
 
 use std::path::Path;
 

@@ -1,40 +1,41 @@
 //! The wire contract of attendance-service, spoken to the whole router in process: a file a route, and one for what all
 //! routes have in common.
 
+mod at_once;
 mod attendance;
 mod check_in;
 mod errors;
 mod full;
 mod health;
 mod idempotency;
+mod ids;
 mod model;
 mod pages;
-mod ready;
 mod schema;
-mod ticket;
 mod tokens;
 
-use std::{collections::BTreeMap, fmt::Write, sync::Arc};
+use std::{fmt::Write, sync::Arc};
 
 use attendance_service::{AppState, config::Args};
-use axum::{Extension, Router};
-use clap::Parser;
-use proptest::{
-    strategy::Strategy,
-    test_runner::{Config as ProptestConfig, TestRunner},
-};
+use axum::{Extension, Router, http::HeaderName};
 use serde_json::{Value, json};
 use shared_http::{
     metrics::Registry,
     telemetry::Telemetry,
-    testing::{Answer, get, post},
+    testing::{Answer, Call, get, post},
 };
-use shared_service::testing::{Store, forge};
-use tokio::{runtime::Handle, task::block_in_place};
+use shared_service::testing::{Store, app::args, forge};
 
 use crate::{DUPLICATE, FULL};
 
 const CHECK_IN: &str = "/checkins";
+const KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// Of a key that named an attempt at another ticket.
+const REUSED: &str = r#"{"detail":"Idempotency-Key sudah dipakai untuk ticket lain"}"#;
+/// Of a ticket that nobody checked in.
+const ABSENT: &str = r#"{"detail":"Ticket belum check-in"}"#;
 
 /// The service as a developer starts it.
 async fn app(store: Store) -> Router {
@@ -43,71 +44,57 @@ async fn app(store: Store) -> Router {
 
 /// The service with other settings than [`app`].
 async fn app_with(store: Store, settings: &[(&str, &str)]) -> Router {
-    // Flags win over the environment, so every setting is one: the environment that the tests happen to
-    // run in must not decide. An empty setting is an unset one.
     let directory = tempfile::tempdir().expect("a directory");
-    let database_url = store.new_url(directory.path()).await;
-    let mut all = BTreeMap::from([
-        ("app-env", "development"),
-        ("client-address-header", ""),
-        ("cors-allowed-origins", ""),
-        ("database-url", &database_url),
-        ("host", ""),
-        ("jwt-alg", ""),
-        ("jwt-secret", forge::SECRET),
-        ("jwt-secret-file", ""),
-        ("jwt-secret-previous", ""),
-        ("jwt-secret-previous-file", ""),
-        ("log-format", ""),
-        ("max-connections", ""),
-        ("max-store-mb", ""),
-        ("metrics-addr", ""),
-        ("port", ""),
-        // Far beyond what a test takes on the slowest machine.
-        ("request-timeout-seconds", "600"),
-        ("rust-log", ""),
-        ("shutdown-grace-seconds", ""),
-        ("trusted-proxies", ""),
-    ]);
-    all.extend(settings.iter().copied());
-    let flags = all.into_iter().map(|(name, value)| format!("--{name}={value}"));
-    let args = Args::try_parse_from(["attendance-service".to_owned()].into_iter().chain(flags));
-    let config = args.expect("flags that clap knows").check().expect("settings that are right");
-    let state = AppState::open(&config, &mut Registry::default()).await.expect("a store");
-    let app = attendance_service::app(state, &config, Telemetry::default());
+    let app = app_at(&store.new_url(directory.path()).await, settings).await;
     // The directory goes when the last clone of the router does.
     app.layer(Extension(Arc::new(directory)))
 }
 
-/// Runs `test` with many values of `strategy`, and with simpler ones once it fails.
-fn for_all<S: Strategy>(cases: u32, strategy: &S, test: impl AsyncFn(S::Value)) {
-    let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
-    let outcome = TestRunner::new(config).run(strategy, |value| {
-        block_in_place(|| Handle::current().block_on(test(value)));
-        Ok(())
-    });
-    outcome.unwrap_or_else(|failure| panic!("{failure}"));
+/// The service with its check-ins at `url`.
+async fn app_at(url: &str, settings: &[(&str, &str)]) -> Router {
+    let args: Args = args(&[&[("database-url", url)], settings].concat());
+    let config = args.check().expect("settings that are right");
+    let state = AppState::open(&config, &mut Registry::default()).await.expect("a store");
+    attendance_service::app(state, &config, Telemetry::default())
+}
+
+/// A good token of `panitia1`.
+fn token() -> String {
+    forge::token(&forge::claims())
 }
 
 /// Scans a ticket with the token of `panitia1`.
 async fn check_in(app: &Router, event: &str, ticket: &str) -> Answer {
+    attempt(app, "panitia1", event, ticket, None).await
+}
+
+/// Scans a ticket with the token of `user`, and with `key`.
+async fn attempt(app: &Router, user: &str, event: &str, ticket: &str, key: Option<&str>) -> Answer {
+    let mut claims = forge::claims();
+    claims["sub"] = json!(user);
     let body = json!({ "event_id": event, "ticket_id": ticket });
-    post(app, CHECK_IN).bearer(&forge::token(&forge::claims())).json(&body).send().await
+    let call = post(app, CHECK_IN).bearer(&forge::token(&claims)).json(&body);
+    key.into_iter().fold(call, |call, key| call.header(KEY, key)).send().await
+}
+
+/// A `GET` with a good token.
+fn read(app: &Router, path: &str) -> Call {
+    get(app, path).bearer(&token())
 }
 
 /// Who came to `event`, whatever characters it has.
 async fn attendance(app: &Router, event: &str) -> Answer {
-    get(app, &path(event)).bearer(&forge::token(&forge::claims())).send().await
+    read(app, &path(event)).send().await
+}
+
+/// When and by whom a ticket was checked in.
+async fn look_up(app: &Router, event: &str, ticket: &str) -> Answer {
+    read(app, &format!("{}/tickets/{}", path(event), escaped(ticket))).send().await
 }
 
 /// The path of an event, every byte of its id escaped.
 fn path(event: &str) -> String {
     format!("/attendance/{}", escaped(event))
-}
-
-/// The path of a ticket, every byte of both ids escaped.
-fn ticket_path(event: &str, ticket: &str) -> String {
-    format!("{}/tickets/{}", path(event), escaped(ticket))
 }
 
 fn escaped(id: &str) -> String {
@@ -127,13 +114,4 @@ fn record(answer: &Answer) -> Value {
 /// What `/attendance` answers of these `records`, to the byte.
 fn list(event: &str, records: &[Value]) -> String {
     json!({ "event_id": event, "total_checked_in": records.len(), "records": records }).to_string()
-}
-
-/// The `detail` of an error, once it is sure that the error has the form that all errors have.
-fn detail(answer: &Answer) -> Value {
-    assert_eq!(answer.headers["content-type"], "application/json", "{answer:?}");
-    let body = answer.json();
-    let fields = body.as_object().expect("an object");
-    assert_eq!(fields.keys().collect::<Vec<_>>(), ["detail"], "{body}");
-    body["detail"].clone()
 }

@@ -113,7 +113,7 @@ impl Gate {
     }
 
     pub(crate) async fn send(&mut self, request: &str) -> Answer {
-        timeout(SECOND * 30, self.try_send(request)).await.expect("an answer in time").expect("an answer")
+        timeout(SECOND * 90, self.try_send(request)).await.expect("an answer in time").expect("an answer")
     }
 
     pub(crate) async fn get(&mut self, path: &str) -> Answer {
@@ -124,6 +124,16 @@ impl Gate {
 
     pub(crate) async fn check_in(&mut self, event: &str, ticket: &str, key: Option<&str>) -> Answer {
         self.send(&scan(event, ticket, key, &self.token)).await
+    }
+
+    /// Checks a ticket in, however long the disk of a busy machine takes.
+    pub(crate) async fn insist(&mut self, event: &str, ticket: &str, key: &str) -> Answer {
+        loop {
+            let answer = self.check_in(event, ticket, Some(key)).await;
+            if answer.text() != (503, UNAVAILABLE) {
+                return answer;
+            }
+        }
     }
 
     pub(crate) async fn list(&mut self, event: &str) -> Answer {

@@ -14,13 +14,15 @@ mod configuration;
 mod durability;
 mod flood;
 mod gate;
+mod load;
 mod postgres;
 mod process;
 
-use std::{process::Output, time::Duration};
+use std::{net::SocketAddr, process::Output, time::Duration};
 
-use shared_http::testing::{Process, command};
-use tokio::{process::Command, time::timeout};
+use gate::Gate;
+use shared_http::testing::{Process, command, fetch};
+use tokio::{process::Command, sync::Mutex, time::timeout};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -34,11 +36,33 @@ const DUPLICATE: &str = r#"{"detail":"Ticket sudah pernah check-in"}"#;
 const FULL: &str = r#"{"detail":"Penyimpanan check-in penuh (MAX_STORE_MB), hubungi pengelola"}"#;
 const UNAVAILABLE: &str = r#"{"detail":"Penyimpanan tidak tersedia, coba lagi"}"#;
 
+/// Held by a test that measures how long an answer takes, and by one that floods the machine.
+static MEASURING: Mutex<()> = Mutex::const_new(());
+
 /// The program with its check-ins at `url`.
 fn service(url: &str) -> Command {
     let mut command = command(BINARY);
     command.env("DATABASE_URL", url);
     command
+}
+
+async fn start(command: Command) -> (Process, Gate) {
+    let process = Process::start(command).await;
+    let gate = Gate::open(process.address).await;
+    (process, gate)
+}
+
+/// Where a process shows its metrics that has `METRICS_ADDR`.
+fn metrics_address(process: &Process) -> SocketAddr {
+    let log = process.log();
+    let address = log.split_once("/metrics").and_then(|(before, _)| before.rsplit_once("http://"));
+    address.expect("where the metrics are").1.parse().unwrap()
+}
+
+async fn metrics(process: &Process) -> String {
+    let (status, metrics) = fetch(metrics_address(process), "GET /metrics", "", "").await;
+    assert_eq!(status, 200);
+    metrics
 }
 
 /// Starts a service that is expected to end by itself: its exit status, and what it says.

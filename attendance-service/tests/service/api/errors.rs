@@ -14,58 +14,36 @@ use axum::{
     body::Body,
     http::{
         Method,
-        header::{
-            ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
-            LOCATION, REFERRER_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
-        },
+        header::{ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_TYPE, LOCATION, RETRY_AFTER},
     },
 };
 use bytes::Bytes;
 use http_body::Frame;
-use shared_http::testing::{call, get, post};
+use shared_http::testing::{Answer, call, post};
+use shared_service::testing::{Store, app::detail, routes};
 
-use super::{CHECK_IN, app, app_with, attendance, check_in, detail};
-use shared_service::testing::Store;
-use shared_service::testing::forge::{self, claims, token};
+use super::{CHECK_IN, app, app_with, check_in, token};
 
 #[tokio::test]
 async fn an_unknown_path_is_not_found_with_any_method_and_any_token() {
     let app = app(Store::Memory).await;
-    for path in [
-        "/nothing",
-        "/checkin",
-        "/checkins/1",
-        "/Checkins",
-        "/attendance",
-        "/attendance/",
-        "/attendance/a/b",
-        "/attendance//a",
-        "//health",
-        "//health/",
-        "//",
-        "//evil.example.org/",
-        "/attendance//",
+    let plain = ["/nothing", "/nothing/", "/checkin", "/checkins/1", "/Checkins", "/auth/login", "/%ff"];
+    let doubled = ["//health", "//health/", "//", "//evil.example.org/"];
+    let attendance = ["/attendance", "/attendance/", "/attendance//", "/attendance//a", "/attendance/a/b"];
+    let tickets = [
+        "/attendance/a/tickets",
         "/attendance/a/tickets/",
+        "/attendance/a/tickets/b/c",
         "/attendance/a%2F/b/",
-        "/nothing/",
-        "/auth/login",
-        "/%ff",
-    ] {
-        for method in [Method::GET, Method::POST, Method::DELETE] {
-            let answer = call(&app, method.clone(), path).send().await;
-            assert_eq!(answer.text(), (404, r#"{"detail":"Not Found"}"#), "{method} {path}");
-            assert_eq!(answer.headers["content-type"], "application/json", "{method} {path}");
-            let answer = call(&app, method, path).bearer("x").send().await;
-            assert_eq!(answer.status, 404, "{path}");
-        }
+    ];
+    for paths in [&plain[..], &doubled, &attendance, &tickets] {
+        routes::unknown_paths_are_not_found_with_any_method(&app, paths).await;
     }
 }
 
 #[tokio::test]
 async fn a_known_path_with_slashes_at_its_end_is_where_the_path_itself_is() {
-    let plain = app(Store::Memory).await;
-    let cross_origin = app_with(Store::Memory, &[("cors-allowed-origins", "*")]).await;
-    for path in [
+    let paths = [
         "/health",
         "/ready",
         CHECK_IN,
@@ -80,70 +58,30 @@ async fn a_known_path_with_slashes_at_its_end_is_where_the_path_itself_is() {
         "/docs/swagger-ui.css",
         "/redoc",
         "/openapi.json",
-    ] {
-        for (slashes, query) in [("/", ""), ("//", ""), ("///", "?a=b&c=%2F/"), ("/", "?"), ("/", "?//")] {
-            let asked = format!("{path}{slashes}{query}");
-            for method in ["GET", "HEAD", "POST", "OPTIONS", "DELETE", "TRACE", "BREW"] {
-                let method: Method = method.parse().expect("a method");
-                for call in
-                    [call(&plain, method.clone(), &asked), call(&plain, method.clone(), &asked).bearer("x")]
-                {
-                    let answer = call.body("{bad").send().await;
-                    assert_eq!(answer.text(), (307, ""), "{method} {asked}");
-                    assert_eq!(answer.header(LOCATION), format!("{path}{query}"), "{method} {asked}");
-                    assert_eq!(answer.header(X_CONTENT_TYPE_OPTIONS), "nosniff", "{method} {asked}");
-                }
-                // No preflight allows a web page to send OPTIONS itself.
-                let allowed = if method == Method::OPTIONS { "" } else { "*" };
-                let answer = call(&cross_origin, method.clone(), &asked).send().await;
-                assert_eq!(answer.text(), (307, ""), "{method} {asked}");
-                assert_eq!(answer.header(LOCATION), format!("{path}{query}"), "{method} {asked}");
-                assert_eq!(answer.header(ACCESS_CONTROL_ALLOW_ORIGIN), allowed, "{method} {asked}");
-            }
+    ];
+    routes::slashes_at_the_end_lead_to_the_path_itself(&app(Store::Memory).await, &paths).await;
+    let cross_origin = app_with(Store::Memory, &[("cors-allowed-origins", "*")]).await;
+    for path in paths {
+        // No preflight allows a web page to send OPTIONS itself.
+        for (method, allowed) in [(Method::GET, "*"), (Method::DELETE, "*"), (Method::OPTIONS, "")] {
+            let answer = call(&cross_origin, method.clone(), &format!("{path}/")).send().await;
+            assert_eq!((answer.text(), answer.header(LOCATION)), ((307, ""), path), "{method}");
+            assert_eq!(answer.header(ACCESS_CONTROL_ALLOW_ORIGIN), allowed, "{method} {path}");
         }
     }
 }
 
 #[tokio::test]
-async fn a_known_path_with_the_wrong_method_names_the_right_ones() {
+async fn all_routes_have_this_in_common() {
     let app = app(Store::Memory).await;
-    for (path, allowed) in [
-        ("/health", &["GET", "HEAD"][..]),
-        ("/attendance/evt1", &["GET", "HEAD"]),
-        ("/attendance/konser%2F2026", &["GET", "HEAD"]),
-        (CHECK_IN, &["POST"]),
-        ("/", &["GET", "HEAD"]),
-        ("/docs", &["GET", "HEAD"]),
-        ("/redoc", &["GET", "HEAD"]),
-        ("/openapi.json", &["GET", "HEAD"]),
-    ] {
-        let all = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"];
-        for method in all.into_iter().filter(|method| !allowed.contains(method)) {
-            let answer = call(&app, method.parse().expect("a method"), path).send().await;
-            assert_eq!(answer.status, 405, "{method} {path}");
-            let allow = answer.headers["allow"].to_str().expect("ASCII");
-            let mut allow: Vec<_> = allow.split(',').map(str::trim).collect();
-            allow.sort_unstable();
-            assert_eq!(allow, allowed, "{method} {path}");
-            if method != "HEAD" {
-                assert_eq!(answer.text().1, r#"{"detail":"Method Not Allowed"}"#, "{method} {path}");
-                assert_eq!(answer.headers["content-type"], "application/json", "{method} {path}");
-            }
-        }
-    }
-}
-
-#[tokio::test]
-async fn head_is_answered_like_get_without_the_body() {
-    let app = app(Store::Memory).await;
-    for path in ["/", "/health", "/docs", "/redoc", "/openapi.json", "/docs/swagger-ui.css"] {
-        let got = get(&app, path).send().await;
-        let head = call(&app, Method::HEAD, path).send().await;
-        assert_eq!((got.status.as_u16(), head.status.as_u16()), (200, 200), "{path}");
-        assert_eq!(head.headers.get(CONTENT_TYPE), got.headers.get(CONTENT_TYPE), "{path}");
-        assert_eq!(head.header(CONTENT_LENGTH), got.body.len().to_string(), "{path}");
-        assert!(head.body.is_empty(), "{path}");
-    }
+    check_in(&app, "evt1", "T1").await;
+    let read = ["/attendance/evt1", "/attendance/konser%2F2026", "/attendance/evt1/tickets/T1"];
+    let own = read.map(|path| (path, &["GET", "HEAD"][..]));
+    routes::a_wrong_method_is_told_the_right_ones(&app, &[&own[..], &[(CHECK_IN, &["POST"])]].concat()).await;
+    routes::head_is_answered_like_get_without_the_body(&app, &read, &token()).await;
+    routes::no_answer_may_be_sniffed_or_named_as_a_referrer(&app, &["/attendance/evt1", CHECK_IN]).await;
+    routes::a_body_has_64_kib_and_no_more(&app, CHECK_IN, &token()).await;
+    routes::no_depth_of_nesting_breaks_the_service(&app, CHECK_IN, &token(), "ticket_id").await;
 }
 
 /// A body that comes in pieces, its length unknown, and tells how often it was asked for one.
@@ -190,10 +128,7 @@ async fn a_bad_token_is_answered_before_the_body_is_read() {
         ];
         for body in bodies {
             let call = post(&app, CHECK_IN).header(CONTENT_TYPE, "application/json").body(body);
-            let call = match token {
-                Some(token) => call.bearer(token),
-                None => call,
-            };
+            let call = token.into_iter().fold(call, |call, token| call.bearer(token));
             assert_eq!(call.send().await.text(), (401, expected));
         }
     }
@@ -201,89 +136,24 @@ async fn a_bad_token_is_answered_before_the_body_is_read() {
 }
 
 #[tokio::test]
-async fn a_body_over_64_kib_is_refused_and_one_of_64_kib_is_read() {
-    let app = app(Store::Memory).await;
-    let send = async |body: Body| {
-        let call = post(&app, CHECK_IN).bearer(&token(&claims()));
-        call.header(CONTENT_TYPE, "application/json").body(body).send().await
+async fn of_a_body_of_unknown_length_no_more_is_read_than_it_may_have_and_its_end_is_not_waited_for() {
+    let send = async |app, left, asked, ends| -> Answer {
+        let body = Body::new(Pieces { left, asked, ends });
+        post(app, CHECK_IN).bearer(&token()).header(CONTENT_TYPE, "application/json").body(body).send().await
     };
-    let padded = |length: usize| {
-        let body = r#"{"event_id":"evt1","ticket_id":"T1","z":""}"#;
-        body.replace("\"\"", &format!("\"{}\"", "z".repeat(length - body.len())))
-    };
-    for length in [64 * 1024 + 1, 1024 * 1024] {
-        let answer = send(padded(length).into()).await;
-        assert_eq!(answer.status, 413, "{length}");
-        assert!(detail(&answer).is_string(), "{length}");
-    }
-    assert_eq!(send(padded(64 * 1024).into()).await.status, 200);
-
-    // A length that is not announced is found out, and what is too much is not waited for.
+    let patient = app(Store::Memory).await;
     let asked = Arc::new(AtomicUsize::new(0));
-    let endless = Pieces { left: usize::MAX, asked: asked.clone(), ends: false };
-    let answer = send(Body::new(endless)).await;
-    assert_eq!(answer.status, 413);
-    assert!(detail(&answer).is_string());
+    let answer = send(&patient, usize::MAX, asked.clone(), false).await;
+    assert!(answer.status == 413 && detail(&answer).is_string(), "{answer:?}");
     assert!(asked.load(Ordering::Relaxed) <= 66, "{asked:?}");
-    let pieces = Pieces { left: 64, asked, ends: true };
-    assert_eq!(send(Body::new(pieces)).await.status, 422, "64 KiB of spaces are read, and no JSON");
-}
+    assert_eq!(send(&patient, 64, asked, true).await.status, 422, "64 KiB of spaces are read, and no JSON");
 
-#[tokio::test]
-async fn a_body_that_never_ends_is_not_waited_for() {
-    let app = app_with(Store::Memory, &[("request-timeout-seconds", "1")]).await;
-    let silent = Pieces { left: 0, asked: Arc::default(), ends: false };
-    let answer = post(&app, CHECK_IN).bearer(&token(&claims())).body(Body::new(silent)).send().await;
+    let hasty = app_with(Store::Memory, &[("request-timeout-seconds", "1")]).await;
+    let answer = send(&hasty, 0, Arc::default(), false).await;
     match answer.status.as_u16() {
         408 => {}
         503 => drop(answer.header(RETRY_AFTER).parse::<u32>().expect("Retry-After in seconds")),
         status => panic!("{status}"),
     }
     assert!(detail(&answer).is_string());
-}
-
-#[tokio::test]
-async fn no_depth_of_nesting_breaks_the_service() {
-    let app = app(Store::Memory).await;
-    for depth in [1_000, 10_000] {
-        let lists = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
-        let objects = format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth));
-        let field = format!(r#"{{"event_id":"evt1","ticket_id":{lists}}}"#);
-        for body in [lists, objects, field, "[".repeat(depth)] {
-            let call = post(&app, CHECK_IN).bearer(&token(&claims()));
-            let answer = call.header(CONTENT_TYPE, "application/json").body(body).send().await;
-            assert!(matches!(answer.status.as_u16(), 400 | 413 | 422), "{depth}: {answer:?}");
-            detail(&answer);
-        }
-        // The header of a token and its claims are JSON as well.
-        let nested = "[".repeat(depth / 2);
-        let forged = forge::signed(&nested, &nested, forge::SECRET, forge::Hash::Sha256);
-        let answer = get(&app, "/attendance/evt1").bearer(&forged).send().await;
-        assert_eq!(answer.text(), (401, r#"{"detail":"Invalid token"}"#), "{depth}");
-    }
-    assert_eq!(get(&app, "/health").send().await.status, 200);
-}
-
-#[tokio::test]
-async fn no_answer_may_be_sniffed_or_named_as_a_referrer() {
-    let app = app(Store::Memory).await;
-    for path in ["/", "/docs", "/openapi.json", "/health", "/attendance/evt1", "/checkins", "/none"] {
-        let answer = get(&app, path).send().await;
-        assert_eq!(answer.header(X_CONTENT_TYPE_OPTIONS), "nosniff", "{path}");
-        assert_eq!(answer.header(REFERRER_POLICY), "no-referrer", "{path}");
-    }
-}
-
-#[tokio::test]
-async fn whoever_keeps_the_list_asks_each_time_and_nobody_keeps_a_record() {
-    let app = app(Store::Memory).await;
-    check_in(&app, "evt1", "T1").await;
-    let list = attendance(&app, "evt1").await;
-    assert_eq!(list.header(CACHE_CONTROL), "private, no-cache");
-    let token = token(&claims());
-    let call = get(&app, "/attendance/evt1").bearer(&token).header(IF_NONE_MATCH, list.header(ETAG));
-    let unchanged = call.send().await;
-    assert_eq!((unchanged.status.as_u16(), unchanged.header(CACHE_CONTROL)), (304, "private, no-cache"));
-    let record = get(&app, "/attendance/evt1/tickets/T1").bearer(&token).send().await;
-    assert_eq!((record.status.as_u16(), record.header(CACHE_CONTROL)), (200, "no-store"));
 }

@@ -6,24 +6,21 @@ use std::{
     time::Instant,
 };
 
-use tempfile::TempDir;
 use tokio::{process::Command, task::JoinSet, time::timeout};
 
 use super::{
-    DUPLICATE, IN_TIME, SECOND, UNAVAILABLE,
+    DUPLICATE, Directory, IN_TIME, SECOND, UNAVAILABLE,
     gate::Gate,
-    kill, service, start,
+    kill,
     strace::{Strace, calls},
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_commit_is_on_the_disk_before_the_answer_leaves() {
-    let directory = TempDir::new().unwrap();
-    let process = start(directory.path()).await;
+    let (directory, outside) = (Directory::new(), Directory::new());
+    let (process, mut gate) = directory.start().await;
     let what = "trace=fdatasync,fsync,write,writev,sendto,sendmsg,pwrite64";
-    let outside = TempDir::new().unwrap();
-    let Some(strace) = Strace::attach(&process, outside.path(), &["-e", what]).await else { return };
-    let mut gate = Gate::open(process.address).await;
+    let Some(strace) = Strace::attach(&process, &outside, &["-e", what]).await else { return };
     for number in 0..20 {
         assert_eq!(gate.check_in("evt1", &format!("one-{number:02}."), None).await.status, 200);
     }
@@ -64,14 +61,12 @@ async fn the_commit_is_on_the_disk_before_the_answer_leaves() {
 
 /// A service whose storage fails as `inject` says, from the first check-in that is answered on.
 async fn outlives(inject: &str, must_fail: bool) {
-    let directory = TempDir::new().unwrap();
-    let outside = TempDir::new().unwrap();
-    let process = start(directory.path()).await;
-    let mut gate = Gate::open(process.address).await;
+    let (directory, outside) = (Directory::new(), Directory::new());
+    let (process, mut gate) = directory.start().await;
     let green = gate.check_in("evt1", "green", Some("green")).await.record();
     let filter = format!("inject={inject}");
     let trace = format!("trace={}", inject.split(':').next().unwrap());
-    let Some(strace) = Strace::attach(&process, outside.path(), &["-e", &trace, "-e", &filter]).await else {
+    let Some(strace) = Strace::attach(&process, &outside, &["-e", &trace, "-e", &filter]).await else {
         return;
     };
 
@@ -125,10 +120,9 @@ async fn outlives(inject: &str, must_fail: bool) {
     }
     let list = gate.list("evt1").await.body;
     assert_eq!(gate.records("evt1").await.len(), 7, "{inject}");
-    drop(gate);
     kill(process).await;
-    let process = start(directory.path()).await;
-    assert_eq!(Gate::open(process.address).await.list("evt1").await.body, list, "{inject}");
+    let (_process, mut gate) = directory.start().await;
+    assert_eq!(gate.list("evt1").await.body, list, "{inject}");
 }
 
 #[tokio::test]
@@ -153,14 +147,12 @@ async fn a_write_that_fails_is_no_check_in_and_the_storage_comes_back_by_itself(
 
 #[tokio::test]
 async fn a_sync_that_hangs_is_said_in_time_and_settled_when_it_ends() {
-    let directory = TempDir::new().unwrap();
-    let outside = TempDir::new().unwrap();
-    let process = start(directory.path()).await;
-    let mut gate = Gate::open(process.address).await;
+    let (directory, outside) = (Directory::new(), Directory::new());
+    let (process, mut gate) = directory.start().await;
     assert_eq!(gate.check_in("evt1", "green", None).await.status, 200);
     // Until strace lets go, however long all else takes.
     let hang = ["-e", "trace=fdatasync,fsync", "-e", "inject=fdatasync,fsync:delay_enter=600000000:when=1"];
-    let Some(strace) = Strace::attach(&process, outside.path(), &hang).await else { return };
+    let Some(strace) = Strace::attach(&process, &outside, &hang).await else { return };
 
     let mut first = Gate::open(process.address).await;
     let first = tokio::spawn(async move { first.check_in("evt1", "first", Some("k")).await });
@@ -224,13 +216,13 @@ async fn a_sync_that_hangs_is_said_in_time_and_settled_when_it_ends() {
 }
 
 /// A filesystem of its own that is small. None where it may not be made: that is said loudly.
-struct Small(TempDir);
+struct Small(Directory);
 
 impl Small {
     async fn mount(size: &str) -> Option<Self> {
-        let directory = TempDir::new().unwrap();
+        let directory = Directory::new();
         let mount = ["-t", "tmpfs", "-o", size, "tixgo"];
-        let output = Command::new("mount").args(mount).arg(directory.path()).output().await;
+        let output = Command::new("mount").args(mount).arg(directory.0.path()).output().await;
         if output.as_ref().is_ok_and(|output| output.status.success()) {
             return Some(Self(directory));
         }
@@ -239,24 +231,23 @@ impl Small {
     }
 
     async fn remount(&self, option: &str) {
-        let mount =
-            Command::new("mount").args(["-o", &format!("remount,{option}")]).arg(self.0.path()).status();
-        assert!(mount.await.unwrap().success());
+        let mut mount = Command::new("mount");
+        let mount = mount.args(["-o", &format!("remount,{option}")]).arg(self.0.0.path());
+        assert!(mount.status().await.unwrap().success());
     }
 }
 
 impl Drop for Small {
     fn drop(&mut self) {
-        drop(std::process::Command::new("umount").arg("-l").arg(self.0.path()).status());
+        drop(std::process::Command::new("umount").arg("-l").arg(self.0.0.path()).status());
     }
 }
 
 #[tokio::test]
 async fn a_full_disk_loses_nothing_and_room_is_all_it_takes_to_go_on() {
     let Some(disk) = Small::mount("size=2m").await else { return };
-    let directory = disk.0.path();
-    let process = start(directory).await;
-    let mut gate = Gate::open(process.address).await;
+    let directory = &disk.0;
+    let (process, mut gate) = directory.start().await;
     let mut green = BTreeMap::new();
     let mut refused = BTreeSet::new();
     for round in 0..3 {
@@ -264,7 +255,7 @@ async fn a_full_disk_loses_nothing_and_room_is_all_it_takes_to_go_on() {
             let ticket = format!("T{number}-{round}");
             green.insert(ticket.clone(), gate.check_in("evt1", &ticket, Some(&ticket)).await.record());
         }
-        let filler = directory.join("filler");
+        let filler = directory.path("filler");
         let full = fs::write(&filler, vec![1; 4 << 20]).unwrap_err();
         assert_eq!(full.kind(), io::ErrorKind::StorageFull);
 
@@ -280,10 +271,8 @@ async fn a_full_disk_loses_nothing_and_room_is_all_it_takes_to_go_on() {
                     refused.insert(ticket);
                 }
             }
-            assert_eq!(
-                gate.check_in("evt1", &format!("T{number}-{round}"), None).await.text(),
-                (400, DUPLICATE)
-            );
+            let again = gate.check_in("evt1", &format!("T{number}-{round}"), None).await;
+            assert_eq!(again.text(), (400, DUPLICATE));
             assert!(gate.list("evt1").await.body.contains(&green["T0-0"]), "reads go on");
         }
         assert!(!refused.is_empty(), "the disk is not full");
@@ -299,15 +288,13 @@ async fn a_full_disk_loses_nothing_and_room_is_all_it_takes_to_go_on() {
         assert_eq!(gate.records("evt1").await, green);
     }
     let list = gate.list("evt1").await.body;
-    drop(gate);
     kill(process).await;
 
     // And a disk that takes no writes at all is named at the start.
     disk.remount("ro").await;
-    let (status, said) = super::refused(service(directory)).await;
-    assert_eq!(status, Some(1));
+    let said = directory.refusal().await;
     assert!(said.contains("attendance.db") && said.contains("ead-only"), "{said}");
     disk.remount("rw").await;
-    let process = start(directory).await;
-    assert_eq!(Gate::open(process.address).await.list("evt1").await.body, list);
+    let (_process, mut gate) = directory.start().await;
+    assert_eq!(gate.list("evt1").await.body, list);
 }

@@ -1,12 +1,6 @@
 //! What a process asks of the system, and what the system answers.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-    process::Stdio,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, fs, path::PathBuf, process::Stdio, sync::Arc};
 
 use parking_lot::Mutex;
 use shared_http::testing::Process;
@@ -16,7 +10,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::SECOND;
+use super::{Directory, SECOND};
 
 /// `strace` on a running service, until it is told to let go. None where there is no `strace`, or where it
 /// may not look: that is said loudly.
@@ -27,18 +21,14 @@ pub(crate) struct Strace {
 }
 
 impl Strace {
-    pub(crate) async fn attach(process: &Process, directory: &Path, options: &[&str]) -> Option<Self> {
-        let trace = directory.join("trace");
+    pub(crate) async fn attach(process: &Process, directory: &Directory, options: &[&str]) -> Option<Self> {
+        let trace = directory.path("trace");
         let mut command = Command::new("strace");
         command.args(["-f", "-y", "-s", "5000", "-o"]).arg(&trace).args(options);
         command.args(["-p", &process.id().to_string()]).stderr(Stdio::piped()).kill_on_drop(true);
-        let mut child = match command.spawn() {
-            Ok(child) => child,
-            Err(error) => {
-                eprintln!("SKIPPED: strace cannot be started: {error}");
-                return None;
-            }
-        };
+        let spawned =
+            command.spawn().inspect_err(|error| eprintln!("SKIPPED: strace cannot be started: {error}"));
+        let mut child = spawned.ok()?;
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let line = timeout(SECOND * 20, lines.next_line()).await.expect("a word of strace").unwrap();
         if !line.as_ref().is_some_and(|line| line.contains("attached")) {
