@@ -73,14 +73,17 @@ async fn whatever_was_green_before_an_end_is_there_afterwards_and_once(store: St
                 green += 1;
                 assert_eq!(before.get(ticket), Some(record), "round {round}: lost or changed");
                 assert_eq!(gate.check_in(&event, ticket, None).await.text(), (400, DUPLICATE), "{ticket}");
-                let looked_up = gate.get(&format!("/attendance/{event}/tickets/{ticket}")).await;
-                assert_eq!(looked_up.text(), (200, &**record));
+                // The second of each gate, which has a key.
+                if ticket.ends_with("-1") {
+                    let looked_up = gate.get(&format!("/attendance/{event}/tickets/{ticket}")).await;
+                    assert_eq!(looked_up.text(), (200, &**record));
+                    assert_eq!(gate.check_in(&event, "other", key).await.status, 422, "{ticket}");
+                }
             }
             let again = gate.check_in(&event, ticket, key).await;
             match (record, key) {
                 (Some(record), Some(_)) => {
                     assert_eq!((&again.record(), again.is_replayed()), (record, true));
-                    assert_eq!(gate.check_in(&event, "other", key).await.status, 422, "{ticket}");
                 }
                 (Some(_), None) => assert_eq!(again.text(), (400, DUPLICATE)),
                 (None, Some(_)) => {
