@@ -1,9 +1,0 @@
-//! The story of `api`, told to the store in a SQLite file.
-
-#[path = "api/main.rs"]
-mod api;
-
-use api::{
-    CHECK_IN, DUPLICATE, SECRET, app, app_with, attendance, check_in, detail, forge, idempotency, list, path,
-    record, ticket, ticket_path,
-};
