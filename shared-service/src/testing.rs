@@ -1,10 +1,17 @@
-//! What the tests of both services share: the stores that they run on, and tokens made by hand.
+//! What the tests of both services share: the stores that they run on, tokens made by hand, and checks that both make.
 
+pub mod app;
+pub mod configuration;
+pub mod flood;
 pub mod forge;
+pub mod pages;
+pub mod property;
+pub mod routes;
 
 use std::path::Path;
 
-use shared_store::testing::new_database;
+use shared_store::testing::{new_database, undisturbed};
+use tokio::sync::RwLockReadGuard;
 
 /// A store that a test runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +33,14 @@ impl Store {
             Self::Postgres => new_database().await,
         }
     }
+
+    /// While a test holds this, no other test stops the server of its store.
+    pub async fn undisturbed(self) -> Option<RwLockReadGuard<'static, ()>> {
+        match self {
+            Self::Memory | Self::Sqlite => None,
+            Self::Postgres => Some(undisturbed().await),
+        }
+    }
 }
 
 /// Runs async test functions that take a [`Store`] on every store. Those on PostgreSQL need the server that `.ci/run`
@@ -33,10 +48,12 @@ impl Store {
 #[macro_export]
 macro_rules! on_every_store {
     (@one $store:ident $test:ident [$($attribute:tt)*]) => {
-        #[tokio::test(flavor = "multi_thread")]
+        #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
         $($attribute)*
         async fn $test() {
-            super::$test($crate::testing::Store::$store).await;
+            let store = $crate::testing::Store::$store;
+            let _turn = store.undisturbed().await;
+            super::$test(store).await;
         }
     };
     (@all $store:ident $attributes:tt $($test:ident)+) => {
@@ -44,6 +61,14 @@ macro_rules! on_every_store {
     };
     ($($test:ident),+ $(,)?) => {
         mod memory { $crate::on_every_store! { @all Memory [] $($test)+ } }
+        $crate::on_lasting_stores! { $($test),+ }
+    };
+}
+
+/// As [`on_every_store`], but not in memory: what is tested outlasts the process.
+#[macro_export]
+macro_rules! on_lasting_stores {
+    ($($test:ident),+ $(,)?) => {
         mod sqlite { $crate::on_every_store! { @all Sqlite [] $($test)+ } }
         mod postgres { $crate::on_every_store! { @all Postgres [#[ignore = "needs PostgreSQL"]] $($test)+ } }
     };

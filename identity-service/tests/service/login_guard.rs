@@ -1,7 +1,5 @@
 //! The login guard by itself, with times that the tests choose.
 
-#![expect(clippy::unwrap_used, reason = "clippy knows test functions, not what they call")]
-
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     fs,
@@ -14,7 +12,8 @@ use futures_util::FutureExt;
 use identity_service::login_guard::{LoginGuard, Refusal};
 use proptest::prelude::*;
 
-const SECOND: Duration = Duration::from_secs(1);
+use crate::SECOND;
+
 const HOME: Option<IpAddr> = Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)));
 
 fn address(number: u32) -> Option<IpAddr> {

@@ -2,10 +2,8 @@
 //! `chromium-driver`:
 //!
 //! ```text
-//! cargo test -p identity-service --test browser -- --ignored
+//! cargo test -p identity-service --test service browser -- --ignored
 //! ```
-
-#![expect(clippy::expect_used, reason = "a test that cannot go on should say where")]
 
 use std::{collections::BTreeMap, path::Path, process::Stdio, time::Duration};
 

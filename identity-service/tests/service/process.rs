@@ -1,12 +1,10 @@
 //! identity-service as its operator meets it: the binary, its settings, its log and its signals.
 
-#![expect(clippy::unwrap_used, reason = "clippy knows test functions, not what they call")]
-
 use std::{
     io::{Read, Write},
     os::{fd::OwnedFd, unix::net::UnixStream},
     process::{Output, Stdio},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use serde_json::Value;
@@ -18,7 +16,8 @@ use tokio::{
     time::timeout,
 };
 
-const SECOND: Duration = Duration::from_secs(1);
+use crate::SECOND;
+
 const STRONG: &str = "3mFq0b6Jw1Zc8Yt5Rk2Nv7Xs4Lp9Hd0G";
 const OTHER: &str = "b7Xe1Kq9Tz4Wm6Gh2Ua8Pc5Ds0Fj3LyR";
 const PANITIA1: &str = r#"{"username":"panitia1","password":"secret"}"#;

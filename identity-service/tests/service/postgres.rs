@@ -1,15 +1,5 @@
 //! The store in PostgreSQL: kills, replicas, and what may happen to the server. `.ci/run` starts the server.
 
-#![expect(
-    clippy::expect_used,
-    clippy::print_stdout,
-    clippy::unwrap_used,
-    reason = "clippy knows test functions, not what they call"
-)]
-
-mod operator;
-mod restarts;
-
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -18,10 +8,9 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use restarts::{ask, service};
 use shared_http::testing::Process;
 use shared_store::testing::{Server, execute, new_database, new_tls_database, undisturbed};
 use sqlx::{Connection, PgConnection, query_scalar};
@@ -32,14 +21,13 @@ use tokio::{
 };
 use url::form_urlencoded::Serializer;
 
-const SECOND: Duration = Duration::from_secs(1);
+use crate::{
+    IN_TIME, SECOND, UNAVAILABLE, operator,
+    restarts::{self, ask, service},
+};
 
-/// The services answer within 2 s by design. There is room for a busy machine, and still a request's own
-/// deadline of 10 s is not reached.
-const IN_TIME: Duration = Duration::from_secs(8);
 const REGISTER: &str = "POST /auth/register";
 const LOGIN: &str = "POST /auth/login";
-const UNAVAILABLE: &str = r#"{"detail":"Penyimpanan tidak tersedia, coba lagi"}"#;
 
 async fn names(url: &str) -> Vec<String> {
     let mut connection = PgConnection::connect(url).await.unwrap();
@@ -47,6 +35,7 @@ async fn names(url: &str) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL"]
 async fn whoever_was_registered_before_a_kill_is_there_afterwards() {
     let _turn = undisturbed().await;
     let url = new_database().await;
@@ -77,6 +66,7 @@ async fn register_all(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL"]
 async fn of_all_who_want_one_name_at_two_replicas_one_gets_it() {
     let _turn = undisturbed().await;
     let url = new_database().await;
@@ -92,6 +82,7 @@ async fn of_all_who_want_one_name_at_two_replicas_one_gets_it() {
 }
 
 #[tokio::test]
+#[ignore = "needs PostgreSQL"]
 async fn three_replicas_started_at_once_on_an_empty_database_make_one_schema() {
     let _turn = undisturbed().await;
     for _ in 0..5 {
@@ -118,6 +109,7 @@ async fn refusal(url: &str, exit_code: i32) -> String {
 }
 
 #[tokio::test]
+#[ignore = "needs PostgreSQL"]
 async fn a_server_that_takes_nothing_but_tls_keeps_users() {
     let _turn = undisturbed().await;
     let verified = new_tls_database().await;
@@ -138,6 +130,7 @@ async fn a_server_that_takes_nothing_but_tls_keeps_users() {
 }
 
 #[tokio::test]
+#[ignore = "needs PostgreSQL"]
 async fn a_server_without_the_tls_that_is_asked_for_is_named_at_once() {
     let _turn = undisturbed().await;
     let url = new_tls_database().await;
@@ -169,6 +162,7 @@ async fn a_server_without_the_tls_that_is_asked_for_is_named_at_once() {
 }
 
 #[tokio::test]
+#[ignore = "needs PostgreSQL"]
 async fn a_database_of_a_newer_version_is_refused() {
     let _turn = undisturbed().await;
     let url = new_database().await;
@@ -182,6 +176,7 @@ async fn a_database_of_a_newer_version_is_refused() {
 }
 
 #[tokio::test]
+#[ignore = "needs PostgreSQL"]
 async fn an_operator_sees_and_changes_who_is_registered() {
     let _turn = undisturbed().await;
     let url = new_database().await;
@@ -189,6 +184,7 @@ async fn an_operator_sees_and_changes_who_is_registered() {
 }
 
 #[tokio::test]
+#[ignore = "needs PostgreSQL"]
 async fn what_an_operator_gets_wrong_changes_nothing() {
     let _turn = undisturbed().await;
     let url = new_database().await;
@@ -196,6 +192,7 @@ async fn what_an_operator_gets_wrong_changes_nothing() {
 }
 
 #[tokio::test]
+#[ignore = "needs PostgreSQL"]
 async fn a_name_that_a_stranger_has_is_not_the_first_admins() {
     let _turn = undisturbed().await;
     let url = new_database().await;
@@ -204,6 +201,7 @@ async fn a_name_that_a_stranger_has_is_not_the_first_admins() {
 
 /// It refuses a database with a migration that it does not know.
 #[tokio::test]
+#[ignore = "needs PostgreSQL"]
 async fn the_release_before_operators_knows_every_migration_of_the_database() {
     let _turn = undisturbed().await;
     let url = new_database().await;
@@ -215,6 +213,7 @@ async fn the_release_before_operators_knows_every_migration_of_the_database() {
 }
 
 #[tokio::test]
+#[ignore = "needs PostgreSQL"]
 async fn without_a_file_to_write_it_beside_no_password_is_drawn() {
     let _turn = undisturbed().await;
     let url = new_database().await;
@@ -226,6 +225,7 @@ async fn without_a_file_to_write_it_beside_no_password_is_drawn() {
 }
 
 #[tokio::test]
+#[ignore = "needs PostgreSQL"]
 async fn an_unknown_role_in_the_database_is_an_error_and_no_guess() {
     let _turn = undisturbed().await;
     let url = new_database().await;
@@ -272,6 +272,7 @@ async fn register_on(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL"]
 async fn a_server_that_restarts_loses_nobody() {
     let server = Server::alone().await;
     let url = new_database().await;
@@ -311,6 +312,7 @@ async fn a_server_that_restarts_loses_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL"]
 async fn a_server_that_is_not_there_at_the_start_is_waited_for() {
     let server = Server::alone().await;
     let url = new_database().await;
@@ -324,6 +326,7 @@ async fn a_server_that_is_not_there_at_the_start_is_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL"]
 async fn a_server_that_hangs_is_said_in_time_and_used_again_when_it_goes_on() {
     let server = Server::alone().await;
     let url = new_database().await;

@@ -1,14 +1,5 @@
 //! The store in a SQLite file, and what may happen to that file.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::unwrap_used,
-    reason = "clippy knows test functions, not what they call"
-)]
-
-mod operator;
-mod restarts;
-
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -24,7 +15,6 @@ use identity_service::{
     password_hash::PasswordHash,
     store::{Registration, User, Username, sqlite::FILE_NAME},
 };
-use restarts::ask;
 use serde_json::json;
 use shared_auth::Role;
 use shared_http::{
@@ -38,12 +28,11 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-const SECOND: Duration = Duration::from_secs(1);
+use crate::{
+    IN_TIME, SECOND, UNAVAILABLE, operator,
+    restarts::{self, ask},
+};
 
-/// The services answer within 2 s by design. There is room for a busy machine, and still a request's own
-/// deadline of 10 s is not reached.
-const IN_TIME: Duration = Duration::from_secs(8);
-const UNAVAILABLE: &str = r#"{"detail":"Penyimpanan tidak tersedia, coba lagi"}"#;
 const READY: &str = r#"{"status":"ready","service":"identity-service"}"#;
 
 fn config(directory: &Path, demo_users: bool) -> Config {
@@ -252,7 +241,10 @@ async fn users_of_a_file_that_no_version_with_operators_has_opened_are_listed_an
     let path = directory.path().join(FILE_NAME);
     let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
     let mut connection = options.connect().await.unwrap();
-    sqlx::raw_sql(include_str!("../migrations/sqlite/1_users.sql")).execute(&mut connection).await.unwrap();
+    sqlx::raw_sql(include_str!("../../migrations/sqlite/1_users.sql"))
+        .execute(&mut connection)
+        .await
+        .unwrap();
     let insert = "INSERT INTO users (username, role, password_hash) VALUES ('siti', 'admin', '-')";
     query(insert).execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();

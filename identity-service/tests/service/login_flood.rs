@@ -1,7 +1,5 @@
 //! Floods of logins, over real sockets from several loopback addresses, and whether others can still log in.
 
-#![expect(clippy::unwrap_used, reason = "clippy knows test functions, not what they call")]
-
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::Arc,
@@ -10,12 +8,11 @@ use std::{
 
 use shared_http::testing::{Process, Raw, command, fetch};
 use tokio::{
-    sync::Mutex,
     task::JoinSet,
     time::{interval, sleep, timeout},
 };
 
-const SECOND: Duration = Duration::from_secs(1);
+use crate::{BINARY, SECOND, WHOLE_MACHINE};
 
 /// A client that takes no part in the attack.
 const HONEST: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 3));
@@ -24,11 +21,8 @@ const HONEST: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 3));
 /// connection or two keep every worker busy.
 const COST: (&str, &str) = ("BCRYPT_COST", "9");
 
-/// Attacks run one at a time.
-static ATTACK: Mutex<()> = Mutex::const_new(());
-
 async fn start(variables: &[(&str, &str)]) -> Process {
-    let mut command = command(env!("CARGO_BIN_EXE_identity-service"));
+    let mut command = command(BINARY);
     command.envs(variables.iter().copied()).env("METRICS_ADDR", "127.0.0.1:0");
     Process::start(command).await
 }
@@ -128,7 +122,7 @@ async fn metric(metrics: SocketAddr, name: &str) -> u64 {
 
 #[tokio::test]
 async fn three_accounts_with_right_passwords_keep_nobody_else_from_logging_in() {
-    let _guard = ATTACK.lock().await;
+    let _guard = WHOLE_MACHINE.lock().await;
     let process = start(&[COST]).await;
     for username in ["satu", "dua", "tiga"] {
         register(&process, username).await;
@@ -141,7 +135,7 @@ async fn three_accounts_with_right_passwords_keep_nobody_else_from_logging_in() 
 
 #[tokio::test]
 async fn any_number_of_names_from_one_address_keeps_nobody_else_from_logging_in() {
-    let _guard = ATTACK.lock().await;
+    let _guard = WHOLE_MACHINE.lock().await;
     for guard in ["on", "off"] {
         let process = start(&[COST, ("LOGIN_GUARD", guard)]).await;
         let unknown = |number, request| (format!("nobody-{number}-{request}"), "wrong");
@@ -153,7 +147,7 @@ async fn any_number_of_names_from_one_address_keeps_nobody_else_from_logging_in(
 
 #[tokio::test]
 async fn a_hundred_addresses_keep_nobody_who_comes_from_another_from_logging_in() {
-    let _guard = ATTACK.lock().await;
+    let _guard = WHOLE_MACHINE.lock().await;
     let process = start(&[COST]).await;
     let unknown = |number, request| (format!("nobody-{number}-{request}"), "wrong");
     let _attack = attack(process.address, 100, |number| [127, 0, 1, number as u8 + 1], unknown);

@@ -1,14 +1,12 @@
 //! The subcommand `users`, and `ADMIN_USERNAME`. The same tests for every store that outlives the process.
 
-use std::{process::Stdio, time::Duration};
+use std::process::Stdio;
 
 use serde_json::{Value, json};
 use shared_http::testing::{Process, fetch};
 use tokio::{io::AsyncWriteExt, process::Command};
 
-use crate::restarts::service;
-
-const SECOND: Duration = Duration::from_secs(1);
+use crate::{SECOND, restarts::service};
 
 /// Runs `users` with these arguments and with `input` on stdin: its exit status, stdout and stderr.
 pub(crate) async fn users(url: &str, arguments: &[&str], input: &str) -> (Option<i32>, String, String) {
