@@ -7,6 +7,7 @@ pub mod forge;
 pub mod pages;
 pub mod property;
 pub mod routes;
+pub mod schema;
 
 use std::path::Path;
 

@@ -27,16 +27,14 @@ use shared_http::{
 };
 use shared_service::testing::{Store, app::args};
 
+use crate::{STRONG, WRONG};
+
 const REGISTER: &str = "/auth/register";
 const LOGIN: &str = "/auth/login";
 const ME: &str = "/auth/me";
 
-/// A secret that production accepts.
-const STRONG: &str = "Zk3vQ0y8r1Jt5uLw7nXb2cHd9sGfAePm";
-
 const TOO_LONG: &str =
     r#"{"detail":"Password terlalu panjang (maks 72 bytes). Gunakan password lebih pendek."}"#;
-const WRONG: &str = r#"{"detail":"Username atau password salah"}"#;
 const BAD_ROLE: &str = r#"{"detail":"Invalid role (use 'committee' or 'admin')"}"#;
 
 /// The service as a developer starts it, but for a cheap bcrypt, with its users in memory.
@@ -53,43 +51,49 @@ async fn app_with(store: Store, settings: &[(&str, &str)]) -> Router {
 }
 
 /// The service with its users at `url`.
-async fn app_at(url: &str, settings: &[(&str, &str)]) -> Router {
+pub(crate) async fn app_at(url: &str, settings: &[(&str, &str)]) -> Router {
     let config = config(url, settings);
     let state = AppState::open(&config, &mut Registry::default()).await.unwrap();
     identity_service::app(state, &config, Telemetry::default())
 }
 
-fn config(url: &str, settings: &[(&str, &str)]) -> Config {
+pub(crate) fn config(url: &str, settings: &[(&str, &str)]) -> Config {
     let all = [&[("bcrypt-cost", "4"), ("database-url", url)], settings].concat();
     args::<Args>(&all).check().unwrap()
 }
 
-async fn register(app: &Router, username: &str, password: &str) -> Answer {
+pub(crate) async fn register(app: &Router, username: &str, password: &str) -> Answer {
     post(app, REGISTER).json(&json!({ "username": username, "password": password })).send().await
 }
 
 /// With a role, and with the token of whoever asks, or none if it is empty.
-async fn register_with(app: &Router, token: &str, username: &str, password: &str, role: &str) -> Answer {
+pub(crate) async fn register_with(
+    app: &Router,
+    token: &str,
+    username: &str,
+    password: &str,
+    role: &str,
+) -> Answer {
     let body = json!({ "username": username, "password": password, "role": role });
     let call = post(app, REGISTER).json(&body);
     if token.is_empty() { call.send().await } else { call.bearer(token).send().await }
 }
 
-async fn log_in(app: &Router, username: &str, password: &str) -> Answer {
+pub(crate) async fn log_in(app: &Router, username: &str, password: &str) -> Answer {
     post(app, LOGIN).json(&json!({ "username": username, "password": password })).send().await
 }
 
-async fn me(app: &Router, token: &str) -> Answer {
+pub(crate) async fn me(app: &Router, token: &str) -> Answer {
     get(app, ME).bearer(token).send().await
 }
 
 /// The token of a login that succeeded.
-fn token_of(answer: &Answer) -> String {
+pub(crate) fn token_of(answer: &Answer) -> String {
     let body = answer.json();
     assert_eq!(answer.status, 200, "{body}");
     body["access_token"].as_str().expect("a token").to_owned()
 }
 
-fn taken(username: &str) -> String {
+pub(crate) fn taken(username: &str) -> String {
     json!({ "detail": format!("User {username} sudah terdaftar") }).to_string()
 }

@@ -1,92 +1,93 @@
-//! The subcommand `users`, and `ADMIN_USERNAME`. The same tests for every store that outlives the process.
+//! The subcommand `users`, and `ADMIN_USERNAME`, in every store that outlasts the process.
 
 use std::process::Stdio;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use shared_http::testing::{Process, fetch};
-use tokio::{io::AsyncWriteExt, process::Command};
+use shared_service::{on_lasting_stores, testing::Store};
+use tokio::io::AsyncWriteExt;
 
-use crate::{SECOND, restarts::service};
+use crate::{
+    LOGIN, ME, REGISTER, Said, ask_with, assert_says, file, json_of, refusal, said_by, service_at, token_of,
+};
 
-/// Runs `users` with these arguments and with `input` on stdin: its exit status, stdout and stderr.
-pub(crate) async fn users(url: &str, arguments: &[&str], input: &str) -> (Option<i32>, String, String) {
-    let mut command = service(url);
+on_lasting_stores![
+    an_operator_sees_and_changes_who_is_registered,
+    what_an_operator_gets_wrong_changes_nothing,
+    a_name_that_a_stranger_has_is_not_the_first_admins,
+];
+
+/// Runs `users` with these arguments and with `input` on stdin.
+pub(crate) async fn users(url: &str, arguments: &[&str], input: &str) -> Said {
+    let mut command = service_at(url);
     command.arg("users").args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     // Fails if the command has ended without reading its input.
     drop(child.stdin.take().unwrap().write_all(input.as_bytes()).await);
-    let output = child.wait_with_output().await.unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (output.status.code(), text(output.stdout), text(output.stderr))
+    said_by(child.wait_with_output().await.unwrap())
 }
 
 /// Runs `users`, which must succeed: its stdout.
 async fn succeed(url: &str, arguments: &[&str], input: &str) -> String {
-    let (status, stdout, stderr) = users(url, arguments, input).await;
+    let Said { status, stdout, stderr } = users(url, arguments, input).await;
     assert_eq!((status, stderr.as_str()), (Some(0), ""), "{arguments:?}: {stdout}");
     stdout
 }
 
 /// Runs `users`, which must fail: its stderr.
 pub(crate) async fn refused(url: &str, arguments: &[&str], input: &str) -> String {
-    let (status, stdout, stderr) = users(url, arguments, input).await;
+    let Said { status, stdout, stderr } = users(url, arguments, input).await;
     assert_eq!((status, stdout.as_str()), (Some(1), ""), "{arguments:?}: {stderr}");
     stderr
 }
 
-pub(crate) async fn register(process: &Process, username: &str, role: &str) {
-    let body = json!({ "username": username, "password": "rahasia", "role": role }).to_string();
-    let (status, body) = fetch(process.address, "POST /auth/register", "", &body).await;
-    assert_eq!(status, 200, "{body}");
+async fn register(process: &Process, users: &[(&str, &str)]) {
+    for (username, role) in users {
+        let body = json!({ "username": username, "password": "rahasia", "role": role }).to_string();
+        let (status, body) = fetch(process.address, REGISTER, "", &body).await;
+        assert_eq!(status, 200, "{body}");
+    }
 }
 
 /// The role in the token, if the login succeeds.
 async fn log_in(process: &Process, username: &str, password: &str) -> Option<String> {
-    let body = json!({ "username": username, "password": password }).to_string();
-    let (status, body) = fetch(process.address, "POST /auth/login", "", &body).await;
-    let token = serde_json::from_str::<Value>(&body).unwrap();
-    if status != 200 {
+    if ask_with(process, LOGIN, username, password).await.0 != 200 {
         return None;
     }
-    let (_, me) = fetch(process.address, "GET /auth/me", token["access_token"].as_str().unwrap(), "").await;
-    Some(serde_json::from_str::<Value>(&me).unwrap()["role"].as_str().unwrap().to_owned())
+    let token = token_of(process, username, password).await;
+    let (_, me) = fetch(process.address, ME, &token, "").await;
+    Some(json_of(&me)["role"].as_str().unwrap().to_owned())
 }
 
-async fn stop(mut process: Process) {
-    process.signal("TERM").await;
-    assert_eq!(process.ended(SECOND * 20).await, Some(0));
-}
-
-/// `serves_meanwhile`: whether users can be changed while the service runs.
-pub(crate) async fn an_operator_sees_and_changes_who_is_registered(url: &str, serves_meanwhile: bool) {
+async fn an_operator_sees_and_changes_who_is_registered(store: Store) {
+    let directory = tempfile::tempdir().unwrap();
+    let url = &store.new_url(directory.path()).await;
     let hostile = "\u{1b}[2Jnimda\u{202e}";
-    let process = Process::start(service(url)).await;
-    for (username, role) in
-        [("siti", "committee"), ("tamu", "admin"), ("wawan", "committee"), (hostile, "committee")]
-    {
-        register(&process, username, role).await;
-    }
+    let process = Process::start(service_at(url)).await;
+    let registered =
+        [("siti", "committee"), ("tamu", "admin"), ("wawan", "committee"), (hostile, "committee")];
+    register(&process, &registered).await;
     let list = succeed(url, &["list"], "").await;
     assert!(list.starts_with("ROLE       BY OPERATOR  USERNAME\n"), "{list}");
-    for line in [
-        "committee  no           siti\n",
-        "admin      no           tamu\n",
-        "committee  no           \\u{1b}[2Jnimda\\u{202e}\n",
-    ] {
-        assert!(list.contains(line), "{line} is missing in {list}");
-    }
+    assert_says(
+        &list,
+        &[
+            "committee  no           siti\n",
+            "admin      no           tamu\n",
+            "committee  no           \\u{1b}[2Jnimda\\u{202e}\n",
+        ],
+    );
     assert!(!list.contains(['\u{1b}', '\u{202e}']), "{list:?}");
 
-    let process = if serves_meanwhile {
-        Some(process)
-    } else {
+    // PostgreSQL takes changes while the service runs.
+    let mut process = Some(process);
+    if store == Store::Sqlite {
         for arguments in [&["remove", "siti"][..], &["password", "siti"], &["role", "siti", "admin"]] {
             let stderr = refused(url, arguments, "kata-sandi\n").await;
-            assert!(stderr.contains("in use by another process") && stderr.contains("Stop the service"));
+            assert_says(&stderr, &["in use by another process", "Stop the service"]);
         }
-        stop(process).await;
-        None
-    };
+        process.take().unwrap().finish().await;
+    }
     let stdout = succeed(url, &["add", "kepala", "admin", "--draw"], "").await;
     assert!(stdout.starts_with("kepala: registered, with a password that is shown this once: "), "{stdout}");
     let generated = stdout.trim_end().rsplit(' ').next().unwrap();
@@ -102,7 +103,7 @@ pub(crate) async fn an_operator_sees_and_changes_who_is_registered(url: &str, se
 
     let process = match process {
         Some(process) => process,
-        None => Process::start(service(url)).await,
+        None => Process::start(service_at(url)).await,
     };
     for (username, password, role) in [
         ("kepala", generated, Some("admin")),
@@ -114,23 +115,28 @@ pub(crate) async fn an_operator_sees_and_changes_who_is_registered(url: &str, se
     ] {
         assert_eq!(log_in(&process, username, password).await.as_deref(), role, "{username} {password}");
     }
-    register(&process, hostile, "committee").await;
-    stop(process).await;
+    register(&process, &[(hostile, "committee")]).await;
+    process.finish().await;
     let list = succeed(url, &["list"], "").await;
-    for line in [
-        "admin      yes          kepala\n",
-        "admin      yes          siti\n",
-        "committee  yes          tamu\n",
-        // Changing only the role does not count as made by the operator, nor does a name that such a user had before.
-        "admin      no           wawan\n",
-        "committee  no           \\u{1b}[2Jnimda\\u{202e}\n",
-    ] {
-        assert!(list.contains(line), "{line} is missing in {list}");
-    }
+    assert_says(
+        &list,
+        &[
+            "admin      yes          kepala\n",
+            "admin      yes          siti\n",
+            "committee  yes          tamu\n",
+            // Changing only the role does not count as made by the operator, nor does a name that such a user had before.
+            "admin      no           wawan\n",
+            "committee  no           \\u{1b}[2Jnimda\\u{202e}\n",
+        ],
+    );
 }
 
-pub(crate) async fn what_an_operator_gets_wrong_changes_nothing(url: &str) {
-    succeed(url, &["add", "kepala", "admin"], "kata sandi\n").await;
+async fn what_an_operator_gets_wrong_changes_nothing(store: Store) {
+    let directory = tempfile::tempdir().unwrap();
+    let url = &store.new_url(directory.path()).await;
+    // A new file is named.
+    let added = users(url, &["add", "kepala", "admin"], "kata sandi\n").await;
+    assert_eq!(added.status, Some(0), "{}", added.stderr);
     succeed(url, &["add", "siti", "committee"], "kata sandi\n").await;
     let before = succeed(url, &["list"], "").await;
     for (arguments, input, message) in [
@@ -145,10 +151,9 @@ pub(crate) async fn what_an_operator_gets_wrong_changes_nothing(url: &str) {
         (&["remove", "kepala"], "", r#""kepala" is the last admin"#),
         (&["role", "kepala", "committee"], "", r#""kepala" is the last admin"#),
     ] {
-        let stderr = refused(url, arguments, input).await;
-        assert!(stderr.contains(message), "{message}\n is missing in\n{stderr}");
+        assert_says(&refused(url, arguments, input).await, &[message]);
     }
-    assert_eq!(users(url, &["role", "siti", "owner"], "").await.0, Some(2));
+    assert_eq!(users(url, &["role", "siti", "owner"], "").await.status, Some(2));
     assert_eq!(succeed(url, &["list"], "").await, before);
 
     succeed(url, &["role", "kepala", "admin"], "").await;
@@ -158,43 +163,29 @@ pub(crate) async fn what_an_operator_gets_wrong_changes_nothing(url: &str) {
     assert!(succeed(url, &["list"], "").await.ends_with("committee  yes          kepala\n"));
 }
 
-/// The service with `ADMIN_USERNAME`, and with `ADMIN_PASSWORD_FILE` unless `password` is empty.
-fn with_admin(url: &str, username: &str, password: &str) -> (Command, tempfile::NamedTempFile) {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), password).unwrap();
-    let mut command = service(url);
-    command.env("ADMIN_USERNAME", username).env("PORT", "0");
-    if !password.is_empty() {
-        command.env("ADMIN_PASSWORD_FILE", file.path());
-    }
-    (command, file)
-}
-
-/// Starts and stops the service: its log.
-async fn starts_with_admin(url: &str, username: &str, password: &str) -> String {
-    let (command, _file) = with_admin(url, username, password);
-    let process = Process::start(command).await;
-    let log = process.log();
-    stop(process).await;
-    log
-}
-
-async fn is_refused_with_admin(url: &str, username: &str, password: &str) {
-    let (mut command, _file) = with_admin(url, username, password);
-    let output = command.output().await.unwrap();
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{stderr}");
-    assert!(stderr.contains(&format!("identity-service users password {username}")), "{stderr}");
-}
-
-pub(crate) async fn a_name_that_a_stranger_has_is_not_the_first_admins(url: &str) {
-    let process = Process::start(service(url)).await;
-    for (username, role) in
-        [("kepala", "admin"), ("wakil", "admin"), ("ketua", "admin"), ("budi", "committee")]
-    {
-        register(&process, username, role).await;
-    }
-    stop(process).await;
+async fn a_name_that_a_stranger_has_is_not_the_first_admins(store: Store) {
+    let directory = tempfile::tempdir().unwrap();
+    let url = &store.new_url(directory.path()).await;
+    // Without a password there is no `ADMIN_PASSWORD_FILE`.
+    let with_admin = |username: &str, password: &str| {
+        let path = file(directory.path(), "password", password);
+        let mut command = service_at(url);
+        let path = if password.is_empty() { "" } else { &path };
+        command.env("ADMIN_USERNAME", username).env("ADMIN_PASSWORD_FILE", path);
+        command
+    };
+    let starts = async |username: &str, password: &str| {
+        Process::start(with_admin(username, password)).await.finish().await
+    };
+    let is_refused = async |username: &str, password: &str| {
+        let way_out = format!("identity-service users password {username}");
+        let why = "it was not the operator who made that user";
+        assert_says(&refusal(with_admin(username, password), 1).await, &[why, &way_out]);
+    };
+    let process = Process::start(service_at(url)).await;
+    let strangers = [("kepala", "admin"), ("wakil", "admin"), ("ketua", "admin"), ("budi", "committee")];
+    register(&process, &strangers).await;
+    process.finish().await;
     for (username, password) in [
         ("kepala", ""),
         ("kepala", "of the operator"),
@@ -202,22 +193,26 @@ pub(crate) async fn a_name_that_a_stranger_has_is_not_the_first_admins(url: &str
         ("budi", "rahasia"),
         ("budi", ""),
     ] {
-        is_refused_with_admin(url, username, password).await;
+        is_refused(username, password).await;
     }
     // An admin with the operator's password is accepted, and later without the file too.
-    starts_with_admin(url, "kepala", "rahasia").await;
-    let log = starts_with_admin(url, "kepala", "").await;
-    assert!(log.contains("ADMIN_USERNAME is there already"), "{log}");
+    starts("kepala", "rahasia").await;
+    assert_says(&starts("kepala", "").await, &["ADMIN_USERNAME is there already"]);
     succeed(url, &["password", "wakil"], "gerbang timur\n").await;
-    starts_with_admin(url, "wakil", "").await;
+    starts("wakil", "").await;
     // Changing the role is not enough: the password is still the stranger's.
     succeed(url, &["role", "ketua", "admin"], "").await;
-    is_refused_with_admin(url, "ketua", "").await;
+    is_refused("ketua", "").await;
     succeed(url, &["password", "budi"], "gerbang barat\n").await;
-    assert!(starts_with_admin(url, "budi", "").await.contains("ADMIN_USERNAME is no admin"));
+    assert_says(&starts("budi", "").await, &["ADMIN_USERNAME is no admin"]);
     succeed(url, &["role", "budi", "admin"], "").await;
-    assert!(starts_with_admin(url, "budi", "").await.contains("ADMIN_USERNAME is there already"));
-    // An admin that the service made itself is accepted again.
-    starts_with_admin(url, "baru", "pilihan sendiri").await;
-    starts_with_admin(url, "baru", "").await;
+    assert_says(&starts("budi", "").await, &["ADMIN_USERNAME is there already"]);
+    // An admin that the service made itself is accepted again, and keeps its password.
+    starts("baru", "pilihan sendiri").await;
+    starts("baru", "").await;
+    starts("baru", "pilihan lain").await;
+    let process = Process::start(service_at(url)).await;
+    for (password, role) in [("pilihan sendiri", Some("admin")), ("pilihan lain", None)] {
+        assert_eq!(log_in(&process, "baru", password).await.as_deref(), role, "{password}");
+    }
 }

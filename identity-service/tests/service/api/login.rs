@@ -51,7 +51,7 @@ async fn any_name_passes_through_the_token_unchanged(store: Store) {
 }
 
 async fn demo_users_are_there_where_they_are_switched_on(store: Store) {
-    let production = [("app-env", "production"), ("bcrypt-cost", "10"), ("jwt-secret", super::STRONG)];
+    let production = [("app-env", "production"), ("bcrypt-cost", "10"), ("jwt-secret", crate::STRONG)];
     for (settings, are_there) in [
         (&[][..], true),
         (&[("demo-users", "true")], true),

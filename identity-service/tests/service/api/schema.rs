@@ -9,7 +9,12 @@ use proptest::{
 };
 use serde_json::{Map, Value, json};
 use shared_http::testing::{Answer, post};
-use shared_service::testing::{Store, app::detail, property::for_all};
+use shared_service::testing::{
+    Store,
+    app::detail as detail_of,
+    property::for_all,
+    schema::{detail, missing, no_body, no_json, no_object, no_text, too_long, too_short},
+};
 
 use super::{LOGIN, REGISTER, app, app_with};
 
@@ -17,49 +22,10 @@ async fn send(app: &Router, path: &str, content_type: &str, body: impl Into<Body
     post(app, path).header(CONTENT_TYPE, content_type).body(body).send().await
 }
 
-async fn refuses(app: &Router, body: &str, details: &[String]) {
+async fn refuses(app: &Router, body: &str, entries: &[String]) {
     let answer = send(app, REGISTER, "application/json", body.to_owned()).await;
-    let expected = format!(r#"{{"detail":[{}]}}"#, details.join(","));
-    assert_eq!(answer.text(), (422, expected.as_str()), "{body}");
+    assert_eq!(answer.text(), (422, detail(entries).as_str()), "{body}");
     assert_eq!(answer.headers["content-type"], "application/json", "{body}");
-}
-
-fn missing(field: &str, input: &str) -> String {
-    format!(r#"{{"type":"missing","loc":["body","{field}"],"msg":"Field required","input":{input}}}"#)
-}
-
-fn no_text(field: &str, input: &str) -> String {
-    format!(
-        r#"{{"type":"string_type","loc":["body","{field}"],"msg":"Input should be a valid string","input":{input}}}"#
-    )
-}
-
-/// `input` is JSON.
-fn too_short(field: &str, input: &str, least: usize) -> String {
-    format!(
-        r#"{{"type":"string_too_short","loc":["body","{field}"],"msg":"String should have at least {least} characters","input":{input},"ctx":{{"min_length":{least}}}}}"#
-    )
-}
-
-/// `input` is JSON.
-fn too_long(field: &str, input: &str, most: usize) -> String {
-    format!(
-        r#"{{"type":"string_too_long","loc":["body","{field}"],"msg":"String should have at most {most} characters","input":{input},"ctx":{{"max_length":{most}}}}}"#
-    )
-}
-
-const NO_BODY: &str = r#"{"type":"missing","loc":["body"],"msg":"Field required","input":null}"#;
-
-fn no_object(input: &str) -> String {
-    format!(
-        r#"{{"type":"model_attributes_type","loc":["body"],"msg":"Input should be a valid dictionary or object to extract fields from","input":{input}}}"#
-    )
-}
-
-fn no_json(offset: usize, error: &str) -> String {
-    format!(
-        r#"{{"type":"json_invalid","loc":["body",{offset}],"msg":"JSON decode error","input":{{}},"ctx":{{"error":"{error}"}}}}"#
-    )
 }
 
 #[tokio::test]
@@ -100,8 +66,7 @@ async fn a_login_body_is_checked_like_every_other() {
         ),
     ] {
         let answer = send(&app, LOGIN, "application/json", request).await;
-        let expected = format!(r#"{{"detail":[{}]}}"#, expected.join(","));
-        assert_eq!(answer.text(), (422, expected.as_str()), "{request}");
+        assert_eq!(answer.text(), (422, detail(&expected).as_str()), "{request}");
     }
 }
 
@@ -132,20 +97,20 @@ async fn of_an_input_over_8192_bytes_of_json_the_first_256_characters_are_echoed
     let echo = cut(&Value::from(name.as_str()).to_string());
     let body = json!({ "username": name, "password": "rahasia" }).to_string();
     refuses(&app, &body, &[too_long("username", &echo, 50)]).await;
-    let expected = format!(r#"{{"detail":[{}]}}"#, no_object(&echo));
-    assert_eq!(send(&app, REGISTER, "text/plain", name).await.text(), (422, expected.as_str()));
+    let plain = send(&app, REGISTER, "text/plain", name).await;
+    assert_eq!(plain.text(), (422, detail(&[no_object(&echo)]).as_str()));
 }
 
 #[tokio::test]
 async fn a_body_that_is_absent_or_null_is_missing_and_any_other_value_is_no_object() {
     let app = app().await;
     let absent = post(&app, REGISTER).send().await;
-    assert_eq!(absent.text(), (422, format!(r#"{{"detail":[{NO_BODY}]}}"#).as_str()));
+    assert_eq!(absent.text(), (422, detail(&[no_body()]).as_str()));
     for content_type in ["application/json", "text/plain"] {
         assert_eq!(send(&app, REGISTER, content_type, "").await.text(), absent.text(), "{content_type}");
     }
     for body in ["null", " \r\n\tnull ", "\u{feff}null"] {
-        refuses(&app, body, &[NO_BODY.to_owned()]).await;
+        refuses(&app, body, &[no_body()]).await;
     }
     for value in
         ["5", "true", "\"username\"", "\"\"", "[]", r#"[{"username":"budi"}]"#, "18446744073709551616"]
@@ -193,7 +158,7 @@ async fn nul_is_refused_in_what_is_stored() {
     ] {
         let answer = send(&app, REGISTER, "application/json", body.to_string()).await;
         assert_eq!(answer.status, 422, "{body}");
-        let detail = detail(&answer);
+        let detail = detail_of(&answer);
         let entries = detail.as_array().expect("a list");
         assert_eq!(entries.len(), expected.len(), "{detail}");
         for (entry, (field, kind, message)) in entries.iter().zip(expected) {
@@ -277,8 +242,7 @@ async fn only_a_content_type_of_json_makes_the_body_json() {
         for body in [BODY, "{bad", "username=andi&password=rahasia", "null", " ", "é\"\\"] {
             let answer = send(&app, REGISTER, content_type, body).await;
             let entry = no_object(&Value::from(body).to_string());
-            let expected = format!(r#"{{"detail":[{entry}]}}"#);
-            assert_eq!(answer.text(), (422, expected.as_str()), "{content_type}");
+            assert_eq!(answer.text(), (422, detail(&[entry]).as_str()), "{content_type}");
         }
     }
 }
