@@ -58,6 +58,44 @@ fn five_failures_are_free_and_the_delay_doubles_up_to_a_minute() {
 }
 
 #[test]
+fn failures_decay_one_by_one() {
+    let (guard, mut now) = (Arc::new(LoginGuard::new()), Instant::now());
+    for _ in 0..5 {
+        fail(&guard, "budi", None, now).unwrap();
+    }
+    for _ in 0..20 {
+        now += SECOND * 120;
+        assert_eq!(fail(&guard, "budi", None, now), Ok(()));
+        assert_eq!(fail(&guard, "budi", None, now), Err(Refusal::Wait(SECOND)));
+    }
+    // The count is bounded, however many failures there were.
+    for _ in 0..100 {
+        now += SECOND * 60;
+        fail(&guard, "budi", None, now).unwrap();
+    }
+    now += SECOND * 22 * 60;
+    for number in 0..5 {
+        assert_eq!(fail(&guard, "budi", None, now), Ok(()), "{number}");
+    }
+}
+
+#[test]
+fn an_address_may_fail_a_hundred_times() {
+    let (guard, now) = (Arc::new(LoginGuard::new()), Instant::now());
+    for number in 0..100 {
+        assert_eq!(fail(&guard, &format!("user {number}"), HOME, now), Ok(()), "{number}");
+    }
+    assert_eq!(fail(&guard, "user", HOME, now), Err(Refusal::Wait(SECOND)));
+    assert_eq!(fail(&guard, "user", address(1), now), Ok(()));
+    // Refused for its address, an attempt does not count against the account.
+    for _ in 0..100 {
+        let _ = fail(&guard, "budi", HOME, now);
+    }
+    assert_eq!(fail(&guard, "budi", address(1), now), Ok(()));
+    assert_eq!(fail(&guard, "user", HOME, now + SECOND), Ok(()));
+}
+
+#[test]
 fn an_attempt_without_a_result_is_a_failure() {
     let guard = Arc::new(LoginGuard::new());
     for number in 0..5 {
