@@ -1,10 +1,10 @@
 //! Whatever is sent, nothing panics and the answer is one of the contract: bodies, `Authorization` headers and
-//! signed claims, bred from the files in `tests/api/fuzz/`. An input that broke something becomes a file there.
+//! signed claims, bred from the files in `fuzz/`. An input that broke something becomes a file there.
 //!
 //! Every run of the tests takes all the files and some hundred descendants. For two minutes of them:
 //!
 //! ```text
-//! cargo test -p identity-service --test api -- --ignored --nocapture --test-threads 3 two_minutes
+//! cargo test -p identity-service --test service two_minutes -- --ignored --nocapture --test-threads 3
 //! ```
 
 use std::{
@@ -32,9 +32,13 @@ use shared_http::{
     json::BODY_LIMIT,
     testing::{Answer, get, post},
 };
+use shared_service::testing::{
+    Store,
+    forge::{self, Hash, SECRET},
+};
 use tokio::runtime;
 
-use crate::{LOGIN, ME, REGISTER, SECRET, app_with, forge};
+use super::{LOGIN, ME, REGISTER, app_with};
 
 const ONE_ROUND: Duration = Duration::ZERO;
 const TWO_MINUTES: Duration = Duration::from_secs(120);
@@ -43,8 +47,10 @@ const TWO_MINUTES: Duration = Duration::from_secs(120);
 const NESTED: usize = 100;
 
 #[test]
-fn no_body_is_answered_against_the_contract() {
+fn nothing_is_answered_against_the_contract() {
     fuzz("bodies", ONE_ROUND, &bodies);
+    fuzz("bearers", ONE_ROUND, &bearers);
+    fuzz("tokens", ONE_ROUND, &tokens);
 }
 
 #[test]
@@ -54,19 +60,9 @@ fn no_body_is_answered_against_the_contract_for_two_minutes() {
 }
 
 #[test]
-fn no_authorization_header_is_answered_against_the_contract() {
-    fuzz("bearers", ONE_ROUND, &bearers);
-}
-
-#[test]
 #[ignore = "takes two minutes; .ci/run runs it"]
 fn no_authorization_header_is_answered_against_the_contract_for_two_minutes() {
     fuzz("bearers", TWO_MINUTES, &bearers);
-}
-
-#[test]
-fn no_signed_claims_are_answered_against_the_contract() {
-    fuzz("tokens", ONE_ROUND, &tokens);
 }
 
 #[test]
@@ -76,11 +72,10 @@ fn no_signed_claims_are_answered_against_the_contract_for_two_minutes() {
 }
 
 /// Sends the files of `directory`, then descendants of them, in rounds of some hundred until `time` is over.
-#[expect(clippy::print_stdout, reason = "tells how much was tried")]
 fn fuzz(directory: &str, time: Duration, check: &impl AsyncFn(&Router, &[u8]) -> TestCaseResult) {
     let runtime = runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     // Many of them are logins to the same account that fail.
-    let app = runtime.block_on(app_with(&[("login-guard", "off")]));
+    let app = runtime.block_on(app_with(Store::Memory, &[("login-guard", "off")]));
     let corpus = corpus(directory);
     for input in &corpus {
         runtime.block_on(check(&app, &input.0)).unwrap_or_else(|error| panic!("{input:?}: {error}"));
@@ -113,7 +108,7 @@ impl fmt::Debug for Input {
 }
 
 fn corpus(directory: &str) -> Vec<Input> {
-    let path = format!("{}/tests/api/fuzz/{directory}", env!("CARGO_MANIFEST_DIR"));
+    let path = format!("{}/tests/service/api/fuzz/{directory}", env!("CARGO_MANIFEST_DIR"));
     let files = fs::read_dir(&path).expect("a corpus").map(|file| file.expect("a file").path());
     files.map(|file| Input(fs::read(file).expect("a file"))).collect()
 }
@@ -260,7 +255,7 @@ async fn bearers(app: &Router, header: &[u8]) -> TestCaseResult {
 async fn tokens(app: &Router, input: &[u8]) -> TestCaseResult {
     let text = String::from_utf8_lossy(input);
     let (header, claims) = text.split_once('\n').unwrap_or((&text, ""));
-    let token = forge::signed(header, claims, SECRET);
+    let token = forge::signed(header, claims, SECRET, Hash::Sha256);
     judged(&get(app, ME).bearer(&token).send().await, &token)
 }
 
@@ -296,7 +291,7 @@ fn signed_claims(token: &str) -> Option<Map<String, Value>> {
     let mut parts = token.split('.');
     let (header, claims) = (part(parts.next()?)?, part(parts.next()?)?);
     let algorithm = serde_json::from_str::<Value>(&header).ok()?["alg"] == "HS256";
-    let is_signed = algorithm && forge::signed(&header, &claims, SECRET) == token;
+    let is_signed = algorithm && forge::signed(&header, &claims, SECRET, Hash::Sha256) == token;
     is_signed.then(|| serde_json::from_str(&claims).ok()).flatten()
 }
 

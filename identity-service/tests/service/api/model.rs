@@ -5,9 +5,14 @@ use std::collections::HashMap;
 use axum::Router;
 use proptest::{prelude::*, sample::select};
 use serde_json::json;
-use shared_http::testing::post;
+use shared_service::{
+    on_every_store,
+    testing::{Store, property::for_all},
+};
 
-use crate::{BAD_ROLE, REGISTER, TOO_LONG, WRONG, app_with, log_in, me, taken, token_of};
+use super::{BAD_ROLE, TOO_LONG, WRONG, app_with, log_in, me, register_with, taken, token_of};
+
+on_every_store![any_sequence_of_requests_agrees_with_the_model];
 
 #[derive(Clone, Debug)]
 enum Request {
@@ -84,8 +89,7 @@ fn requests() -> impl Strategy<Value = Vec<Request>> {
 async fn agrees(app: &Router, model: &mut Model, request: &Request) {
     match *request {
         Request::Register(username, password, role) => {
-            let body = json!({ "username": username, "password": password, "role": role });
-            let answer = post(app, REGISTER).json(&body).send().await;
+            let answer = register_with(app, "", username, password, role).await;
             let (status, expected) = model.register(username, password, role);
             assert_eq!(answer.status, status, "{request:?}");
             if status != 422 {
@@ -107,21 +111,15 @@ async fn agrees(app: &Router, model: &mut Model, request: &Request) {
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn any_sequence_of_requests_agrees_with_the_model(requests in requests()) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(async {
-            // How many failures the guard forgives is no matter of the contract.
-            let app = app_with(&[("login-guard", "off")]).await;
-            let mut model = Model::default();
-            // The demo users are there from the beginning.
-            model.users.extend([("panitia1", ("secret", "committee")), ("admin1", ("secret", "admin"))]);
-            for request in &requests {
-                agrees(&app, &mut model, request).await;
-            }
-        });
-    }
+async fn any_sequence_of_requests_agrees_with_the_model(store: Store) {
+    for_all(48, &requests(), async |requests| {
+        // How many failures the guard forgives is no matter of the contract.
+        let app = app_with(store, &[("login-guard", "off")]).await;
+        let mut model = Model::default();
+        // The demo users are there from the beginning.
+        model.users.extend([("panitia1", ("secret", "committee")), ("admin1", ("secret", "admin"))]);
+        for request in &requests {
+            agrees(&app, &mut model, request).await;
+        }
+    });
 }

@@ -1,27 +1,15 @@
-//! The store in PostgreSQL: kills, replicas, and what may happen to the server. `.ci/run` starts the server.
-
-#![expect(
-    clippy::expect_used,
-    clippy::print_stdout,
-    clippy::unwrap_used,
-    reason = "clippy knows test functions, not what they call"
-)]
-
-mod operator;
-mod restarts;
+//! The store in PostgreSQL: replicas, TLS, and what may happen to the server. `.ci/run` starts the server.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    process::Output,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use restarts::{ask, service};
 use shared_http::testing::Process;
 use shared_store::testing::{Server, execute, new_database, new_tls_database, undisturbed};
 use sqlx::{Connection, PgConnection, query_scalar};
@@ -32,26 +20,13 @@ use tokio::{
 };
 use url::form_urlencoded::Serializer;
 
-const SECOND: Duration = Duration::from_secs(1);
-
-/// The services answer within 2 s by design. There is room for a busy machine, and still a request's own
-/// deadline of 10 s is not reached.
-const IN_TIME: Duration = Duration::from_secs(8);
-const REGISTER: &str = "POST /auth/register";
-const LOGIN: &str = "POST /auth/login";
-const UNAVAILABLE: &str = r#"{"detail":"Penyimpanan tidak tersedia, coba lagi"}"#;
+use crate::{
+    IN_TIME, LOGIN, REGISTER, SECOND, UNAVAILABLE, ask, ask_with, assert_says, file, refusal, run, service_at,
+};
 
 async fn names(url: &str) -> Vec<String> {
     let mut connection = PgConnection::connect(url).await.unwrap();
     query_scalar("SELECT username FROM identity.users ORDER BY 1").fetch_all(&mut connection).await.unwrap()
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_was_registered_before_a_kill_is_there_afterwards() {
-    let _turn = undisturbed().await;
-    let url = new_database().await;
-    let all = restarts::whoever_was_registered_before_a_kill_is_there_afterwards(|| service(&url)).await;
-    assert_eq!(names(&url).await, all.into_iter().collect::<Vec<_>>());
 }
 
 /// Asks both replicas to register each of `names`, no more of them at once than the gate before bcrypt
@@ -77,10 +52,11 @@ async fn register_all(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL"]
 async fn of_all_who_want_one_name_at_two_replicas_one_gets_it() {
     let _turn = undisturbed().await;
     let url = new_database().await;
-    let doors = Arc::new([Process::start(service(&url)).await, Process::start(service(&url)).await]);
+    let doors = Arc::new([Process::start(service_at(&url)).await, Process::start(service_at(&url)).await]);
     let statuses = register_all(&doors, (0..500).map(|_| "budi".to_owned())).await;
     assert_eq!(statuses, BTreeMap::from([(200, 1), (400, 499)]));
     // And those who find the name free, all of them.
@@ -92,32 +68,37 @@ async fn of_all_who_want_one_name_at_two_replicas_one_gets_it() {
 }
 
 #[tokio::test]
-async fn three_replicas_started_at_once_on_an_empty_database_make_one_schema() {
+#[ignore = "needs PostgreSQL"]
+async fn three_replicas_started_at_once_on_an_empty_database_make_one_schema_and_one_first_admin() {
     let _turn = undisturbed().await;
+    let directory = tempfile::tempdir().unwrap();
     for _ in 0..5 {
         let url = new_database().await;
         let mut starts = JoinSet::new();
-        for _ in 0..3 {
-            starts.spawn(Process::start(service(&url)));
+        for number in 0..3 {
+            let password = file(directory.path(), &number.to_string(), format!("password {number}"));
+            let mut command = service_at(&url);
+            command.env("ADMIN_USERNAME", "kepala").env("ADMIN_PASSWORD_FILE", password);
+            starts.spawn(Process::start(command));
         }
+        let mut accepted = BTreeMap::new();
         for (number, process) in starts.join_all().await.iter().enumerate() {
             assert_eq!(ask(process, "GET /ready", "").await.0, 200);
             assert_eq!(ask(process, REGISTER, &format!("user{number}")).await.0, 200);
             assert_eq!(ask(process, LOGIN, "user0").await.0, 200);
+            for password in ["password 0", "password 1", "password 2"] {
+                let (status, _) = ask_with(process, LOGIN, "kepala", password).await;
+                *accepted.entry(password).or_insert(0) += usize::from(status == 200);
+            }
         }
+        let mut accepted: Vec<_> = accepted.into_values().collect();
+        accepted.sort_unstable();
+        assert_eq!(accepted, [0, 0, 3], "one of all passwords is right, and for all of them");
     }
 }
 
-/// What a service says that does not start, and does not wait for the database either.
-async fn refusal(url: &str, exit_code: i32) -> String {
-    let output = timeout(SECOND * 30, service(url).env("PORT", "0").kill_on_drop(true).output());
-    let Output { status, stderr, .. } = output.await.expect("an end").unwrap();
-    let said = String::from_utf8(stderr).unwrap();
-    assert_eq!(status.code(), Some(exit_code), "{said}");
-    said
-}
-
 #[tokio::test]
+#[ignore = "needs PostgreSQL"]
 async fn a_server_that_takes_nothing_but_tls_keeps_users() {
     let _turn = undisturbed().await;
     let verified = new_tls_database().await;
@@ -129,7 +110,7 @@ async fn a_server_that_takes_nothing_but_tls_keeps_users() {
     let file = verified.query().unwrap();
     for (number, mode) in ["", "sslmode=prefer", "sslmode=require", file, &inline].iter().enumerate() {
         url.set_query(Some(mode));
-        let process = Process::start(service(url.as_str())).await;
+        let process = Process::start(service_at(url.as_str())).await;
         assert_eq!(ask(&process, "GET /ready", "").await.0, 200, "{mode}");
         assert_eq!(ask(&process, REGISTER, &format!("user{number}")).await.0, 200, "{mode}");
         assert_eq!(ask(&process, LOGIN, "user0").await.0, 200, "{mode}");
@@ -138,6 +119,7 @@ async fn a_server_that_takes_nothing_but_tls_keeps_users() {
 }
 
 #[tokio::test]
+#[ignore = "needs PostgreSQL"]
 async fn a_server_without_the_tls_that_is_asked_for_is_named_at_once() {
     let _turn = undisturbed().await;
     let url = new_tls_database().await;
@@ -159,85 +141,40 @@ async fn a_server_without_the_tls_that_is_asked_for_is_named_at_once() {
         ),
         (verified.replace("@localhost", "@127.0.0.1"), "the server's certificate is for another host"),
     ] {
-        let said = refusal(&url, 1).await;
-        assert!(said.contains(why), "{url}: {said}");
-        let doctor = service(&url).arg("doctor").output().await.unwrap();
-        assert!(String::from_utf8_lossy(&doctor.stdout).contains(why), "{url}: {doctor:?}");
+        assert_says(&refusal(service_at(&url), 1).await, &[why]);
+        let mut doctor = service_at(&url);
+        doctor.arg("doctor");
+        assert_says(&run(doctor).await.stdout, &[why]);
     }
-    let said = refusal(&with("sslmode=require&passfile=rahasia"), 78).await;
-    assert!(said.contains("DATABASE_URL has the parameter passfile") && !said.contains("rahasia"), "{said}");
+    let said = refusal(service_at(&with("sslmode=require&passfile=rahasia")), 78).await;
+    assert_says(&said, &["DATABASE_URL has the parameter passfile"]);
+    assert!(!said.contains("rahasia"), "{said}");
 }
 
 #[tokio::test]
-async fn a_database_of_a_newer_version_is_refused() {
-    let _turn = undisturbed().await;
-    let url = new_database().await;
-    drop(Process::start(service(&url)).await);
-    let newer = "INSERT INTO identity._sqlx_migrations
-        (version, description, success, checksum, execution_time) VALUES (9999, 'from the future', true, '', 0);
-        UPDATE identity.min_reader SET version = 9999";
-    execute(&url, newer).await;
-    let said = refusal(&url, 1).await;
-    assert!(said.contains("the database was written by a newer version of this service"), "{said}");
-}
-
-#[tokio::test]
-async fn an_operator_sees_and_changes_who_is_registered() {
-    let _turn = undisturbed().await;
-    let url = new_database().await;
-    operator::an_operator_sees_and_changes_who_is_registered(&url, true).await;
-}
-
-#[tokio::test]
-async fn what_an_operator_gets_wrong_changes_nothing() {
-    let _turn = undisturbed().await;
-    let url = new_database().await;
-    operator::what_an_operator_gets_wrong_changes_nothing(&url).await;
-}
-
-#[tokio::test]
-async fn a_name_that_a_stranger_has_is_not_the_first_admins() {
-    let _turn = undisturbed().await;
-    let url = new_database().await;
-    operator::a_name_that_a_stranger_has_is_not_the_first_admins(&url).await;
-}
-
-/// It refuses a database with a migration that it does not know.
-#[tokio::test]
-async fn the_release_before_operators_knows_every_migration_of_the_database() {
-    let _turn = undisturbed().await;
-    let url = new_database().await;
-    drop(Process::start(service(&url)).await);
-    let mut connection = PgConnection::connect(&url).await.unwrap();
-    let ask = "SELECT version FROM identity._sqlx_migrations";
-    let versions: Vec<i64> = query_scalar(ask).fetch_all(&mut connection).await.unwrap();
-    assert_eq!(versions, [1]);
-}
-
-#[tokio::test]
+#[ignore = "needs PostgreSQL"]
 async fn without_a_file_to_write_it_beside_no_password_is_drawn() {
     let _turn = undisturbed().await;
     let url = new_database().await;
-    let output = service(&url).env("ADMIN_USERNAME", "kepala").env("PORT", "0").output().await.unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("ADMIN_PASSWORD_FILE") && said.contains("users add NAME admin"), "{said}");
+    let mut command = service_at(&url);
+    command.env("ADMIN_USERNAME", "kepala");
+    assert_says(&refusal(command, 1).await, &["ADMIN_PASSWORD_FILE", "users add NAME admin"]);
     assert!(names(&url).await.is_empty());
 }
 
 #[tokio::test]
+#[ignore = "needs PostgreSQL"]
 async fn an_unknown_role_in_the_database_is_an_error_and_no_guess() {
     let _turn = undisturbed().await;
     let url = new_database().await;
-    let process = Process::start(service(&url)).await;
+    let process = Process::start(service_at(&url)).await;
     assert_eq!(ask(&process, REGISTER, "budi").await.0, 200);
     let unknown = "ALTER TABLE identity.users DROP CONSTRAINT users_role_check;
         UPDATE identity.users SET role = 'owner'";
     execute(&url, unknown).await;
     let answer = ask(&process, LOGIN, "budi").await;
     assert_eq!(answer, (500, r#"{"detail":"Internal Server Error"}"#.to_owned()));
-    let log = process.finish().await;
-    assert!(log.contains("is an unknown role"), "{log}");
+    assert_says(&process.finish().await, &["is an unknown role"]);
 }
 
 /// Registers one name after the other until told to stop, and asks again where there was no storage; the
@@ -272,10 +209,11 @@ async fn register_on(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL"]
 async fn a_server_that_restarts_loses_nobody() {
     let server = Server::alone().await;
     let url = new_database().await;
-    let doors = Arc::new([Process::start(service(&url)).await, Process::start(service(&url)).await]);
+    let doors = Arc::new([Process::start(service_at(&url)).await, Process::start(service_at(&url)).await]);
     let (stop, registered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let mut clients = JoinSet::new();
     for client in 0..6 {
@@ -311,11 +249,12 @@ async fn a_server_that_restarts_loses_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL"]
 async fn a_server_that_is_not_there_at_the_start_is_waited_for() {
     let server = Server::alone().await;
     let url = new_database().await;
     server.ctl(&["stop", "--mode", "fast"]).await;
-    let started = tokio::spawn(Process::start(service(&url)));
+    let started = tokio::spawn(Process::start(service_at(&url)));
     sleep(SECOND).await;
     assert!(!started.is_finished(), "it serves without a store");
     server.ctl(&["start"]).await;
@@ -324,10 +263,11 @@ async fn a_server_that_is_not_there_at_the_start_is_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL"]
 async fn a_server_that_hangs_is_said_in_time_and_used_again_when_it_goes_on() {
     let server = Server::alone().await;
     let url = new_database().await;
-    let process = Arc::new(Process::start(service(&url)).await);
+    let process = Arc::new(Process::start(service_at(&url)).await);
     assert_eq!(ask(&process, REGISTER, "before").await.0, 200);
 
     let frozen = server.freeze().await;

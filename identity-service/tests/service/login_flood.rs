@@ -1,21 +1,18 @@
 //! Floods of logins, over real sockets from several loopback addresses, and whether others can still log in.
 
-#![expect(clippy::unwrap_used, reason = "clippy knows test functions, not what they call")]
-
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use shared_http::testing::{Process, Raw, command, fetch};
+use shared_http::testing::{Process, Raw, fetch};
 use tokio::{
-    sync::Mutex,
     task::JoinSet,
     time::{interval, sleep, timeout},
 };
 
-const SECOND: Duration = Duration::from_secs(1);
+use crate::{LOGIN, REGISTER, SECOND, WHOLE_MACHINE, ask, ask_with, eventually, service};
 
 /// A client that takes no part in the attack.
 const HONEST: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 3));
@@ -24,13 +21,8 @@ const HONEST: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 3));
 /// connection or two keep every worker busy.
 const COST: (&str, &str) = ("BCRYPT_COST", "9");
 
-/// Attacks run one at a time.
-static ATTACK: Mutex<()> = Mutex::const_new(());
-
 async fn start(variables: &[(&str, &str)]) -> Process {
-    let mut command = command(env!("CARGO_BIN_EXE_identity-service"));
-    command.envs(variables.iter().copied()).env("METRICS_ADDR", "127.0.0.1:0");
-    Process::start(command).await
+    Process::start(service(&[&[("METRICS_ADDR", "127.0.0.1:0")], variables].concat())).await
 }
 
 fn login(username: &str, password: &str) -> String {
@@ -52,11 +44,6 @@ async fn log_in_from(source: IpAddr, address: SocketAddr, username: &str, passwo
 async fn status(raw: &mut Raw) -> u16 {
     let response = raw.until("}", SECOND * 60).await;
     response[9..12].parse().unwrap()
-}
-
-async fn register(process: &Process, username: &str) {
-    let body = format!(r#"{{"username":"{username}","password":"rahasia"}}"#);
-    assert_eq!(fetch(process.address, "POST /auth/register", "", &body).await.0, 200);
 }
 
 /// Connections that log in again and again: `source` is the address of each, and `credentials` are the name and password
@@ -99,19 +86,13 @@ async fn honest_logins(process: &Process, source: impl Fn(u8) -> IpAddr) -> usiz
     let mut succeeded = 0;
     for number in 0..15 {
         tries.tick().await;
+        let begin = Instant::now();
+        assert_eq!(fetch(process.address, "GET /health", "", "").await.0, 200);
+        assert!(begin.elapsed() < SECOND * 5, "/health took {:?}", begin.elapsed());
         let login = log_in_from(source(number), process.address, "panitia1", "secret");
         succeeded += usize::from(timeout(SECOND * 10, login).await == Ok(200));
     }
     succeeded
-}
-
-async fn eventually(what: &str, condition: impl AsyncFn() -> bool) {
-    let begin = Instant::now();
-    let mut tick = interval(Duration::from_millis(10));
-    while !condition().await {
-        assert!(begin.elapsed() < SECOND * 60, "not within a minute: {what}");
-        tick.tick().await;
-    }
 }
 
 fn metrics_address(process: &Process) -> SocketAddr {
@@ -128,10 +109,10 @@ async fn metric(metrics: SocketAddr, name: &str) -> u64 {
 
 #[tokio::test]
 async fn three_accounts_with_right_passwords_keep_nobody_else_from_logging_in() {
-    let _guard = ATTACK.lock().await;
+    let _guard = WHOLE_MACHINE.lock().await;
     let process = start(&[COST]).await;
     for username in ["satu", "dua", "tiga"] {
-        register(&process, username).await;
+        assert_eq!(ask(&process, REGISTER, username).await.0, 200);
     }
     let accounts = |number: usize, _: usize| (["satu", "dua", "tiga"][number % 3].to_owned(), "rahasia");
     let _attack = attack(process.address, 36, |_| [127, 0, 0, 2], accounts);
@@ -140,53 +121,26 @@ async fn three_accounts_with_right_passwords_keep_nobody_else_from_logging_in() 
 }
 
 #[tokio::test]
-async fn any_number_of_names_from_one_address_keeps_nobody_else_from_logging_in() {
-    let _guard = ATTACK.lock().await;
+async fn any_number_of_names_keeps_nobody_else_from_logging_in() {
+    let _guard = WHOLE_MACHINE.lock().await;
+    let unknown = |number, request| (format!("nobody-{number}-{request}"), "wrong");
     for guard in ["on", "off"] {
         let process = start(&[COST, ("LOGIN_GUARD", guard)]).await;
-        let unknown = |number, request| (format!("nobody-{number}-{request}"), "wrong");
         let _attack = attack(process.address, 36, |_| [127, 0, 0, 2], unknown);
         let succeeded = honest_logins(&process, |_| HONEST).await;
         assert!(succeeded >= 12, "{succeeded} of 15, the guard is {guard}");
     }
-}
-
-#[tokio::test]
-async fn a_hundred_addresses_keep_nobody_who_comes_from_another_from_logging_in() {
-    let _guard = ATTACK.lock().await;
+    // From a hundred addresses, and each honest login from an address of its own.
     let process = start(&[COST]).await;
-    let unknown = |number, request| (format!("nobody-{number}-{request}"), "wrong");
     let _attack = attack(process.address, 100, |number| [127, 0, 1, number as u8 + 1], unknown);
     let succeeded = honest_logins(&process, |number| [127, 0, 2, number + 1].into()).await;
     assert!(succeeded >= 12, "{succeeded} of 15");
 }
 
-#[tokio::test]
-async fn disconnecting_once_bcrypt_has_begun_does_not_undo_a_failed_login() {
-    let process = start(&[("BCRYPT_COST", "11")]).await;
-    let metrics = metrics_address(&process);
-    for number in 1..=5 {
-        let raw = Raw::open(process.address, login("panitia1", "wrong")).await;
-        let has_begun = async || metric(metrics, "tixgo_bcrypt_wait_seconds_count").await == number;
-        eventually("bcrypt has begun", has_begun).await;
-        drop(raw);
-    }
-    // bcrypt has finished by then.
-    let is_idle = async || metric(metrics, "tixgo_bcrypt_queue").await == 0;
-    eventually("nothing is worked on", is_idle).await;
-    for password in ["wrong", "secret"] {
-        let body = format!(r#"{{"username":"panitia1","password":"{password}"}}"#);
-        let (status, answer) = fetch(process.address, "POST /auth/login", "", &body).await;
-        assert_eq!(status, 429, "{answer}");
-    }
-}
-
-#[tokio::test]
-async fn disconnecting_once_bcrypt_has_begun_does_not_undo_a_registration() {
-    let process = start(&[("BCRYPT_COST", "11"), ("REGISTRATIONS_PER_HOUR", "3")]).await;
-    let metrics = metrics_address(&process);
-    for number in 1..=3 {
-        let request = post("/auth/register", &format!("panitia-{number}"), "rahasia");
+/// Sends each of `requests`, and hangs up once bcrypt has begun; returns when bcrypt has finished.
+async fn hang_up_once_bcrypt_has_begun(process: &Process, requests: impl IntoIterator<Item = String>) {
+    let metrics = metrics_address(process);
+    for (number, request) in (1..).zip(requests) {
         let raw = Raw::open(process.address, request).await;
         let has_begun = async || metric(metrics, "tixgo_bcrypt_wait_seconds_count").await == number;
         eventually("bcrypt has begun", has_begun).await;
@@ -194,13 +148,27 @@ async fn disconnecting_once_bcrypt_has_begun_does_not_undo_a_registration() {
     }
     let is_idle = async || metric(metrics, "tixgo_bcrypt_queue").await == 0;
     eventually("nothing is worked on", is_idle).await;
-    let body = r#"{"username":"panitia-4","password":"rahasia"}"#;
-    let (status, answer) = fetch(process.address, "POST /auth/register", "", body).await;
+}
+
+#[tokio::test]
+async fn disconnecting_once_bcrypt_has_begun_does_not_undo_a_failed_login() {
+    let process = start(&[("BCRYPT_COST", "11")]).await;
+    hang_up_once_bcrypt_has_begun(&process, vec![login("panitia1", "wrong"); 5]).await;
+    for password in ["wrong", "secret"] {
+        let (status, answer) = ask_with(&process, LOGIN, "panitia1", password).await;
+        assert_eq!(status, 429, "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn disconnecting_once_bcrypt_has_begun_does_not_undo_a_registration() {
+    let process = start(&[("BCRYPT_COST", "11"), ("REGISTRATIONS_PER_HOUR", "3")]).await;
+    let names = ["panitia-1", "panitia-2", "panitia-3"];
+    hang_up_once_bcrypt_has_begun(&process, names.map(|name| post("/auth/register", name, "rahasia"))).await;
+    let (status, answer) = ask(&process, REGISTER, "panitia-4").await;
     assert_eq!(status, 429, "{answer}");
-    for number in 1..=3 {
-        let body = format!(r#"{{"username":"panitia-{number}","password":"rahasia"}}"#);
-        let is_taken = async || fetch(process.address, "POST /auth/register", "", &body).await.0 == 400;
-        eventually("the name is taken", is_taken).await;
+    for name in names {
+        eventually("the name is taken", async || ask(&process, REGISTER, name).await.0 == 400).await;
     }
 }
 

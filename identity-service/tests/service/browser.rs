@@ -2,22 +2,19 @@
 //! `chromium-driver`:
 //!
 //! ```text
-//! cargo test -p identity-service --test browser -- --ignored
+//! cargo test -p identity-service --test service browser -- --ignored
 //! ```
-
-#![expect(clippy::expect_used, reason = "a test that cannot go on should say where")]
 
 use std::{collections::BTreeMap, path::Path, process::Stdio, time::Duration};
 
 use axum::http::Method;
-use clap::Parser;
 use fantoccini::{
     Client, ClientBuilder, Locator,
     elements::Element,
     wd::{Capabilities, WebDriverCompatibleCommand},
 };
 use hyper_util::client::legacy::connect::HttpConnector;
-use identity_service::{AppState, app, config::Args};
+use identity_service::{AppState, app};
 use serde_json::{Value, json};
 use shared_http::{metrics::Registry, telemetry::Telemetry, testing::Server};
 use tempfile::TempDir;
@@ -28,6 +25,8 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 use url::{ParseError, Url};
+
+use crate::api::config;
 
 const INSTALL: &str = "Chromium or its driver is missing or too old. On Debian and Ubuntu: \
                        sudo apt install chromium chromium-driver";
@@ -70,9 +69,11 @@ async fn a_demo_user_logs_in_through_docs_and_asks_who_it_is() {
 
 #[tokio::test]
 #[ignore = "needs chromium and chromedriver; .ci/run runs it"]
-async fn the_landing_page_names_the_service_and_leads_to_docs_and_redoc() {
+async fn the_landing_page_leads_to_docs_and_to_redoc_which_shows_every_operation() {
     in_browser(async |page| {
-        for (link, shows) in [("/docs", "#operations-auth-login"), ("/redoc", "#tag\\/auth")] {
+        for (link, shows) in
+            [("/docs", "#operations-auth-login"), ("/redoc", "#tag\\/service\\/operation\\/health")]
+        {
             page.open("/").await;
             assert_eq!(page.text("h1").await, "identity-service");
             assert!(page.text("section").await.contains("panitia1"));
@@ -80,17 +81,6 @@ async fn the_landing_page_names_the_service_and_leads_to_docs_and_redoc() {
             page.click(&format!("nav a[href='{link}']")).await;
             page.find(shows).await;
         }
-        page.asked_only_this_server_for(&["/", "/docs", "/redoc"]).await;
-    })
-    .await;
-}
-
-#[tokio::test]
-#[ignore = "needs chromium and chromedriver; .ci/run runs it"]
-async fn redoc_shows_every_operation() {
-    in_browser(async |page| {
-        page.open("/redoc").await;
-        page.find("#tag\\/service\\/operation\\/health").await;
         assert!(page.text("h1").await.starts_with("TixGo identity-service"));
         let shown = page.text("redoc, .redoc-wrap").await;
         for operation in
@@ -99,21 +89,15 @@ async fn redoc_shows_every_operation() {
             assert!(shown.contains(operation), "{operation} is not in: {shown}");
         }
         page.fits_the_screen().await;
-        page.asked_only_this_server_for(&["/redoc", "/redoc/redoc.standalone.js", "/openapi.json"]).await;
+        let asked = ["/", "/docs", "/redoc", "/redoc/redoc.standalone.js", "/openapi.json"];
+        page.asked_only_this_server_for(&asked).await;
     })
     .await;
 }
 
 /// Runs `test` in a browser of its own on a service of its own, and ends both, whatever became of it.
 async fn in_browser(test: impl AsyncFnOnce(&Page) + 'static) {
-    let args = [
-        "identity-service",
-        "--app-env=development",
-        "--demo-users=true",
-        "--bcrypt-cost=4",
-        "--database-url=memory:",
-    ];
-    let config = Args::try_parse_from(args).expect("flags").check().expect("settings");
+    let config = config("memory:", &[]);
     let state = AppState::open(&config, &mut Registry::default()).await.expect("a store");
     let app = app(state, &config, Telemetry::default());
     let server = Server::start(app, config.http.limits).await;
