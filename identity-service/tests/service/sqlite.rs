@@ -5,7 +5,7 @@ mod disk;
 use std::{fs, path::Path, time::Instant};
 
 use axum::Router;
-use identity_service::store::sqlite::FILE_NAME;
+use identity_service::store::schema::FILE_NAME;
 use shared_http::testing::{Process, get};
 use sqlx::{ConnectOptions, Connection, SqliteConnection, query, query_scalar, sqlite::SqliteConnectOptions};
 use tokio::time::sleep;
