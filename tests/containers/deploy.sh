@@ -77,7 +77,7 @@ check 'with what was stored' remembers A-1
 deployer=$!
 old=$(running_image attendance)
 exchanged() { [ "$(running_image attendance 2>/dev/null)" != "$old" ]; }
-check 'a deploy is on its way' until_true 60 exchanged
+check 'a deploy is on its way' until_true 180 exchanged
 kill -TERM $deployer
 status=0
 wait $deployer || status=$?
@@ -90,7 +90,7 @@ set -m
 ./deploy.sh >"$output" 2>&1 &
 deployer=$!
 set +m
-check 'another deploy is on its way' until_true 60 exchanged
+check 'another deploy is on its way' until_true 180 exchanged
 for _ in 1 2 3 4 5 6; do kill -INT -- "-$deployer" 2>/dev/null || break; sleep 0.5; done
 wait $deployer || true
 check 'however often it is interrupted, it says how it ends' contains "$(cat "$output")" 'The previous version serves again.'

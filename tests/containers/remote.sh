@@ -134,7 +134,7 @@ git checkout --quiet Dockerfile
 ./deploy.sh stb >"$output" 2>&1 &
 laptop=$!
 rehearses() { box_docker container inspect tixgo-rehearsal-identity >/dev/null 2>&1; }
-check 'a deploy is on its way' until_true 60 rehearses
+check 'a deploy is on its way' until_true 180 rehearses
 pkill -KILL -f "ssh -F $work/ssh_config" || true
 disown $laptop
 kill -KILL $laptop
