@@ -6,7 +6,7 @@
 #   tests/api/schemathesis.sh target/schemathesis/bin/st
 set -euo pipefail
 st=$(realpath -- "${1:?Usage: tests/api/schemathesis.sh PATH_OF_st}")
-cd "$(dirname -- "$0")/.."
+cd "$(dirname -- "$0")/../.."
 
 die() { printf 'schemathesis.sh: %s\n' "$1" >&2; exit 1; }
 
