@@ -57,18 +57,6 @@ must_live() {
     die "$1 stopped by itself with exit status $status; its messages above say why. Stopping the other."
 }
 
-# Prints "process PID (COMMAND)": who listens on port $1, as far as this user may see.
-holder() {
-    pid=$(ss -ltnp "sport = :$1" 2>/dev/null | sed -n 's/.*pid=\([0-9]*\).*/\1/p' | head -n 1)
-    if [ -z "$pid" ]; then pid=$(lsof -t -nP -iTCP:"$1" -sTCP:LISTEN 2>/dev/null | head -n 1); fi
-    if [ -z "$pid" ] && [ -r /proc/net/tcp ]; then
-        inode=$(awk -v port="$(printf ':%04X' "$1")" '$4 == "0A" && $2 ~ port "$" { print $10; exit }' /proc/net/tcp*)
-        pid=$(find /proc/[0-9]*/fd -lname "socket:\[${inode:-none}\]" 2>/dev/null | cut -d / -f 3 | head -n 1)
-    fi
-    [ -n "$pid" ] || return 0
-    printf 'process %s (%s)' "$pid" "$({ tr '\0' ' ' <"/proc/$pid/cmdline" || ps -o args= -p "$pid"; } 2>/dev/null | cut -c 1-100 | sed 's/ *$//')"
-}
-
 # Bash itself connects here: this needs no tool.
 answers() { (exec 3<>"/dev/tcp/$1/$2") 2>/dev/null; }
 
@@ -85,10 +73,8 @@ network_addresses() {
 }
 
 must_be_free() {
-    if ! answers 127.0.0.1 "$1"; then return; fi
-    process=$(holder "$1")
-    die "port $1 is taken by ${process:-a process of another user (sudo ss -ltnp shows which)}.
-Stop that process, or choose other ports: IDENTITY_PORT=28081 ATTENDANCE_PORT=28082 ./run.sh"
+    ! answers 127.0.0.1 "$1" || die "port $1 is taken. See by whom (sudo ss -ltnp 'sport = :$1', on macOS sudo lsof -iTCP:$1) and stop that,
+or choose other ports: IDENTITY_PORT=28081 ATTENDANCE_PORT=28082 ./run.sh"
 }
 
 await_health() {

@@ -4,25 +4,13 @@
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname -- "$0")/lib.sh"
 
-unset JWT_SECRET IMAGE_REGISTRY BIND_ADDRESS IDENTITY_PORT ATTENDANCE_PORT COMPOSE_FILE COMPOSE_PROFILES COMPOSE_PROJECT_NAME
 # No image of whoever works on this machine is exchanged for one of these.
 export IMAGE_TAG=container-test
 
-port_is_taken() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
-
-stop_leftovers
-# The names and ports are those of an event, and so would be what `clean_up` removes.
 checking='the names and ports of TixGo are free'
-found=$(
-    docker ps --all --filter name='^tixgo-' --format '  the container {{.Names}}'
-    docker volume ls --filter name='^tixgo(-dev)?_' --format '  the volume {{.Name}}'
-    for port in 18081 18082 28083 28084; do if port_is_taken $port; then echo "  port $port"; fi; done
-)
-[ -z "$found" ] || { printf 'compose.sh: remove these first, for they may be somebody'\''s:\n%s\n' "$found" >&2; exit 1; }
+names_and_ports_are_free
 
 clean_up() {
-    # Without a Compose file, for that of production wants a secret first.
-    cd "$work"
     stop_tixgo
     docker image rm tixgo-dev-identity tixgo-dev-attendance tixgo-{identity,attendance}:"$IMAGE_TAG"
 }
@@ -30,16 +18,11 @@ clean_up() {
 fresh_clone "$work/clone"
 cd "$work/clone"
 
-log=$work/log
 development=docker-compose.yml
 production=docker-compose.prod.yml
 up() { docker compose --file "$1" up --build --detach --wait --wait-timeout 120; }
 down() { docker compose --file "$1" down >"$log" 2>&1; }
-works() { "$@" >"$log" 2>&1 || { tail -n 40 "$log" >&2; return 1; }; }
-# refuses COMMAND...: what it says is in $said.
-refuses() { if said=$("$@" 2>&1); then return 1; fi; }
 smoke_test() { works ./smoke-test.sh "http://127.0.0.1:${1:-18081}" "http://127.0.0.1:${2:-18082}"; }
-of() { docker inspect --format "$2" "tixgo-$1"; }
 # of_process SERVICE FIELD: as the kernel has it, whatever was asked for.
 of_process() { awk -v "field=$2:" '$1 == field { $1 = ""; print substr($0, 2) }' "/proc/$(of "$1" '{{.State.Pid}}')/status"; }
 created() { docker ps --all --quiet --filter name='^tixgo-(identity|attendance)$'; }
@@ -48,15 +31,6 @@ created() { docker ps --all --quiet --filter name='^tixgo-(identity|attendance)$
 
 check 'development: starts without a .env' works up $development
 check 'development: passes the smoke test' smoke_test
-
-# The ports are taken now, which is one mistake more.
-check 'deploy.sh: refuses without a .env' refuses ./deploy.sh
-check 'deploy.sh: names the .env, and how to make it' contains "$said" '.env is missing'
-check 'deploy.sh: names the taken port in the same breath, and by whom' \
-    contains "$said" 'port 18081 is taken by the container tixgo-dev-identity-1'
-check 'deploy.sh: refuses a port from the environment that is taken' refuses env IDENTITY_PORT=18082 ./deploy.sh
-check 'deploy.sh: names that port and the setting' contains "$said" 'or set IDENTITY_PORT in .env'
-check 'deploy.sh: started nothing' same "$(created)" ''
 down $development
 
 ### Production, without a good secret
@@ -64,24 +38,13 @@ down $development
 for env in none 'one without JWT_SECRET'; do
     [ "$env" = none ] || echo 'BIND_ADDRESS=127.0.0.1' >.env
     check "production: Compose refuses, .env: $env" refuses up $production
-    check "production: it names JWT_SECRET, .env: $env" contains "$said" 'JWT_SECRET'
-    check "production: it names the way out, .env: $env" contains "$said" 'openssl rand -hex 32'
+    check "production: it names JWT_SECRET, .env: $env" says 'JWT_SECRET'
+    check "production: it names the way out, .env: $env" says 'openssl rand -hex 32'
 done
 check 'production: nothing was created' same "$(created)" ''
-check 'deploy.sh: refuses without JWT_SECRET' refuses ./deploy.sh
-check 'deploy.sh: says so' contains "$said" 'JWT_SECRET is not set in .env'
-
-good_env .
-check 'deploy.sh: refuses the tunnel without a word on whose address counts' refuses env COMPOSE_PROFILES=observability,tunnel ./deploy.sh
-check 'deploy.sh: names the proxies to trust' contains "$said" 'put TRUSTED_PROXIES=172.16.0.0/12 into .env'
-check 'deploy.sh: names the header to believe' contains "$said" 'put CLIENT_ADDRESS_HEADER=CF-Connecting-IP into .env'
 
 while IFS='|' read -r secret weakness; do
     echo "JWT_SECRET=$secret" >.env
-    check "deploy.sh: refuses the secret $secret" refuses ./deploy.sh
-    check "deploy.sh: says that it $weakness" contains "$said" "JWT_SECRET in .env $weakness"
-    check 'deploy.sh: started nothing' same "$(created)" ''
-
     check "production: Compose fails with the secret $secret" refuses up $production
     for service in identity attendance; do
         says_why() { grep -q "JWT_SECRET $weakness; in production it must be" <<<"$(docker logs "tixgo-$service" 2>&1)"; }
@@ -175,6 +138,7 @@ check 'the last of them after the stop began' contains "$answer" 'connection: cl
 
 sed -i '/^DATABASE_URL=/d; s/^BCRYPT_COST=.*/BCRYPT_COST=10/' .env
 check 'both start again' works up $production
+for service in identity attendance; do check "$service: does not warn any more" fails warns $service; done
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }
 if as_root true 2>/dev/null; then
     for service in identity attendance; do
@@ -202,74 +166,3 @@ done <<'ROUTES'
 identity /auth/me
 attendance /checkins
 ROUTES
-
-### Keeping data
-
-identity=http://127.0.0.1:28083 attendance=http://127.0.0.1:28084
-# post URL BODY [OPTION...]: $answer is the body and the status.
-post() {
-    local url=$1 body=$2
-    shift 2
-    answer=$(curl -q -s --max-time 10 -w ' %{http_code}' -H 'Content-Type: application/json' --data "$body" "$@" "$url")
-}
-authorized() { curl -q -s --max-time 10 -H "Authorization: Bearer $token" "$@"; }
-check_in() { post $attendance/checkins "{\"event_id\":\"evt\",\"ticket_id\":\"$1\"}" -H "Authorization: Bearer $token"; }
-accepts() { check_in "$1" && contains "$answer" '"status":"checked_in"'; }
-refuses_twice() { check_in "$1" && same "$answer" '{"detail":"Ticket sudah pernah check-in"} 400'; }
-came() { authorized $attendance/attendance/evt | grep -o '"ticket_id":"[^"]*"' | cut -d '"' -f 4 | xargs; }
-register() { post $identity/auth/register '{"username":"siti","password":"gerbang-timur-7"}'; }
-log_in() { post $identity/auth/login '{"username":"siti","password":"gerbang-timur-7"}'; }
-is_ready() { same "$(curl -q -s --max-time 10 -o "$log" -w '%{http_code}' "$1/ready")" 200; }
-# remember TICKETS
-remember() {
-    check 'both are ready' eval "is_ready $identity && is_ready $attendance"
-    register
-    check 'the user is still there' same "$answer" '{"detail":"User siti sudah terdaftar"} 400'
-    log_in
-    check 'and may log in' contains "$answer" access_token
-    check 'whoever came is still there' same "$(came)" "$1"
-    check 'and is refused a second time' refuses_twice "${1##* }"
-}
-
-for service in identity attendance; do check "$service: does not warn any more" fails warns $service; done
-register
-check 'a user is registered' contains "$answer" '"username":"siti"'
-log_in
-token=$(sed -n 's/.*"access_token":"\([^"]*\)".*/\1/p' <<<"$answer")
-check 'a ticket is let in' accepts A-1
-remember A-1
-
-docker kill --signal KILL tixgo-identity tixgo-attendance >"$log"
-check 'both are killed' same "$(of identity '{{.State.ExitCode}}') $(of attendance '{{.State.ExitCode}}')" '137 137'
-check 'and start again' works up $production
-remember A-1
-down $production
-check 'both are removed and made anew' works up $production
-remember A-1
-
-### Copies of the data, with the commands of docs/operate.md
-
-# documented PATTERN: the lines of its chapter on backups.
-documented() { sed -n '/^## Backups$/,/^## /p' docs/operate.md | grep -E "$1"; }
-run_documented() { works bash -euc "$(documented "$1" | sed -E "${2:-}")"; }
-
-backups='^docker exec .* backup '
-check 'both are copied while they serve' run_documented "$backups"
-check 'a copy is never written over' fails run_documented "$backups" 2>/dev/null
-check 'cron copies them too' run_documented '^[0-9]+ \* \* \* \* ' 's/^[0-9]+ \* \* \* \* //; s/\\%/%/g'
-# Those of the smoke tests are in it too.
-hourly=$(sed -n 's/^\(.*attendance-.*db\): whole, [0-9]* check-ins, the newest A-1 to evt .*/\1/p' "$log")
-check 'and says what is in the copy' test -n "$hourly"
-check 'the database is looked at' run_documented ' check$'
-check 'which is whole' grep -q '^/data/attendance.db: whole, [0-9]* check-ins, the newest A-1 to evt ' "$log"
-
-accepts A-2
-restoring='^(IMAGE=|docker (stop|run|start) )'
-hourly_name="s|/data/attendance-20[^ ]*|$hourly|"
-check 'while a service runs, no copy is brought back' fails run_documented '^(IMAGE=|docker run )' "$hourly_name" 2>/dev/null
-check 'for the file is in use' grep -q 'in use by another process' "$log"
-remember 'A-1 A-2'
-check 'a copy is brought back while it does not run' run_documented "$restoring" "$hourly_name"
-check 'what was there is kept aside' grep -qE 'kept in /data/attendance.db.before-restore-[0-9]+$' "$log"
-check 'attendance serves again' until_true 30 is_ready $attendance 2>/dev/null
-remember A-1

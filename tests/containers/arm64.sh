@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # The binaries and images for other machines than this one: cross-compiled, never emulated while they are
 # built. The ARM64 binaries then run under QEMU and answer the smoke test.
-# shellcheck source=container-tests/lib.sh
-. "$(dirname -- "$0")/lib.sh"
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+source "$(dirname -- "$0")/lib.sh"
 
 if [ "$(docker info --format '{{.Architecture}}')" != x86_64 ]; then
     skip 'cross-compiling for ARM (this machine is not x86-64)'

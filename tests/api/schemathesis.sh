@@ -3,16 +3,16 @@
 # holds every answer against the document. Needs schemathesis (https://schemathesis.readthedocs.io), curl and jq:
 #
 #   python3 -m venv target/schemathesis && target/schemathesis/bin/pip install 'schemathesis>=4.32,<5'
-#   api-tests/schemathesis.sh target/schemathesis/bin/st
+#   tests/api/schemathesis.sh target/schemathesis/bin/st
 set -euo pipefail
-st=$(realpath -- "${1:?Usage: api-tests/schemathesis.sh PATH_OF_st}")
-cd "$(dirname -- "$0")/.."
+st=$(realpath -- "${1:?Usage: tests/api/schemathesis.sh PATH_OF_st}")
+cd "$(dirname -- "$0")/../.."
 
 die() { printf 'schemathesis.sh: %s\n' "$1" >&2; exit 1; }
 
 cargo build --release --locked --package identity-service --package attendance-service
 bin=$(realpath -- "${CARGO_TARGET_DIR:-target}")/release
-config=$(realpath -- api-tests/schemathesis.toml)
+config=$(realpath -- tests/api/schemathesis.toml)
 # Hypothesis and schemathesis leave their notes here.
 directory=$(mktemp -d)
 stop() {

@@ -6,7 +6,6 @@ source "$(dirname -- "$0")/lib.sh"
 clean_up() { docker image rm tixgo-test-identity tixgo-test-attendance; }
 
 clone=$work/clone
-log=$work/log
 
 # build SERVICE [OPTION...]
 build() {

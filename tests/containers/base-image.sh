@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname -- "$0")"
 
 # shellcheck disable=SC2016  # the Dockerfile says it so
-image=$(sed -n 's/^FROM --platform=$BUILDPLATFORM \([^ ]*\).*/\1/p' ../Dockerfile)
+image=$(sed -n 's/^FROM --platform=$BUILDPLATFORM \([^ ]*\).*/\1/p' ../../Dockerfile)
 [ -n "$image" ] || { echo 'base-image.sh: the Dockerfile names no base image.' >&2; exit 1; }
 docker image inspect "$image" >/dev/null 2>&1 && exit
 docker pull --quiet "$image" 2>/dev/null && exit

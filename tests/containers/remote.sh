@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # deploy.sh USER@HOST against a box of its own: a network namespace with an ssh server, a Docker engine
 # and a home directory that have nothing in common with this machine's.
-# shellcheck source=container-tests/lib.sh
-. "$(dirname -- "$0")/lib.sh"
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+source "$(dirname -- "$0")/lib.sh"
+# shellcheck source-path=SCRIPTDIR source=deploy-lib.sh
+source "$here/deploy-lib.sh"
 
 for tool in dockerd /usr/sbin/sshd ip unshare nsenter iptables; do
     command -v "$tool" >/dev/null || { skip "deploying over ssh ($tool is missing)"; exit 0; }
@@ -12,7 +14,6 @@ done
 namespace=tixgo-box-$$
 box=$work/box
 clone=$work/laptop
-output=$work/output
 here_engine=$(docker ps --all --quiet | sort)
 
 clean_up() {
@@ -28,13 +29,7 @@ clean_up() {
 box_docker() { docker --host "unix://$box/docker.sock" "$@"; }
 box_containers() { box_docker container inspect --format '{{.Id}} {{.State.StartedAt}}' tixgo-identity tixgo-attendance; }
 box_image() { box_docker container inspect --format '{{.Config.Image}}' "tixgo-$1"; }
-serves() { "$clone/smoke-test.sh" http://10.87.0.2:18081 http://10.87.0.2:18082 >/dev/null; }
-deploy() { ./deploy.sh "$@" >"$output" 2>&1 || { status=$?; tail -n 30 "$output"; return $status; }; }
-failed_deploy() {
-    if ./deploy.sh "$@" >"$output" 2>&1; then cat "$output"; return 1; fi
-    said=$(cat "$output")
-}
-says() { contains "$said" "$1"; }
+box_serves() { "$clone/smoke-test.sh" http://10.87.0.2:18081 http://10.87.0.2:18082 >/dev/null; }
 
 mkdir -p "$box/home" /run/sshd
 ip netns add "$namespace"
@@ -91,7 +86,7 @@ home=$box/home/tixgo
 check 'with no .env on either side a deploy is refused' failed_deploy root@stb
 check 'and says what to do' says '.env is missing'
 check 'and started nothing' same "$(box_docker ps --all --quiet)" ''
-printf 'JWT_SECRET=short\n' >"$home/.env"
+(umask 077 && printf 'JWT_SECRET=short\n' >"$home/.env")
 check 'a short secret on the box is refused' failed_deploy root@stb
 check 'by name' says 'shorter than 32 bytes'
 rm "$home/.env"
@@ -101,11 +96,11 @@ check 'a version is deployed' deploy root@stb
 check 'with three ticks' same "$(grep '^✓' "$output")" '✓ Building images...
 ✓ Starting containers...
 ✓ Services are running on ports 18081 and 18082'
-check 'it serves' serves
+check 'it serves' box_serves
 check 'the box got the .env it did not have' cmp .env "$home/.env"
 check 'for the eyes of its owner only' same "$(stat -c %a "$home/.env")" 600
 check 'no source was sent' same "$(cd "$home" && find . -type f ! -path './.deploy/*' | sort | tr '\n' ' ')" \
-    "$(printf '%s ' ./.env ./.env.example ./cloudflared/config.yml.example ./deploy.sh ./docker-compose.prod.yml ./ops/alerts.yml \
+    "$(printf '%s ' ./.env ./.env.example ./cloudflared/config.yml.example ./deploy.sh ./docker-compose.prod.yml ./ops/alerts.yml ./ops/deploy/release.sh \
         ./ops/grafana/dashboards/tixgo.json ./ops/grafana/provisioning/{dashboards/tixgo,datasources/prometheus}.yml \
         ./ops/prometheus.yml ./smoke-test.sh)"
 check 'nothing was started on the laptop' same "$(docker ps --all --quiet | sort)" "$here_engine"
@@ -132,20 +127,20 @@ sed -i 's/^ENTRYPOINT \["\/attendance-service"\]/ENTRYPOINT ["\/attendance-servi
 check 'a broken version ends non-zero' failed_deploy stb
 check 'and says so' says 'Whatever ran before still runs'
 check 'and what ran runs on' same "$(box_containers)" "$before"
-check 'and serves' serves
+check 'and serves' box_serves
 git checkout --quiet Dockerfile
 
 # The laptop's lid is closed in the middle: the box ends what it began, or stays as it was.
 ./deploy.sh stb >"$output" 2>&1 &
 laptop=$!
 rehearses() { box_docker container inspect tixgo-rehearsal-identity >/dev/null 2>&1; }
-check 'a deploy is on its way' until_true 60 rehearses
+check 'a deploy is on its way' until_true 180 rehearses
 pkill -KILL -f "ssh -F $work/ssh_config" || true
 disown $laptop
 kill -KILL $laptop
 check 'without its laptop the box comes to an end' until_true 90 flock --nonblock "$home/.deploy/lock" true
 check 'with no rehearsal left behind' fails rehearses
-check 'and serves' serves
+check 'and serves' box_serves
 
 check 'a box that cannot be reached is named' failed_deploy root@10.87.0.3
 check 'as it was written' says 'root@10.87.0.3'

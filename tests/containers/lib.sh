@@ -1,10 +1,10 @@
-# Shared by the container tests and ops/test.sh; sourced by each. A check that fails ends its file, and cleans up.
+# Shared by the tests of the containers and of the metrics; sourced by each. A check that fails ends its file, and cleans up.
 # shellcheck shell=bash
 set -euo pipefail
 
 here=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck disable=SC2034  # for those who source this
-repository=$(dirname -- "$here")
+repository=$(dirname -- "$(dirname -- "$here")")
 work=$(mktemp -d "${TMPDIR:-/tmp}/tixgo-test.XXXXXX")
 
 # A test adds what it starts to its own `clean_up`.
@@ -31,6 +31,12 @@ check() {
 skip() { printf 'SKIPPED: %s\n' "$1"; }
 
 fails() { if "$@"; then return 1; fi; }
+# works COMMAND...: what it says is in the file $log, and shown if it fails.
+log=$work/log
+works() { "$@" >"$log" 2>&1 || { tail -n 40 "$log" >&2; return 1; }; }
+# refuses COMMAND...: what it says is in $said.
+refuses() { if said=$("$@" 2>&1); then printf '%s\n' "$said" >&2; return 1; fi; }
+says() { contains "$said" "$1"; }
 
 # contains TEXT WANTED
 contains() {
@@ -69,7 +75,10 @@ commit() {
     git -C "$1" -c user.name=test -c user.email=test@localhost commit --quiet --allow-empty --message "$2"
 }
 
-good_env() { printf 'JWT_SECRET=%s\n' "$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')" >"$1/.env"; }
+good_env() {
+    rm -f "$1/.env"
+    (umask 077 && printf 'JWT_SECRET=%s\n' "$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')" >"$1/.env")
+}
 
 # Everything that the Compose files and deploy.sh start here. From a directory with no Compose file: the one for
 # production wants a secret even to stop.
@@ -86,5 +95,22 @@ stop_leftovers() (
     if grep -q '/tixgo-test\.[^/]*/' <<<"$started_in"; then stop_tixgo; fi
 )
 
+# The names and ports are those of an event, and so would be what a test removes.
+names_and_ports_are_free() {
+    stop_leftovers
+    local port found
+    port_is_taken() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+    found=$(
+        docker ps --all --filter name='^tixgo-' --format '  the container {{.Names}}'
+        docker volume ls --filter name='^tixgo(-dev)?_' --format '  the volume {{.Name}}'
+        for port in 18081 18082 28083 28084; do if port_is_taken $port; then echo "  port $port"; fi; done
+    )
+    [ -z "$found" ] || { printf 'Remove these first, for they may be somebody'\''s:\n%s\n' "$found" >&2; return 1; }
+}
+
+# Whatever this shell has set must not change what is tested.
+unset JWT_SECRET IMAGE_REGISTRY IMAGE_TAG BIND_ADDRESS IDENTITY_PORT ATTENDANCE_PORT COMPOSE_FILE COMPOSE_PROFILES COMPOSE_PROJECT_NAME DATABASE_URL EXPECT_DATA
+
+of() { docker inspect --format "$2" "tixgo-$1"; }
 running_image() { docker container inspect --format '{{.Config.Image}}' "tixgo-$1"; }
 containers() { docker container inspect --format '{{.Id}} {{.State.StartedAt}}' tixgo-identity tixgo-attendance; }

@@ -6,14 +6,11 @@ source "$(dirname -- "$0")/lib.sh"
 
 command -v wrk >/dev/null || { skip 'check-ins during a flood of logins (wrk is missing)'; exit; }
 
-unset JWT_SECRET IMAGE_REGISTRY BIND_ADDRESS IDENTITY_PORT ATTENDANCE_PORT COMPOSE_FILE COMPOSE_PROFILES COMPOSE_PROJECT_NAME
 # No image of whoever works on this machine is exchanged for one of these.
 export IMAGE_TAG=container-test no_proxy='*'
 
-stop_leftovers
-checking='no TixGo runs here'
-found=$(docker ps --all --filter name='^tixgo-' --format '{{.Names}}'; docker volume ls --filter name='^tixgo_' --format '{{.Name}}')
-[ -z "$found" ] || { printf 'flood.sh: remove these first, for they may be somebody'\''s:\n%s\n' "$found" >&2; exit 1; }
+checking='the names and ports of TixGo are free'
+names_and_ports_are_free
 
 flood=
 clean_up() {
@@ -24,15 +21,10 @@ clean_up() {
 
 fresh_clone "$work/clone"
 cd "$work/clone"
-log=$work/log
 good_env .
 # Every login reaches the passwords; the guard would keep the flood away from them.
 echo 'LOGIN_GUARD=off' >>.env
-start() {
-    docker compose --file docker-compose.prod.yml up --build --detach --wait --wait-timeout 120 >"$log" 2>&1 ||
-        { tail -n 40 "$log" >&2; return 1; }
-}
-check 'both start as they are shipped' start
+check 'both start as they are shipped' works docker compose --file docker-compose.prod.yml up --build --detach --wait --wait-timeout 120
 
 identity=http://127.0.0.1:18081 attendance=http://127.0.0.1:18082
 json='Content-Type: application/json'
@@ -62,7 +54,7 @@ for ((round = 0; round < rounds; round++)); do
     check_in calm
 
     # A second longer at both ends. Its sender comes last on this box, for at an event it is elsewhere.
-    nice -n 19 wrk -t 1 -c 200 -d $((seconds + 2))s --timeout 10s -s container-tests/logins.lua \
+    nice -n 19 wrk -t 1 -c 200 -d $((seconds + 2))s --timeout 10s -s tests/containers/logins.lua \
         $identity/auth/login -- "$right" "$wrong" >"$work/flood" 2>&1 &
     flood=$!
     sleep 1
