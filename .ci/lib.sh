@@ -121,7 +121,8 @@ certificates() (
 with_postgres() (
     bin=$(postgres_bin)
     directory=$(mktemp -d)
-    port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+    # Not one that the kernel gives to clients: while a test has stopped the server, its port must stay free.
+    port=$(python3 -c 'import random, socket; port = random.randrange(20000, 32000); socket.socket().bind(("127.0.0.1", port)); print(port)')
     certificates "$directory"
     # It refuses to run as root.
     owner=

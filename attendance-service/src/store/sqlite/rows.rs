@@ -100,8 +100,38 @@ pub(super) async fn insert(
 #[cfg(test)]
 mod tests {
     use shared_store::{sqlite::FileLock, testing::assert_no_temporary_btree};
+    use sqlx::Connection;
 
     use super::*;
+
+    #[tokio::test]
+    async fn a_file_with_unique_keys_keeps_its_rows_and_the_version_before_appends_to_it_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("attendance.db");
+        let sql = include_str!("../../../migrations/sqlite/1_check_ins.sql");
+        let before = Migrations::new(&[Migration { name: "check ins", sql, min_reader: 1 }]);
+        let insert =
+            "INSERT INTO check_ins (event_id, ticket_id, checked_in_by, checked_in_at, idempotency_key)
+                      VALUES ('e', $1, 'panitia1', 1, $1)";
+        let mut expected = Vec::new();
+        for (migrations, ticket) in [(&before, "a"), (&super::migrations(), "b"), (&before, "c")] {
+            let mut lock = FileLock::take(&path, false).unwrap();
+            let mut database = lock.connect(migrations).await.unwrap();
+            sqlx::query(insert).bind(ticket).execute(&mut database).await.unwrap();
+            expected.push((expected.len() as i64 + 1, ticket.to_owned()));
+            let mut rows = Vec::new();
+            read(&mut database, 0, |seq, scan, _| {
+                assert_eq!(scan.idempotency_key.unwrap().as_ref(), scan.ticket_id.0);
+                rows.push((seq, scan.ticket_id.0));
+                Ok(())
+            })
+            .await
+            .unwrap();
+            assert_eq!(rows, expected);
+            database.close().await.unwrap();
+        }
+        assert!(directory.path().join("attendance.db.before-migration-2").exists());
+    }
 
     #[tokio::test]
     async fn no_statement_sorts() {
