@@ -28,12 +28,15 @@ pub struct Compressor {
 
 impl Default for Compressor {
     fn default() -> Self {
-        let cores = thread::available_parallelism().map_or(1, usize::from);
-        Self { permits: Arc::new(Semaphore::new(cores.saturating_sub(1).max(1))) }
+        Self::for_cores(thread::available_parallelism().map_or(1, usize::from))
     }
 }
 
 impl Compressor {
+    fn for_cores(cores: usize) -> Self {
+        Self { permits: Arc::new(Semaphore::new(cores.saturating_sub(1).max(1))) }
+    }
+
     /// The gzip stream of `beginning`, `chunks` and `end`. A chunk is compressed when the stream is polled for it.
     pub fn stream(
         self: Arc<Self>,
@@ -155,6 +158,13 @@ mod tests {
         assert_eq!(plain(&first), plain(&second));
         assert_ne!(first[2].as_ptr(), second[2].as_ptr());
         assert_eq!(budget.taken(), 0);
+    }
+
+    #[test]
+    fn one_core_stays_free_unless_it_is_the_only_one() {
+        for (cores, permits) in [(1, 1), (2, 1), (4, 3)] {
+            assert_eq!(Compressor::for_cores(cores).permits.available_permits(), permits, "{cores}");
+        }
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -168,3 +168,36 @@ impl RecordPrefix {
         self.json.into()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scan(event: &str, ticket: &str, user: &str, key: Option<&str>) -> Scan {
+        Scan {
+            event_id: EventId(event.to_owned()),
+            ticket_id: TicketId(ticket.to_owned()),
+            checked_in_by: user.to_owned(),
+            idempotency_key: key.map(|key| IdempotencyKey::new(key.as_bytes()).unwrap()),
+        }
+    }
+
+    #[test]
+    fn scans_of_one_ticket_or_of_one_attempt_conflict() {
+        let first = scan("evt1", "A", "panitia1", Some("k"));
+        for (other, conflicts) in [
+            (scan("evt1", "A", "panitia2", None), true),
+            (scan("evt2", "A", "panitia2", None), false),
+            (scan("evt1", "B", "panitia1", Some("k")), true),
+            (scan("evt2", "B", "panitia1", Some("k")), true),
+            (scan("evt1", "B", "panitia2", Some("k")), false),
+            (scan("evt1", "B", "panitia1", Some("l")), false),
+            (scan("evt1", "B", "panitia1", None), false),
+        ] {
+            assert_eq!(first.conflicts_with(&other), conflicts, "{other:?}");
+            assert_eq!(other.conflicts_with(&first), conflicts, "{other:?}");
+        }
+        let without_key = scan("evt1", "A", "panitia1", None);
+        assert!(!without_key.conflicts_with(&scan("evt1", "B", "panitia1", None)), "no key is no attempt");
+    }
+}

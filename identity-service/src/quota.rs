@@ -115,6 +115,15 @@ mod tests {
     }
 
     #[test]
+    fn an_ipv6_network_counts_as_one_client() {
+        let (quota, now) = (Arc::new(Quota::new(NonZeroU32::MIN)), Instant::now());
+        let reserve = |client: &str| quota.reserve(client.parse().unwrap(), now).map(Reservation::commit);
+        assert!(reserve("2001:db8:1:2::1").is_ok());
+        assert!(reserve("2001:db8:1:2:3:4:5:6").is_err());
+        assert!(reserve("2001:db8:1:3::1").is_ok());
+    }
+
+    #[test]
     fn a_registration_that_is_not_accepted_counts_only_while_it_is_under_way() {
         let (quota, now) = (Arc::new(Quota::new(NonZeroU32::MIN)), Instant::now());
         for _ in 0..100 {

@@ -187,3 +187,42 @@ fn with_header(mut response: Response, (name, value): (axum::http::HeaderName, H
     response.headers_mut().insert(name, value);
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_has_its_status_and_the_header_that_belongs_to_it() {
+        let too_many = ApiError::TooMany { detail: String::new(), seconds: 36 };
+        for (error, status, header) in [
+            (ApiError::BadRequest("".into()), 400, None),
+            (ApiError::Unauthorized(""), 401, Some((WWW_AUTHENTICATE, "Bearer"))),
+            (ApiError::Forbidden(""), 403, None),
+            (ApiError::NotFound, 404, None),
+            (ApiError::Absent(""), 404, None),
+            (ApiError::MethodNotAllowed, 405, None),
+            (ApiError::RequestTimeout, 408, None),
+            (ApiError::BodyTooLarge, 413, None),
+            (ApiError::HeadTooLarge, 431, None),
+            (ApiError::Invalid(Vec::new()), 422, None),
+            (ApiError::Conflicting(""), 422, None),
+            (too_many, 429, Some((RETRY_AFTER, "36"))),
+            (ApiError::internal("a cause"), 500, None),
+            (ApiError::Busy, 503, Some((RETRY_AFTER, "1"))),
+            (ApiError::Overdue, 503, Some((RETRY_AFTER, "1"))),
+            (ApiError::StorageUnavailable, 503, Some((RETRY_AFTER, "1"))),
+            (ApiError::NotReady(String::new()), 503, Some((RETRY_AFTER, "1"))),
+            (ApiError::Full("".into()), 503, Some((RETRY_AFTER, "60"))),
+        ] {
+            let name = format!("{error:?}");
+            let response = error.into_response();
+            assert_eq!(response.status(), status, "{name}");
+            for other in [RETRY_AFTER, WWW_AUTHENTICATE] {
+                let expected = header.as_ref().filter(|(name, _)| *name == other).map(|(_, value)| *value);
+                let value = response.headers().get(&other).map(|value| value.to_str().unwrap());
+                assert_eq!(value, expected, "{name} {other}");
+            }
+        }
+    }
+}

@@ -452,6 +452,8 @@ async fn cors_headers_are_sent_to_the_origins_that_were_named_and_to_no_other() 
         assert_eq!(preflight.header(header("access-control-allow-origin")), allowed);
         let taken = preflight.header(header("access-control-allow-headers"));
         assert_eq!(taken.contains("idempotency-key"), cors != Cors::Off, "{taken}");
+        let methods = if cors == Cors::Off { "" } else { "GET,HEAD,POST,PUT,PATCH,DELETE" };
+        assert_eq!(preflight.header(header("access-control-allow-methods")), methods);
     }
 }
 

@@ -164,6 +164,14 @@ mod tests {
     }
 
     #[test]
+    fn a_location_in_the_log_has_no_password() {
+        let postgres = parse("postgres://tixgo:hemlig@db.example.org/gate", "a.db", false).unwrap();
+        assert_eq!(postgres.to_string(), "postgres");
+        assert_eq!(format!("{postgres:?}"), "postgres");
+        assert_eq!(sqlite("/data/gate.db").unwrap().to_string(), "sqlite /data/gate.db");
+    }
+
+    #[test]
     fn any_other_url_is_refused() {
         for url in [
             "sqlite:",

@@ -69,8 +69,8 @@ pub(super) async fn write(
         if jobs.is_empty() {
             return;
         }
-        // Nobody waits for these scans any more. Were they written, the next scan of such a ticket would be a duplicate of
-        // one that nobody saw accepted.
+        // Drops scans whose clients have disconnected or timed out. If they were written, the next scan of the ticket would be
+        // refused as a duplicate, although no gate has seen the ticket accepted.
         jobs.retain(|(_, reply)| !reply.is_closed());
         if jobs.is_empty() {
             continue;
