@@ -52,6 +52,18 @@ async fn moments_never_go_back_within_an_event_though_the_clock_starts_in_the_pa
 }
 
 #[tokio::test]
+async fn of_two_rows_of_one_ticket_the_first_counts_and_the_log_names_the_other() {
+    let directory = Directory::filled().await;
+    directory.execute("INSERT INTO check_ins VALUES (5001, 'evt1', 'TICKET-7', 'other', 1, NULL)").await;
+    let (process, mut gate) = directory.start().await;
+    let records = gate.records("evt1").await;
+    assert_eq!(records.len(), 5000);
+    assert!(records["TICKET-7"].contains("panitia1"), "{}", records["TICKET-7"]);
+    let log = process.finish().await;
+    assert!(log.contains("seq=5001") && log.contains("the earlier one counts"), "{log}");
+}
+
+#[tokio::test]
 async fn a_database_of_a_newer_version_is_refused_and_left_alone() {
     let directory = Directory::filled().await;
     let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
@@ -106,7 +118,7 @@ async fn an_empty_directory_is_refused_where_data_is_expected() {
 
 #[tokio::test]
 async fn a_damaged_database_is_named_at_the_start_and_left_byte_for_byte_as_it_is() {
-    for damage in ["header", "truncated", "table", "index", "middle", "log"] {
+    for damage in ["header", "truncated", "table", "middle", "log"] {
         let directory = Directory::filled().await;
         let path = directory.database();
         match damage {
@@ -116,7 +128,6 @@ async fn a_damaged_database_is_named_at_the_start_and_left_byte_for_byte_as_it_i
                 fs::File::options().write(true).open(&path).unwrap().set_len(length / 2).unwrap();
             }
             "table" => spoil(&path, directory.root_of("check_ins").await),
-            "index" => spoil(&path, directory.root_of("check_ins_idempotency_key").await),
             "middle" => spoil_middle(&path),
             // The newest check-ins are in the log alone, as after a power cut.
             _ => {
