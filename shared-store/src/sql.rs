@@ -18,7 +18,7 @@ pub struct SqlStore(Backend);
 
 enum Backend {
     Sqlite(SqliteSql),
-    Postgres(PostgresSql),
+    Postgres(Box<PostgresSql>),
 }
 
 /// Why a statement has no result.
@@ -64,7 +64,9 @@ impl SqlStore {
             Location::Sqlite { path, is_expected } => {
                 Backend::Sqlite(SqliteSql::open(path, *is_expected, content, commits).await?)
             }
-            Location::Postgres(url) => Backend::Postgres(PostgresSql::open(url, schema, commits).await?),
+            Location::Postgres(url) => {
+                Backend::Postgres(Box::new(PostgresSql::open(url, schema, commits).await?))
+            }
         }))
     }
 

@@ -68,7 +68,7 @@ impl SqlUserStore {
 
     async fn find_stored(&self, username: &Username) -> Result<Option<User>, StoreError> {
         let row = self.sql.fetch_optional(FIND, &[&username.0]).await?;
-        Ok(row.map(|row| user_from_row(username, row)).transpose()?)
+        row.map(|row| user_from_row(username, row)).transpose()
     }
 
     fn find_demo(&self, username: &Username) -> Option<User> {
