@@ -9,7 +9,7 @@ pub mod routes;
 pub mod service;
 pub mod store;
 
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
 use axum::{Router, extract::FromRef};
 use shared_auth::TokenVerifier;
@@ -26,9 +26,12 @@ use crate::{
     },
 };
 
-/// What the handlers share.
+/// What the handlers share: one pointer, for it is cloned for every request.
 #[derive(Clone)]
-pub struct AppState {
+pub struct AppState(Arc<Components>);
+
+/// The parts of the service.
+pub struct Components {
     /// The store of all check-ins.
     pub check_ins: Arc<dyn CheckInStore>,
     /// Verifies tokens.
@@ -56,12 +59,27 @@ impl AppState {
             Location::Postgres(url) => Arc::new(PostgresCheckInStore::open(url, commits).await?),
         };
         register_memory_usage(registry, &check_ins);
-        Ok(Self {
+        Ok(Components {
             check_ins,
             verifier: Arc::new(TokenVerifier::new(&config.secrets)),
             compressor: Arc::default(),
             metrics: Arc::new(CheckInMetrics::new(registry)),
-        })
+        }
+        .into())
+    }
+}
+
+impl From<Components> for AppState {
+    fn from(components: Components) -> Self {
+        Self(Arc::new(components))
+    }
+}
+
+impl Deref for AppState {
+    type Target = Components;
+
+    fn deref(&self) -> &Components {
+        &self.0
     }
 }
 

@@ -14,7 +14,7 @@ pub mod service;
 pub mod store;
 pub mod users;
 
-use std::{error::Error, sync::Arc};
+use std::{error::Error, ops::Deref, sync::Arc};
 
 use axum::{Router, extract::FromRef};
 use shared_auth::{TokenIssuer, TokenVerifier};
@@ -31,9 +31,12 @@ use crate::{
     store::{UserStore, sql::SqlUserStore},
 };
 
-/// What the handlers share.
+/// What the handlers share: one pointer, for it is cloned for every request.
 #[derive(Clone)]
-pub struct AppState {
+pub struct AppState(Arc<Components>);
+
+/// The parts of the service.
+pub struct Components {
     /// The store of all users.
     pub users: Arc<dyn UserStore>,
     /// Hashes and verifies passwords.
@@ -83,7 +86,7 @@ impl AppState {
         if let Some(stored) = users.greatest_cost().await? {
             passwords.note_stored_cost(stored);
         }
-        Ok(Self {
+        Ok(Components {
             users,
             passwords: Arc::new(passwords),
             registration: config.registration,
@@ -97,7 +100,22 @@ impl AppState {
                 "tixgo_registrations",
                 "Registrations by outcome",
             )),
-        })
+        }
+        .into())
+    }
+}
+
+impl From<Components> for AppState {
+    fn from(components: Components) -> Self {
+        Self(Arc::new(components))
+    }
+}
+
+impl Deref for AppState {
+    type Target = Components;
+
+    fn deref(&self) -> &Components {
+        &self.0
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 use axum::{
     body::Body,
     extract::{MatchedPath, Request},
-    http::{HeaderValue, Method},
+    http::{HeaderName, HeaderValue, Method},
     response::Response,
 };
 use bytes::Bytes;
@@ -20,6 +20,10 @@ use crate::{
     access_log::Line, client::Caller, error::Cause, metrics::method_label, request_id::is_well_formed,
     telemetry::Telemetry,
 };
+
+/// Headers with which a request can be followed through several systems.
+static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+static CF_RAY: HeaderName = HeaderName::from_static("cf-ray");
 
 /// The status in log and metrics if the client disconnected before the response, as in nginx.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
@@ -49,7 +53,7 @@ impl RequestRecord {
             metrics.in_flight.inc();
         }
         // For the access log only.
-        let logged_header = |name: &str| {
+        let logged_header = |name: &HeaderName| {
             telemetry.access_log.as_ref()?;
             request.headers().get(name).filter(|value| is_well_formed(value)).cloned()
         };
@@ -59,8 +63,8 @@ impl RequestRecord {
             route: request.extensions().get::<MatchedPath>().cloned(),
             id,
             caller,
-            traceparent: logged_header("traceparent"),
-            cf_ray: logged_header("cf-ray"),
+            traceparent: logged_header(&TRACEPARENT),
+            cf_ray: logged_header(&CF_RAY),
             telemetry,
             is_finished: false,
         }

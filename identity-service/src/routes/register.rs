@@ -206,6 +206,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        Components,
         metrics::{BcryptMetrics, OutcomeMetrics},
         password::Passwords,
         password_hash::{Cost, PasswordHash},
@@ -255,7 +256,7 @@ mod tests {
         let mut registry = Registry::default();
         let secrets = Secrets { signing: Secret::new("a secret of the tests"), previous: None };
         let cost = Cost::new(Cost::MIN).expect("a cost");
-        AppState {
+        Components {
             users,
             passwords: Arc::new(Passwords::new(cost, BcryptMetrics::new(&mut registry))),
             login_guard: None,
@@ -266,6 +267,7 @@ mod tests {
             logins: Arc::new(OutcomeMetrics::new(&mut registry, "logins", "Logins")),
             registrations: Arc::new(OutcomeMetrics::new(&mut registry, "registrations", "Registrations")),
         }
+        .into()
     }
 
     #[tokio::test]
