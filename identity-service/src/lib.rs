@@ -20,7 +20,7 @@ use axum::{Router, extract::FromRef};
 use shared_auth::{TokenIssuer, TokenVerifier};
 use shared_http::{metrics::Registry, middleware, pages, telemetry::Telemetry};
 use shared_service::{IDENTITY, health};
-use shared_store::CommitMetrics;
+use shared_store::{CommitMetrics, Location, SqlStore};
 
 use crate::{
     config::{Config, RegistrationPolicy},
@@ -28,7 +28,11 @@ use crate::{
     metrics::{BcryptMetrics, OutcomeMetrics, register_record_count},
     password::Passwords,
     quota::Quota,
-    store::{UserStore, sql::SqlUserStore},
+    store::{
+        UserStore,
+        schema::{CONTENT, SCHEMA},
+        sql::SqlUserStore,
+    },
 };
 
 /// What the handlers share: one pointer, for it is cloned for every request.
@@ -77,8 +81,11 @@ impl AppState {
             demo_users.retain(|user| user.username != admin.username);
         }
         let commits = CommitMetrics::new(registry);
-        let users = SqlUserStore::open(&config.location, demo_users, commits).await?;
-        let users: Arc<dyn UserStore> = Arc::new(users);
+        let sql = Arc::new(SqlStore::open(&config.location, &CONTENT, SCHEMA, commits).await?);
+        let users: Arc<dyn UserStore> = Arc::new(SqlUserStore::new(sql, demo_users).await?);
+        if let Location::Sqlite { path, .. } = &config.location {
+            tracing::info!(path = %path.display(), users = users.count(), "the file is loaded");
+        }
         if let Some(admin) = first_admin {
             users.register(admin).await?;
         }

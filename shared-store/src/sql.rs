@@ -70,11 +70,6 @@ impl SqlStore {
         }))
     }
 
-    /// A database in the memory of this process.
-    pub fn in_memory(content: &'static Content) -> Self {
-        Self(Backend::Sqlite(SqliteSql::in_memory(content)))
-    }
-
     /// The first row that `sql` selects.
     ///
     /// # Errors

@@ -202,6 +202,7 @@ mod tests {
     use futures_util::FutureExt;
     use shared_auth::{Secret, Secrets, TokenIssuer, TokenVerifier};
     use shared_http::metrics::Registry;
+    use shared_store::{CommitMetrics, Location, SqlStore};
     use tokio::sync::Semaphore;
 
     use super::*;
@@ -211,7 +212,11 @@ mod tests {
         password::Passwords,
         password_hash::{Cost, PasswordHash},
         quota::Quota,
-        store::{StoreError, sql::SqlUserStore},
+        store::{
+            StoreError,
+            schema::{CONTENT, SCHEMA},
+            sql::SqlUserStore,
+        },
     };
 
     /// A store whose registrations wait for the test.
@@ -272,8 +277,11 @@ mod tests {
 
     #[tokio::test]
     async fn disconnecting_while_the_user_is_stored_gives_no_quota_back() {
+        let commits = CommitMetrics::new(&mut Registry::default());
+        let sql = SqlStore::open(&Location::Memory, &CONTENT, SCHEMA, commits).await;
+        let sql = Arc::new(sql.expect("a database"));
         let users = Arc::new(SlowStore {
-            users: SqlUserStore::in_memory(vec![]),
+            users: SqlUserStore::new(sql, vec![]).await.expect("a store"),
             begun: Semaphore::new(0),
             may_end: Semaphore::new(0),
         });

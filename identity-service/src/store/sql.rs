@@ -3,13 +3,9 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use async_trait::async_trait;
-use shared_store::{CommitMetrics, Location, SqlError, SqlStore};
+use shared_store::{SqlError, SqlStore};
 
-use super::{
-    Registration, StoreError, User, UserStore, Username,
-    schema::{CONTENT, SCHEMA},
-    stored_role,
-};
+use super::{Registration, StoreError, User, UserStore, Username, stored_role};
 use crate::password_hash::{Cost, PasswordHash};
 
 pub(super) const FIND: &str = "SELECT role, password_hash FROM users WHERE username = $1";
@@ -26,7 +22,7 @@ pub(super) const GREATEST_COST: &str =
 
 /// The users of this service.
 pub struct SqlUserStore {
-    sql: SqlStore,
+    sql: Arc<SqlStore>,
     /// Never stored. A stored user with the same name takes precedence.
     demo_users: Vec<User>,
     /// How many demo users have a name that no stored user had at the start.
@@ -34,36 +30,21 @@ pub struct SqlUserStore {
 }
 
 impl SqlUserStore {
-    /// Opens the database at `location`. With SQLite it checks every user.
+    /// The users in `sql`, and the `demo_users`, which stay out of it.
     ///
     /// # Errors
     ///
-    /// The file or the database cannot be used.
-    pub async fn open(
-        location: &Location,
-        demo_users: Vec<User>,
-        commits: CommitMetrics,
-    ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
-        let sql = SqlStore::open(location, &CONTENT, SCHEMA, commits).await?;
+    /// The database cannot be read.
+    pub async fn new(sql: Arc<SqlStore>, demo_users: Vec<User>) -> Result<Self, StoreError> {
         let mut store = Self { sql, demo_users, demo_count: 0 };
-        if let Some(rows) = store.sql.rows() {
+        if store.sql.rows().is_some() {
             let mut demo_count = 0;
             for user in &store.demo_users {
                 demo_count += u64::from(store.find_stored(&user.username).await?.is_none());
             }
-            let users = rows.load(Ordering::Relaxed) + demo_count;
             store.demo_count = demo_count;
-            if let Location::Sqlite { path, .. } = location {
-                tracing::info!(path = %path.display(), users, "the file is loaded");
-            }
         }
         Ok(store)
-    }
-
-    /// A store whose users are gone when the process ends.
-    pub fn in_memory(demo_users: Vec<User>) -> Self {
-        let demo_count = demo_users.len() as u64;
-        Self { sql: SqlStore::in_memory(&CONTENT), demo_users, demo_count }
     }
 
     async fn find_stored(&self, username: &Username) -> Result<Option<User>, StoreError> {
