@@ -21,7 +21,9 @@ use tokio::{
 use url::form_urlencoded::Serializer;
 
 use crate::{
-    IN_TIME, LOGIN, REGISTER, SECOND, UNAVAILABLE, ask, ask_with, assert_says, file, refusal, run, service_at,
+    IN_TIME, LOGIN, REGISTER, SECOND, UNAVAILABLE, ask, ask_with, assert_says, file,
+    operator::{refused, users},
+    refusal, run, service_at,
 };
 
 async fn names(url: &str) -> Vec<String> {
@@ -49,6 +51,36 @@ async fn register_all(
         *statuses.entry(status).or_default() += 1;
     }
     statuses
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL"]
+async fn an_admin_who_is_removed_while_another_one_is_may_be_the_last() {
+    let _turn = undisturbed().await;
+    let url = new_database().await;
+    for admin in ["siti", "wawan"] {
+        assert_eq!(users(&url, &["add", admin, "admin"], "rahasia-gerbang\n").await.status, Some(0));
+    }
+    let mut other = PgConnection::connect(&url).await.unwrap();
+    let remove = "BEGIN; DELETE FROM identity.users WHERE username = 'siti'";
+    sqlx::raw_sql(remove).execute(&mut other).await.unwrap();
+    let removal = tokio::spawn({
+        let url = url.clone();
+        async move { refused(&url, &["remove", "wawan"], "").await }
+    });
+    let waiting = "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database
+                   WHERE datname = current_database() AND NOT granted";
+    timeout(SECOND * 60, async {
+        while query_scalar::<_, i64>(waiting).fetch_one(&mut other).await.unwrap() == 0 {
+            sleep(SECOND / 50).await;
+        }
+    })
+    .await
+    .expect("the removal waits for the other one");
+    sqlx::raw_sql("COMMIT").execute(&mut other).await.unwrap();
+    let said = removal.await.unwrap();
+    assert!(said.contains("is the last admin"), "{said}");
+    assert_eq!(names(&url).await, ["wawan"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
