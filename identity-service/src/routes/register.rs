@@ -196,32 +196,25 @@ fn parse_role(role: &str) -> Result<Role, ApiError> {
 
 #[cfg(test)]
 mod tests {
-    use std::{net::IpAddr, num::NonZeroU32};
+    use std::net::IpAddr;
 
     use async_trait::async_trait;
     use futures_util::FutureExt;
-    use shared_auth::{Secret, Secrets, TokenIssuer, TokenVerifier};
     use shared_http::metrics::Registry;
-    use shared_store::{CommitMetrics, Location, SqlStore};
+    use shared_service::testing::app::args;
     use tokio::sync::Semaphore;
 
     use super::*;
     use crate::{
         Components,
-        metrics::{BcryptMetrics, OutcomeMetrics},
-        password::Passwords,
+        config::Args,
         password_hash::{Cost, PasswordHash},
-        quota::Quota,
-        store::{
-            StoreError,
-            schema::{CONTENT, SCHEMA},
-            sql::SqlUserStore,
-        },
+        store::StoreError,
     };
 
     /// A store whose registrations wait for the test.
     struct SlowStore {
-        users: SqlUserStore,
+        users: Arc<dyn UserStore>,
         /// Gets a permit when a registration begins.
         begun: Semaphore,
         /// A registration takes a permit before it is stored.
@@ -257,35 +250,23 @@ mod tests {
         }
     }
 
-    fn state(users: Arc<SlowStore>) -> AppState {
-        let mut registry = Registry::default();
-        let secrets = Secrets { signing: Secret::new("a secret of the tests"), previous: None };
-        let cost = Cost::new(Cost::MIN).expect("a cost");
-        Components {
-            users,
-            passwords: Arc::new(Passwords::new(cost, BcryptMetrics::new(&mut registry))),
-            login_guard: None,
-            registration: RegistrationPolicy::Open,
-            quota: Some(Arc::new(Quota::new(NonZeroU32::MIN))),
-            issuer: Arc::new(TokenIssuer::new(&secrets.signing, Duration::from_secs(60))),
-            verifier: Arc::new(TokenVerifier::new(&secrets)),
-            logins: Arc::new(OutcomeMetrics::new(&mut registry, "logins", "Logins")),
-            registrations: Arc::new(OutcomeMetrics::new(&mut registry, "registrations", "Registrations")),
-        }
-        .into()
+    /// The service with such a store, and a quota of one registration.
+    async fn slow_service() -> (AppState, Arc<SlowStore>) {
+        let settings = [("bcrypt-cost", "4"), ("database-url", "memory:"), ("registrations-per-hour", "1")];
+        let config = args::<Args>(&settings).check().expect("settings that are right");
+        let state = AppState::open(&config, &mut Registry::default()).await.expect("a store");
+        let components = Arc::into_inner(state.0).expect("no other owner");
+        let users = Arc::new(SlowStore {
+            users: Arc::clone(&components.users),
+            begun: Semaphore::new(0),
+            may_end: Semaphore::new(0),
+        });
+        (Components { users: users.clone(), ..components }.into(), users)
     }
 
     #[tokio::test]
     async fn disconnecting_while_the_user_is_stored_gives_no_quota_back() {
-        let commits = CommitMetrics::new(&mut Registry::default());
-        let sql = SqlStore::open(&Location::Memory, &CONTENT, SCHEMA, commits).await;
-        let sql = Arc::new(sql.expect("a database"));
-        let users = Arc::new(SlowStore {
-            users: SqlUserStore::new(sql, vec![]).await.expect("a store"),
-            begun: Semaphore::new(0),
-            may_end: Semaphore::new(0),
-        });
-        let state = state(Arc::clone(&users));
+        let (state, users) = slow_service().await;
         let client = Some(ClientAddr(IpAddr::from([192, 0, 2, 1])));
         let request = |username: &str| RegisterRequest {
             username: Username(username.to_owned()),
