@@ -1,8 +1,8 @@
 //! Migrations of the schema of a service, and which versions of the service can work with the result.
 //!
-//! A migration takes nothing away that an older version reads or writes, so that version need not know it. The database stores which version is the oldest that can
-//! work with it, as the number of that version's newest migration. An older version checks only this number. So the
-//! previous release starts again on a database that its successor has migrated.
+//! A migration takes nothing away that an older version reads or writes, so that version need not know it. The database
+//! stores which version is the oldest that can work with it, as the number of that version's newest migration. An older
+//! version checks only this number. So the previous release starts again on a database that its successor has migrated.
 
 use sqlx::{
     AssertSqlSafe, ColumnIndex, Database, Decode, Executor, Row, SqlSafeStr, SqliteConnection, Type,

@@ -1,9 +1,9 @@
 //! Check-ins in memory, with a log of them in a SQLite file.
 //!
-//! Memory answers what it can, and decides which scan of a ticket is the first: the log has no unique keys. A scan whose ticket is not in memory goes to the writer. It commits all scans that wait
-//! in one transaction, adds them to memory once they are on the disk, and only then answers. After an error it is
-//! not known what is on the disk: the writer opens the file anew, and reads what it finds there, before it takes another
-//! scan.
+//! Memory answers what it can, and decides which scan of a ticket is the first: the log has no unique keys. A scan whose
+//! ticket is not in memory goes to the writer. It commits all scans that wait in one transaction, adds them to memory
+//! once they are on the disk, and only then answers. After an error it is not known what is on the disk: the writer opens
+//! the file anew, and reads what it finds there, before it takes another scan.
 
 mod job;
 mod rows;
