@@ -36,7 +36,7 @@ services='identity attendance'
 
 # setting NAME DEFAULT: from the environment, else from .env.
 setting() {
-    value=${!1:-$(sed -n "s/^$1=//p" .env 2>/dev/null | tail -n 1 | tr -d "\"'\r" || true)}
+    value=${!1:-$(sed -n "s/^[[:space:]]*\(export \)\{0,1\}$1=//p" .env 2>/dev/null | tail -n 1 | tr -d "\"'\r" || true)}
     printf '%s' "${value:-$2}"
 }
 
@@ -77,10 +77,11 @@ check_here() {
     if [ $images = built ]; then check_builder; else check_room 200; fi
     if [ ! -f .env ]; then
         problem ".env is missing in $PWD: cp .env.example .env && chmod 600 .env, then put a secret there: openssl rand -hex 32"
-    elif [ -n "$(find .env -perm -040 -o -perm -004)" ]; then
+    elif [ -n "$(find -L .env -perm -040 -o -perm -004)" ]; then
         problem ".env holds the secret, and others may read it: chmod 600 $PWD/.env"
     fi
-    [ -s .deploy/current.yml ] || [ -z "$(docker ps --all --quiet --filter 'name=^tixgo-(identity|attendance)$' 2>/dev/null)" ] ||
+    # A first deploy that was killed leaves next.yml alone.
+    [ -s .deploy/current.yml ] || [ -s .deploy/next.yml ] || [ -z "$(docker ps --all --quiet --filter 'name=^tixgo-(identity|attendance)$' 2>/dev/null)" ] ||
         problem 'tixgo-identity or tixgo-attendance is here, and deploy.sh did not start it: docker rm --force tixgo-identity tixgo-attendance (the volumes with the data stay)'
     no_problems
     said=$(compose -f docker-compose.prod.yml config --quiet 2>&1) || problem "docker-compose.prod.yml cannot be read with $PWD/.env: $said"
@@ -131,8 +132,9 @@ get_images() {
 
 check() {
     check_here
-    # Where no image is here yet, the first deploy looks.
-    if image_id "$(source_image identity)" >/dev/null && image_id "$(source_image attendance)" >/dev/null; then
+    # The images here are those of the last deploy. Where there are none yet, or where another machine sends newer ones,
+    # the deploy asks.
+    if [ -z "${IMAGES_FOLLOW:-}" ] && image_id "$(source_image identity)" >/dev/null && image_id "$(source_image attendance)" >/dev/null; then
         [ $images = pulled ] || IMAGE_REGISTRY=''
         examine docker-compose.prod.yml || exit 1
     fi
@@ -152,7 +154,9 @@ roll_back() {
     for image in $(images_of .deploy/previous.yml); do
         image_id "$image" >/dev/null || die "the image $image of that version is gone: deploy it anew. Whatever runs still runs."
     done
-    cp .deploy/previous.yml .deploy/next.yml
+    cp .deploy/previous.yml .deploy/next.yml.new
+    sync
+    mv -f .deploy/next.yml.new .deploy/next.yml
     replace
     say_where
 }

@@ -122,7 +122,7 @@ with_postgres() (
     bin=$(postgres_bin)
     directory=$(mktemp -d)
     # Not one that the kernel gives to clients: while a test has stopped the server, its port must stay free.
-    port=$(python3 -c 'import random, socket; port = random.randrange(20000, 32000); socket.socket().bind(("127.0.0.1", port)); print(port)')
+    port=$(python3 -c 'import random, socket; port = random.randrange(20000, 28000); socket.socket().bind(("127.0.0.1", port)); print(port)')
     certificates "$directory"
     # It refuses to run as root.
     owner=

@@ -9,7 +9,7 @@ without_building=--no-build
 [ "$images" != pulled ] || without_building=
 
 there() { ssh -o ServerAliveInterval=15 -o ControlMaster=auto -o ControlPath="$tmp/ssh" -o ControlPersist=60 -- "$host" "$1"; }
-there_deploy() { there "cd $directory && IMAGE_REGISTRY=$(printf %q "$IMAGE_REGISTRY") IMAGE_TAG=$(printf %q "$IMAGE_TAG") ./deploy.sh $1"; }
+there_deploy() { there "cd $directory && IMAGE_REGISTRY=$(printf %q "$IMAGE_REGISTRY") IMAGE_TAG=$(printf %q "$IMAGE_TAG") ${images_follow:+IMAGES_FOLLOW=yes} ./deploy.sh $1"; }
 
 connect() {
     command -v ssh >/dev/null || die 'ssh is missing: sudo apt install openssh-client'
@@ -39,6 +39,10 @@ ship_files() {
     case $status in
         0) ;;
         1)
+            # Once it is there it is not sent again, so what no service takes is refused here.
+            secret=$(setting JWT_SECRET '')
+            [ ${#secret} -ge 32 ] || [ -n "$(setting JWT_SECRET_FILE '')" ] ||
+                die "JWT_SECRET in $PWD/.env has ${#secret} characters, and 32 are needed: put a secret there: openssl rand -hex 32"
             there "cd $directory && umask 077 && cat >.env.new && mv .env.new .env" <.env
             say "Sent .env to $host, which had none."
             ;;
@@ -71,7 +75,9 @@ ship_images() {
 
 deploy_there() {
     ship_files
+    images_follow=yes
     check_both
+    images_follow=
     if [ "$images" = built ]; then
         get_images
         ship_images

@@ -6,7 +6,7 @@ mod postgres;
 mod sqlite;
 mod writer;
 
-use std::sync::{Arc, atomic::AtomicU64};
+use std::sync::Arc;
 
 use sqlx::{FromRow, postgres::PgRow, sqlite::SqliteRow};
 
@@ -70,6 +70,18 @@ impl SqlStore {
         }))
     }
 
+    /// The first row that `sql` selects at a start. No client waits, so SQLite may take as long as it needs.
+    ///
+    /// # Errors
+    ///
+    /// The storage cannot be read, or `sql` and `T` do not fit.
+    pub async fn fetch_at_start<T: SqlRow>(&self, sql: &'static str) -> Result<Option<T>, SqlError> {
+        match &self.0 {
+            Backend::Sqlite(sqlite) => sqlite.fetch_at_start(sql).await,
+            Backend::Postgres(postgres) => postgres.fetch_optional(sql, &[]).await,
+        }
+    }
+
     /// The first row that `sql` selects.
     ///
     /// # Errors
@@ -84,6 +96,19 @@ impl SqlStore {
             Backend::Sqlite(sqlite) => sqlite.fetch_optional(sql, arguments).await,
             Backend::Postgres(postgres) => postgres.fetch_optional(sql, arguments).await,
         }
+    }
+
+    /// Inserts a row of the content, which [`rows`](Self::rows) counts then. False if the statement changed nothing.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`execute`](Self::execute).
+    pub async fn insert(&self, sql: &'static str, arguments: &[&str]) -> Result<bool, SqlError> {
+        let inserted = match &self.0 {
+            Backend::Sqlite(sqlite) => sqlite.insert(sql, arguments).await,
+            Backend::Postgres(postgres) => postgres.execute(sql, arguments).await,
+        };
+        Ok(inserted? > 0)
     }
 
     /// Executes a statement, and returns how many rows it changed. Once begun it is finished even if the caller goes.
@@ -110,9 +135,8 @@ impl SqlStore {
         }
     }
 
-    /// The rows that the content had when it was last opened. Whoever inserts one adds it. `None` with PostgreSQL, where
-    /// other processes write too.
-    pub fn rows(&self) -> Option<&AtomicU64> {
+    /// How many rows the content has. `None` with PostgreSQL, where other processes write too.
+    pub fn rows(&self) -> Option<u64> {
         match &self.0 {
             Backend::Sqlite(sqlite) => Some(sqlite.rows()),
             Backend::Postgres(_) => None,

@@ -1,6 +1,6 @@
 //! Users in the database of this service. The same SQL serves SQLite, in a file or in memory, and PostgreSQL.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use shared_store::{SqlError, SqlStore};
@@ -10,8 +10,10 @@ use crate::password_hash::{Cost, PasswordHash};
 
 pub(super) const FIND: &str = "SELECT role, password_hash FROM users WHERE username = $1";
 
-const INSERT: &str =
-    "INSERT INTO users (username, role, password_hash) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+/// Changes nothing if another user has the name. After a lost connection PostgreSQL may get the statement twice: then the
+/// row is this user's, as its hash shows, whose salt is unique.
+const INSERT: &str = "INSERT INTO users (username, role, password_hash) VALUES ($1, $2, $3)
+    ON CONFLICT (username) DO UPDATE SET role = excluded.role WHERE users.password_hash = excluded.password_hash";
 
 const REHASH: &str = "UPDATE users SET password_hash = $3 WHERE username = $1 AND password_hash = $2";
 
@@ -74,15 +76,7 @@ impl UserStore for SqlUserStore {
             return Ok(Registration::Taken);
         }
         let arguments = [user.username.as_ref(), user.role.as_str(), user.password.as_ref()];
-        if self.sql.execute(INSERT, &arguments).await? == 1 {
-            if let Some(rows) = self.sql.rows() {
-                rows.fetch_add(1, Ordering::Relaxed);
-            }
-            return Ok(Registration::Accepted);
-        }
-        // A statement that was sent again after a lost connection meets its own row. The salt of a hash is unique.
-        let stored = self.find_stored(&user.username).await?;
-        let is_ours = stored.is_some_and(|stored| stored.password == user.password);
+        let is_ours = self.sql.insert(INSERT, &arguments).await?;
         Ok(if is_ours { Registration::Accepted } else { Registration::Taken })
     }
 
@@ -93,18 +87,21 @@ impl UserStore for SqlUserStore {
     }
 
     async fn greatest_cost(&self) -> Result<Option<Cost>, StoreError> {
-        let cost = self.sql.fetch_optional::<(Option<String>,)>(GREATEST_COST, &[]).await?;
+        let cost = self.sql.fetch_at_start::<(Option<String>,)>(GREATEST_COST).await?;
         Ok(cost.and_then(|(cost,)| Cost::new(cost?.parse().ok()?)))
     }
 
     fn count(&self) -> Option<u64> {
-        Some(self.sql.rows()?.load(Ordering::Relaxed) + self.demo_count)
+        Some(self.sql.rows()? + self.demo_count)
     }
 
     async fn ready(&self) -> Result<(), StoreError> {
         self.sql.probe_write().await?;
-        // A registration and a login begin with a read. No user has this name.
-        self.find_stored(&Username(String::new())).await.map(drop)
+        if self.sql.rows().is_some() {
+            // SQLite reads on another connection than the probe, and every login begins with a read. No user has this name.
+            self.find_stored(&Username(String::new())).await?;
+        }
+        Ok(())
     }
 }
 

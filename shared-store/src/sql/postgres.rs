@@ -18,7 +18,7 @@ use crate::{
 /// The most connections. Each carries one statement at a time.
 const CONNECTIONS: usize = 8;
 
-/// How long a statement may take, retries included. A request may need two, and is answered within 2 s.
+/// How long a statement may take, retries included. A request needs two at most, and is answered within 2 s.
 const STATEMENT_DEADLINE: Duration = Duration::from_millis(900);
 
 pub(super) struct PostgresSql {

@@ -22,7 +22,7 @@ use tokio::{
 
 use super::{
     SqlError, SqlRow,
-    writer::{Write, Writer, execute_or_recover, recover},
+    writer::{Statement, Write, Writer, execute_or_recover, recover},
 };
 use crate::{
     CommitMetrics, Content,
@@ -54,7 +54,7 @@ pub(super) struct Shared {
     /// Why nothing can be written at the moment.
     pub(super) broken: RwLock<Option<Arc<str>>>,
     /// How many rows the content had when the file was last opened, and those that were inserted since.
-    rows: AtomicU64,
+    pub(super) rows: AtomicU64,
 }
 
 struct Reader {
@@ -97,8 +97,15 @@ impl SqliteSql {
         self.shared.broken.read().clone()
     }
 
-    pub(super) fn rows(&self) -> &AtomicU64 {
-        &self.shared.rows
+    pub(super) fn rows(&self) -> u64 {
+        self.shared.rows.load(Ordering::Relaxed)
+    }
+
+    pub(super) async fn fetch_at_start<T: SqlRow>(&self, sql: &'static str) -> Result<Option<T>, SqlError> {
+        let mut writer = self.writer.lock().await;
+        let Some(connection) = &mut writer.connection else { return Ok(None) };
+        let row = sqlx::query_as(sql).fetch_optional(connection).await;
+        row.map_err(|error| SqlError::Internal(Arc::new(error)))
     }
 
     pub(super) async fn fetch_optional<T: SqlRow>(
@@ -148,8 +155,11 @@ impl SqliteSql {
     }
 
     pub(super) async fn execute(&self, sql: &'static str, arguments: &[&str]) -> Result<u64, SqlError> {
-        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        self.write(Write::Statement(sql, arguments)).await
+        self.write(Write::Statement(Statement::new(sql, arguments))).await
+    }
+
+    pub(super) async fn insert(&self, sql: &'static str, arguments: &[&str]) -> Result<u64, SqlError> {
+        self.write(Write::Insert(Statement::new(sql, arguments))).await
     }
 
     pub(super) async fn probe_write(&self) -> Result<(), SqlError> {

@@ -1,6 +1,9 @@
 //! The writing connection, and how it is opened again after a failure.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use sqlx::{Connection, SqliteConnection};
 use tokio::{
@@ -34,16 +37,39 @@ pub(super) struct Writer {
 }
 
 pub(super) enum Write {
-    /// A statement and its arguments.
-    Statement(&'static str, Vec<String>),
+    Statement(Statement),
+    /// A statement that inserts rows of the content.
+    Insert(Statement),
     /// A test write that changes nothing.
     Probe,
+}
+
+pub(super) struct Statement {
+    sql: &'static str,
+    arguments: Vec<String>,
+}
+
+impl Statement {
+    pub(super) fn new(sql: &'static str, arguments: &[&str]) -> Self {
+        Self { sql, arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect() }
+    }
 }
 
 impl Writer {
     /// Returns how many rows were changed.
     async fn execute(&mut self, write: &Write) -> sqlx::Result<u64> {
-        let Write::Statement(sql, arguments) = write else { return self.probe().await };
+        match write {
+            Write::Statement(statement) => self.run(statement).await,
+            Write::Insert(statement) => {
+                let inserted = self.run(statement).await?;
+                self.shared.rows.fetch_add(inserted, Ordering::Relaxed);
+                Ok(inserted)
+            }
+            Write::Probe => self.probe().await,
+        }
+    }
+
+    async fn run(&mut self, Statement { sql, arguments }: &Statement) -> sqlx::Result<u64> {
         let begin = Instant::now();
         let connection = match &mut self.connection {
             Some(connection) => connection,

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use hashbrown::HashTable;
 use parking_lot::Mutex;
 
-use super::log::{CHUNK_OVERHEAD, LogPosition, NewChunk, RETRACTION_BYTES, RecordLog};
+use super::log::{CHUNK_OVERHEAD, LogPosition, NewChunk, RecordLog};
 use crate::{
     record::{EventId, RecordPrefix, Timestamp},
     store::{budget::Budget, chunk::Chunk},
@@ -63,7 +63,7 @@ impl Event {
             entry.remove();
         }
         // Taken beyond the limit if need be: it is less than what the check-in has taken.
-        budget.take(RETRACTION_BYTES);
+        budget.take(self.log.retraction_bytes());
         Some(self.log.retract(position))
     }
 

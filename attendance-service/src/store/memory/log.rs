@@ -36,8 +36,11 @@ pub(super) const CHUNK_OVERHEAD: u64 =
 /// How many bytes of the last chunk a reader copies at once.
 pub(super) const MAX_COPY: usize = 16 * 1024;
 
-/// What a retraction takes, at most: its entry in a tree whose nodes are at least half full.
-pub(super) const RETRACTION_BYTES: u64 = 2 * size_of::<(LogPosition, Retraction)>() as u64 + 16;
+/// What a retraction takes, at most: its entry in a tree whose nodes of 11 entries are nearly half full, or are the first.
+pub(super) const RETRACTION_BYTES: u64 = 12 * size_of::<(LogPosition, Retraction)>() as u64 / 5 + 16;
+
+/// What the first retraction of a log takes besides: the rest of its node.
+pub(super) const FIRST_RETRACTION_BYTES: u64 = 10 * size_of::<(LogPosition, Retraction)>() as u64;
 
 /// The log of one event.
 #[derive(Default)]
@@ -107,6 +110,11 @@ impl RecordLog {
         position
     }
 
+    /// What the next retraction takes, in bytes.
+    pub(super) fn retraction_bytes(&self) -> u64 {
+        RETRACTION_BYTES + if self.retractions.is_empty() { FIRST_RETRACTION_BYTES } else { 0 }
+    }
+
     /// Retracts the record at `position`, which must not be retracted yet. Returns the record.
     pub(super) fn retract(&mut self, position: LogPosition) -> Bytes {
         let record = self.record(position);
@@ -137,14 +145,15 @@ impl RecordLog {
     ///
     /// `at_most` and `seq` keep out what happened after the reader began.
     pub(super) fn read(&self, mut position: LogPosition, at_most: usize, seq: u64) -> (Chunk, LogPosition) {
-        let retractions = self.retractions.range(position..).filter(|(_, retraction)| retraction.seq <= seq);
-        let mut retractions = retractions.peekable();
         loop {
+            // Those of one chunk: the event is locked.
+            let end = LogPosition { chunk: position.chunk + 1, offset: 0 };
+            let retractions = self.retractions.range(position..end);
+            let mut retractions = retractions.filter(|(_, retraction)| retraction.seq <= seq).peekable();
             while let Some((_, retraction)) = retractions.next_if(|(begin, _)| **begin == position) {
                 position.offset += retraction.length;
             }
-            let in_chunk = retractions.peek().filter(|(begin, _)| begin.chunk == position.chunk);
-            let stop = in_chunk.map(|(begin, _)| begin.offset as usize);
+            let stop = retractions.peek().map(|(begin, _)| begin.offset as usize);
             let begin = position.offset as usize;
             let after = |length| LogPosition { offset: position.offset + length as u32, ..position };
 
