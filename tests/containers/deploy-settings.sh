@@ -44,7 +44,7 @@ check 'now everything is there' deploy --check --no-build
 for secret in short dev-secret-9f86d081884c7d659a2feaa0c55ad015; do
     printf 'JWT_SECRET=%s\n' $secret >>.env
     check "with the secret $secret a deploy is refused" failed_deploy --no-build
-    check 'in the words of the service' says 'WRONG secret: JWT_SECRET is '
+    check 'in the words of the service' says 'JWT_SECRET is '
     good_settings
 done
 printf '%s\n' TOKEN_EXPIRE_MINUTES=never BCRYPT_COST=8 COMPOSE_PROFILES=observability,tunnel >>.env
