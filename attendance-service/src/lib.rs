@@ -9,7 +9,7 @@ pub mod routes;
 pub mod service;
 pub mod store;
 
-use std::{ops::Deref, sync::Arc};
+use std::sync::Arc;
 
 use axum::{Router, extract::FromRef};
 use shared_auth::TokenVerifier;
@@ -26,12 +26,9 @@ use crate::{
     },
 };
 
-/// What the handlers share: one pointer, for it is cloned for every request.
+/// What the handlers share.
 #[derive(Clone)]
-pub struct AppState(Arc<Components>);
-
-/// The parts of the service.
-pub struct Components {
+pub struct AppState {
     /// The store of all check-ins.
     pub check_ins: Arc<dyn CheckInStore>,
     /// Verifies tokens.
@@ -59,27 +56,12 @@ impl AppState {
             Location::Postgres(url) => Arc::new(PostgresCheckInStore::open(url, commits).await?),
         };
         register_memory_usage(registry, &check_ins);
-        Ok(Components {
+        Ok(Self {
             check_ins,
             verifier: Arc::new(TokenVerifier::new(&config.secrets)),
             compressor: Arc::default(),
             metrics: Arc::new(CheckInMetrics::new(registry)),
-        }
-        .into())
-    }
-}
-
-impl From<Components> for AppState {
-    fn from(components: Components) -> Self {
-        Self(Arc::new(components))
-    }
-}
-
-impl Deref for AppState {
-    type Target = Components;
-
-    fn deref(&self) -> &Components {
-        &self.0
+        })
     }
 }
 

@@ -14,7 +14,7 @@ pub mod service;
 pub mod store;
 pub mod users;
 
-use std::{error::Error, ops::Deref, sync::Arc};
+use std::{error::Error, sync::Arc};
 
 use axum::{Router, extract::FromRef};
 use shared_auth::{TokenIssuer, TokenVerifier};
@@ -35,12 +35,9 @@ use crate::{
     },
 };
 
-/// What the handlers share: one pointer, for it is cloned for every request.
+/// What the handlers share.
 #[derive(Clone)]
-pub struct AppState(Arc<Components>);
-
-/// The parts of the service.
-pub struct Components {
+pub struct AppState {
     /// The store of all users.
     pub users: Arc<dyn UserStore>,
     /// Hashes and verifies passwords.
@@ -93,7 +90,7 @@ impl AppState {
         if let Some(stored) = users.greatest_cost().await? {
             passwords.note_stored_cost(stored);
         }
-        Ok(Components {
+        Ok(Self {
             users,
             passwords: Arc::new(passwords),
             registration: config.registration,
@@ -107,22 +104,7 @@ impl AppState {
                 "tixgo_registrations",
                 "Registrations by outcome",
             )),
-        }
-        .into())
-    }
-}
-
-impl From<Components> for AppState {
-    fn from(components: Components) -> Self {
-        Self(Arc::new(components))
-    }
-}
-
-impl Deref for AppState {
-    type Target = Components;
-
-    fn deref(&self) -> &Components {
-        &self.0
+        })
     }
 }
 

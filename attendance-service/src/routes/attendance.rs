@@ -1,6 +1,5 @@
 use std::{
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -92,8 +91,7 @@ pub(super) async fn attendance(
     let beginning = beginning(&event_id, attendance.total).map_err(ApiError::internal)?;
     let headers = [(CONTENT_TYPE, "application/json".to_owned()), (ETAG, tag)];
     if accepts_gzip(&request) {
-        let compressor = Arc::clone(&state.compressor);
-        let stream = compressor.stream(&beginning, attendance.records.chunks, END);
+        let stream = state.compressor.stream(&beginning, attendance.records.chunks, END);
         let body = Body::from_stream(stream);
         return Ok((caching, headers, [(CONTENT_ENCODING, "gzip")], body).into_response());
     }

@@ -32,9 +32,9 @@ const CHECK_IN: &str = "/checkins";
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-/// Of a key that named an attempt at another ticket.
+/// The answer to a key that was used for another ticket.
 const REUSED: &str = r#"{"detail":"Idempotency-Key sudah dipakai untuk ticket lain"}"#;
-/// Of a ticket that nobody checked in.
+/// The answer about a ticket that is not checked in.
 const ABSENT: &str = r#"{"detail":"Ticket belum check-in"}"#;
 
 /// The service as a developer starts it.

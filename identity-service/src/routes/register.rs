@@ -206,7 +206,6 @@ mod tests {
 
     use super::*;
     use crate::{
-        Components,
         config::Args,
         password_hash::{Cost, PasswordHash},
         store::StoreError,
@@ -255,13 +254,12 @@ mod tests {
         let settings = [("bcrypt-cost", "4"), ("database-url", "memory:"), ("registrations-per-hour", "1")];
         let config = args::<Args>(&settings).check().expect("settings that are right");
         let state = AppState::open(&config, &mut Registry::default()).await.expect("a store");
-        let components = Arc::into_inner(state.0).expect("no other owner");
         let users = Arc::new(SlowStore {
-            users: Arc::clone(&components.users),
+            users: Arc::clone(&state.users),
             begun: Semaphore::new(0),
             may_end: Semaphore::new(0),
         });
-        (Components { users: users.clone(), ..components }.into(), users)
+        (AppState { users: users.clone(), ..state }, users)
     }
 
     #[tokio::test]

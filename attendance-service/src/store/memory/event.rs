@@ -62,7 +62,7 @@ impl Event {
         if let Ok(entry) = self.tickets.find_entry(widen_hash(hash), |ticket| ticket.position == position) {
             entry.remove();
         }
-        // Taken beyond the limit if need be: it is less than what the check-in has taken.
+        // Taken beyond the limit if need be: a check-in is retracted at most once.
         budget.take(self.log.retraction_bytes());
         Some(self.log.retract(position))
     }

@@ -27,7 +27,7 @@ async fn of_scans_at_once_each_ticket_gets_in_once_and_each_attempt_has_one_answ
     answers(store, of_different_tickets, [200, 0, 0, 0]).await;
     let one_attempt = (0..50).map(|_| (USERS[0], "even", one(), key(1)));
     answers(store, one_attempt, [1, 49, 0, 0]).await;
-    // Spread so that retries arrive at any moment of somebody else's commit, and at the other replica.
+    // Retries arrive at different moments of the commits of other scans, and at the other replica.
     let four_times = (0..1008).map(|n| n / 84 * 21 + n % 21);
     let attempts_four_times = four_times.map(|n| (USERS[0], EVENTS[n % 2], ticket(n), key(n)));
     answers(store, attempts_four_times, [252, 756, 0, 0]).await;
@@ -42,7 +42,7 @@ async fn of_scans_at_once_each_ticket_gets_in_once_and_each_attempt_has_one_answ
     answers(store, pairs, [200, 0, 0, 200]).await;
 }
 
-/// Sends `attempts`, fifty at once: so many get each answer, and the lists show who was told that they are in.
+/// Sends `attempts`, fifty at once. Checks how often each answer came, and that the lists hold every accepted ticket.
 async fn answers(store: Store, attempts: impl Iterator<Item = Attempt>, expected: [usize; 4]) {
     let directory = TempDir::new().unwrap();
     let url = store.new_url(directory.path()).await;
@@ -98,7 +98,7 @@ async fn answers(store: Store, attempts: impl Iterator<Item = Attempt>, expected
         counts[kind] += 1;
     }
     for (answer, scan, is_retried) in replayed {
-        // Whoever was told nothing of the record has it from the replay.
+        // A client that has no record yet gets it from the replay.
         let is_first = is_retried && !made.contains_key(&scan);
         counts[usize::from(!is_first)] += 1;
         let text = answer.text().1.to_owned();

@@ -88,7 +88,7 @@ async fn the_list_is_compressed_for_those_who_want_it(store: Store) {
     }
     let unwanted =
         ["", "identity", "br", "gzip;q=0", "gzip; q=0.0", "gzip;q=nonsense", "gzip;q=0.5, identity"];
-    // Whoever refuses every encoding gets the list all the same.
+    // A client that refuses every encoding gets the list uncompressed (RFC 9110, section 12.5.3).
     let all_refused = ["identity;q=0", "*;q=0", "gzip;q=0, identity; q=0.000", "br, *; q=0"];
     for accept in unwanted.iter().chain(&all_refused) {
         let answer = with(&app, ACCEPT_ENCODING, accept).await;

@@ -33,7 +33,7 @@ async fn a_scan_makes_one_record_that_is_the_same_byte_for_byte_wherever_it_is_s
     }
 
     let list = format!(r#"{{"event_id":"evt1","total_checked_in":1,"records":[{record}]}}"#);
-    // Somebody else's record.
+    // The record of another user's scan.
     let mut other = forge::claims();
     other["sub"] = json!("panitia2");
     let other = forge::token(&other);
