@@ -36,7 +36,7 @@ services='identity attendance'
 
 # setting NAME DEFAULT: from the environment, else from .env.
 setting() {
-    value=${!1:-$(sed -n "s/^[[:space:]]*\(export \)\{0,1\}$1=//p" .env 2>/dev/null | tail -n 1 | tr -d "\"'\r" || true)}
+    value=${!1:-$(sed -n "s/^[[:space:]]*\(export \)\{0,1\}$1[[:space:]]*=[[:space:]]*//p" .env 2>/dev/null | tail -n 1 | tr -d "\"'\r" || true)}
     printf '%s' "${value:-$2}"
 }
 
@@ -70,16 +70,25 @@ check_builder() {
     check_room 4000
 }
 
+# Compose takes any secret and any profile.
+check_secret() { [ "$(setting JWT_SECRET '' | wc -c)" -ge 32 ] || problem "JWT_SECRET is shorter than 32 bytes in $PWD/.env, or missing: put one there: openssl rand -hex 32 (JWT_SECRET_FILE is not for containers)"; }
+check_profiles() {
+    profiles=$(setting COMPOSE_PROFILES '' | sed 's/[[:space:]]#.*//; s/[[:space:]]//g')
+    case $profiles in
+        '' | observability) ;;
+        tunnel | tunnel,observability | observability,tunnel) [ -f cloudflared/config.yml ] || problem 'cloudflared/config.yml is missing: docs/tunnel.md' ;;
+        *) problem "COMPOSE_PROFILES is \"$profiles\": it may be tunnel, observability, or both with a comma" ;;
+    esac
+}
+
 check_here() {
     command -v curl >/dev/null || problem 'curl is missing: sudo apt install curl'
     check_engine
     docker compose version >/dev/null 2>&1 || problem 'Docker Compose 2 is missing (docker compose version): https://docs.docker.com/compose/install/linux/'
     if [ $images = built ]; then check_builder; else check_room 200; fi
-    if [ ! -f .env ]; then
-        problem ".env is missing in $PWD: cp .env.example .env && chmod 600 .env, then put a secret there: openssl rand -hex 32"
-    elif [ -n "$(find -L .env -perm -040 -o -perm -004)" ]; then
-        problem ".env holds the secret, and others may read it: chmod 600 $PWD/.env"
-    fi
+    [ -f .env ] || problem ".env is missing in $PWD: cp .env.example .env && chmod 600 .env, then put a secret there: openssl rand -hex 32"
+    [ -z "$(find -L .env -perm -040 -o -perm -004 2>/dev/null)" ] || problem ".env holds the secret, and others may read it: chmod 600 $PWD/.env"
+    [ ! -f .env ] || { check_secret; check_profiles; }
     # A first deploy that was killed leaves next.yml alone.
     [ -s .deploy/current.yml ] || [ -s .deploy/next.yml ] || [ -z "$(docker ps --all --quiet --filter 'name=^tixgo-(identity|attendance)$' 2>/dev/null)" ] ||
         problem 'tixgo-identity or tixgo-attendance is here, and deploy.sh did not start it: docker rm --force tixgo-identity tixgo-attendance (the volumes with the data stay)'
@@ -216,6 +225,7 @@ if [ $images = built ] && [ -n "$IMAGE_REGISTRY" ]; then images=pulled; fi
 export IMAGE_TAG IMAGE_REGISTRY
 
 if [ -n "$host" ]; then
+    [ -f ops/deploy/over-ssh.sh ] || die "to another machine only from the repository; on the box itself leave $host out"
     . ops/deploy/over-ssh.sh
     connect
     case $command in

@@ -44,9 +44,21 @@ check 'now everything is there' deploy --check --no-build
 for secret in short dev-secret-9f86d081884c7d659a2feaa0c55ad015; do
     printf 'JWT_SECRET=%s\n' $secret >>.env
     check "with the secret $secret a deploy is refused" failed_deploy --no-build
-    check 'in the words of the service' says 'JWT_SECRET is '
+    check 'by name' says 'JWT_SECRET is '
     good_settings
 done
+printf 'JWT_SECRET=\nJWT_SECRET_FILE=jwt-secret.txt\n' >>.env
+check 'so is a file that holds the secret' failed_deploy --check --no-build
+check 'and it is said why' says 'JWT_SECRET_FILE is not for containers'
+good_settings
+printf 'COMPOSE_PROFILES=tunel\n' >>.env
+check 'so is a profile that is mistyped' failed_deploy --check --no-build
+check 'and it is said which there are' says 'COMPOSE_PROFILES is "tunel": it may be tunnel, observability, or both with a comma'
+printf 'COMPOSE_PROFILES="tunnel, observability" # both\n' >>.env
+check 'so is a tunnel without its configuration' failed_deploy --check --no-build
+check 'and what is missing' says 'cloudflared/config.yml is missing: docs/tunnel.md'
+good_settings
+cp cloudflared/config.yml.example cloudflared/config.yml
 printf '%s\n' TOKEN_EXPIRE_MINUTES=never BCRYPT_COST=8 COMPOSE_PROFILES=observability,tunnel >>.env
 check '--check finds every setting that is wrong' failed_deploy --check --no-build
 check 'of attendance' says 'TOKEN_EXPIRE_MINUTES is "never"'
