@@ -4,7 +4,7 @@
 #   ./run.sh
 #   IDENTITY_PORT=28081 ATTENDANCE_PORT=28082 ./run.sh
 #
-# Once both are healthy it prints, as the last line of its own and ready to be waited for:
+# Once both are healthy it prints this line, ready to be waited for. The log of both services follows:
 #   TixGo is ready. Press Ctrl-C to stop.
 # Exit status: 0 stopped by Ctrl-C or TERM, 1 something failed, 130 interrupted before the services were started.
 set -eu
@@ -54,6 +54,9 @@ must_live() {
     if kill -0 "$2" 2>/dev/null; then return; fi
     status=0
     wait "$2" || status=$?
+    # Whoever is killed says nothing.
+    ((status != 137)) || die "$1 was killed (signal 9), most often for lack of memory: sudo dmesg | tail. Stopping the other."
+    ((status <= 128)) || die "$1 was ended by signal $((status - 128)). Stopping the other."
     die "$1 stopped by itself with exit status $status; its messages above say why. Stopping the other."
 }
 
