@@ -14,6 +14,8 @@ clean_up() { [ ${#pids[@]} = 0 ] || kill "${pids[@]}"; }
 clone=$work/tixgo
 fresh_clone "$clone"
 cd "$clone"
+# Optimised, as it is shipped.
+cp "$repository/Cargo.toml" .
 
 build() { docker buildx build "$@" . >"$work/log" 2>&1 || { tail -n 30 "$work/log"; return 1; }; }
 # architecture_of FILE: the machine in its ELF header.

@@ -64,9 +64,6 @@ for service in identity attendance; do
     name=$service-service
     check "$service: builds" build "$service"
 
-    size=$(image "$service" '{{.Size}}')
-    check "$service: at most 12 MB ($size bytes)" [ "$size" -le 12000000 ]
-
     unpack "$service" "$work/$service"
     check "$service: holds the binary and an empty /data of 65532, nothing else" \
         same "$(sort "$work/$service/listing")" "-rwxr-xr-x 0/0 $name
