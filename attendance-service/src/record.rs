@@ -1,6 +1,9 @@
 //! What a check-in is made of.
 
-use std::fmt::{self, Display};
+use std::{
+    fmt::{self, Display},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
@@ -70,6 +73,10 @@ impl Timestamp {
         self.0 - other.0
     }
 
+    fn text(self) -> String {
+        self.0.to_rfc3339_opts(SecondsFormat::Micros, false)
+    }
+
     /// From microseconds since 1970-01-01 UTC; `None` if out of range.
     pub fn from_micros(micros: i64) -> Option<Self> {
         DateTime::from_timestamp_micros(micros).map(Self)
@@ -78,7 +85,7 @@ impl Timestamp {
 
 impl Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.to_rfc3339_opts(SecondsFormat::Micros, false))
+        f.write_str(&self.text())
     }
 }
 
@@ -90,7 +97,7 @@ pub struct Scan {
     /// The ticket.
     pub ticket_id: TicketId,
     /// Who scans: the `sub` of the token.
-    pub checked_in_by: String,
+    pub checked_in_by: Arc<str>,
     /// The client's name for this attempt, if it sent one. Equal keys of different users are different attempts.
     pub idempotency_key: Option<IdempotencyKey>,
 }
@@ -163,7 +170,7 @@ impl RecordPrefix {
 
     /// The whole record, accepted at `at`.
     pub fn finish(mut self, at: Timestamp) -> Bytes {
-        self.json.extend_from_slice(at.to_string().as_bytes());
+        self.json.extend_from_slice(at.text().as_bytes());
         self.json.extend_from_slice(br#""}"#);
         self.json.into()
     }
@@ -177,7 +184,7 @@ mod tests {
         Scan {
             event_id: EventId(event.to_owned()),
             ticket_id: TicketId(ticket.to_owned()),
-            checked_in_by: user.to_owned(),
+            checked_in_by: user.into(),
             idempotency_key: key.map(|key| IdempotencyKey::new(key.as_bytes()).unwrap()),
         }
     }

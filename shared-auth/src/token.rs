@@ -66,7 +66,7 @@ impl FromStr for Role {
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub struct Claims {
     /// The user's name.
-    pub sub: String,
+    pub sub: Arc<str>,
     /// The user's role.
     pub role: Role,
     /// When the token was issued, in seconds since 1970. May be ahead of the clock: a set-top box has
@@ -133,7 +133,7 @@ impl TokenIssuer {
     pub fn issue(&self, sub: &str, role: Role) -> Result<String, jsonwebtoken::errors::Error> {
         let iat = now();
         let exp = iat.saturating_add_unsigned(self.lifetime.as_secs());
-        let claims = Claims { sub: sub.to_owned(), role, iat, exp };
+        let claims = Claims { sub: sub.into(), role, iat, exp };
         jsonwebtoken::encode(&self.header, &claims, &self.key)
     }
 }

@@ -9,7 +9,10 @@ use serde::Serialize;
 use tracing::Level;
 use tracing_subscriber::filter::Targets;
 
-use crate::log::{LogFormat, LogHandle};
+use crate::{
+    log::{LogFormat, LogHandle},
+    request_id::RequestId,
+};
 
 /// The target of its lines. `RUST_LOG=info,access=off` switches them off.
 pub(crate) const TARGET: &str = "access";
@@ -17,7 +20,7 @@ pub(crate) const TARGET: &str = "access";
 /// The fields of a line. No other header, no body and no raw path is ever logged.
 #[derive(Serialize)]
 pub(crate) struct Line<'a> {
-    pub(crate) id: &'a str,
+    pub(crate) id: &'a RequestId,
     pub(crate) method: &'a str,
     pub(crate) route: &'a str,
     pub(crate) status: u16,

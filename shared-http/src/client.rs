@@ -49,10 +49,10 @@ impl Caller {
     }
 
     /// Remembers the user for the access log.
-    pub fn identify(&self, user: &str) {
+    pub fn identify(&self, user: &Arc<str>) {
         if self.is_logged {
             // If it is set already, it is the same: a request has one user.
-            let _ = self.user.set(user.into());
+            let _ = self.user.set(user.clone());
         }
     }
 }

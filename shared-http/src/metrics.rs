@@ -2,14 +2,15 @@
 
 use std::{
     fmt, fs,
+    hash::{Hash, Hasher},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use axum::http::Method;
+use axum::{extract::MatchedPath, http::Method};
 pub use prometheus_client::registry::Registry;
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric},
+    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeLabelValue, EncodeMetric, LabelValueEncoder},
     metrics::{
         MetricType,
         counter::{ConstCounter, Counter},
@@ -39,8 +40,38 @@ pub struct ConnectionMetrics {
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 pub(crate) struct RequestLabels {
     pub(crate) method: &'static str,
-    pub(crate) route: String,
+    pub(crate) route: Route,
     pub(crate) status: u16,
+}
+
+/// The path of a route, or `none` where no route matched.
+#[derive(Clone, Debug)]
+pub(crate) struct Route(pub(crate) Option<MatchedPath>);
+
+impl Route {
+    pub(crate) fn as_str(&self) -> &str {
+        self.0.as_ref().map_or("none", MatchedPath::as_str)
+    }
+}
+
+impl Eq for Route {}
+
+impl PartialEq for Route {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Hash for Route {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}
+
+impl EncodeLabelValue for Route {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        EncodeLabelValue::encode(&self.as_str(), encoder)
+    }
 }
 
 /// The label of a method. Unknown methods share one, because a client can invent any number of methods.
@@ -88,8 +119,8 @@ impl HttpMetrics {
     }
 
     /// Counts a response, `took` after the head of its request.
-    pub(crate) fn observe(&self, method: &Method, route: &str, status: u16, took: Duration) {
-        let labels = RequestLabels { method: method_label(method), route: route.to_owned(), status };
+    pub(crate) fn observe(&self, method: &Method, route: &Route, status: u16, took: Duration) {
+        let labels = RequestLabels { method: method_label(method), route: route.clone(), status };
         self.requests.get_or_create(&labels).observe(took.as_secs_f64());
     }
 }

@@ -1,6 +1,7 @@
 //! Request ids. A response and the log lines about its request have the same id.
 
 use std::{
+    fmt::{self, Display},
     hash::{BuildHasher, RandomState},
     sync::atomic::{AtomicU64, Ordering},
 };
@@ -9,8 +10,41 @@ use axum::{
     extract::Request,
     http::{HeaderName, HeaderValue},
 };
+use serde::{Serialize, Serializer};
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The id of a request.
+pub(crate) enum RequestId {
+    /// The client's own, which is well-formed.
+    Given(HeaderValue),
+    /// A new one.
+    Made(u64),
+}
+
+impl Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Given(id) => f.write_str(id.to_str().unwrap_or_default()),
+            Self::Made(id) => id.fmt(f),
+        }
+    }
+}
+
+impl Serialize for RequestId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl From<&RequestId> for HeaderValue {
+    fn from(id: &RequestId) -> Self {
+        match id {
+            RequestId::Given(id) => id.clone(),
+            RequestId::Made(id) => Self::from(*id),
+        }
+    }
+}
 
 /// Makes the ids of requests.
 pub(crate) struct RequestIds(AtomicU64);
@@ -22,10 +56,10 @@ impl RequestIds {
     }
 
     /// The client's own `X-Request-Id` where it is well-formed, else a new one.
-    pub(crate) fn id_of(&self, request: &Request) -> HeaderValue {
+    pub(crate) fn id_of(&self, request: &Request) -> RequestId {
         match request.headers().get(REQUEST_ID) {
-            Some(given) if is_well_formed(given) => given.clone(),
-            _ => HeaderValue::from(self.0.fetch_add(1, Ordering::Relaxed)),
+            Some(given) if is_well_formed(given) => RequestId::Given(given.clone()),
+            _ => RequestId::Made(self.0.fetch_add(1, Ordering::Relaxed)),
         }
     }
 }

@@ -4,12 +4,12 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use axum::{
     body::Body,
-    extract::{MatchedPath, Request},
+    extract::Request,
     http::{HeaderName, HeaderValue, Method},
     response::Response,
 };
@@ -17,7 +17,11 @@ use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 
 use crate::{
-    access_log::Line, client::Caller, error::Cause, metrics::method_label, request_id::is_well_formed,
+    access_log::Line,
+    client::Caller,
+    error::Cause,
+    metrics::{Route, method_label},
+    request_id::{RequestId, is_well_formed},
     telemetry::Telemetry,
 };
 
@@ -33,8 +37,8 @@ const CLIENT_CLOSED_REQUEST: u16 = 499;
 pub(crate) struct RequestRecord {
     begin: Instant,
     method: Method,
-    route: Option<MatchedPath>,
-    id: HeaderValue,
+    route: Route,
+    id: RequestId,
     caller: Arc<Caller>,
     traceparent: Option<HeaderValue>,
     cf_ray: Option<HeaderValue>,
@@ -45,7 +49,7 @@ pub(crate) struct RequestRecord {
 impl RequestRecord {
     pub(crate) fn begin(
         request: &Request,
-        id: HeaderValue,
+        id: RequestId,
         caller: Arc<Caller>,
         telemetry: Arc<Telemetry>,
     ) -> Self {
@@ -60,7 +64,7 @@ impl RequestRecord {
         Self {
             begin: Instant::now(),
             method: request.method().clone(),
-            route: request.extensions().get::<MatchedPath>().cloned(),
+            route: Route(request.extensions().get().cloned()),
             id,
             caller,
             traceparent: logged_header(&TRACEPARENT),
@@ -70,26 +74,28 @@ impl RequestRecord {
         }
     }
 
-    fn route(&self) -> &str {
-        self.route.as_ref().map_or("none", MatchedPath::as_str)
+    pub(crate) fn id(&self) -> &RequestId {
+        &self.id
     }
 
     /// Counts the response, and logs it once its length is known: at once, or at the end of its body.
     pub(crate) fn finish(mut self, response: Response) -> Response {
         self.is_finished = true;
-        let (route, status) = (self.route(), response.status().as_u16());
+        let status = response.status().as_u16();
         if let Some(Cause(cause)) = response.extensions().get::<Cause>() {
-            tracing::error!(id = ?self.id, method = self.method.as_str(), route, status, %cause, "request failed");
+            let (method, route) = (self.method.as_str(), self.route.as_str());
+            tracing::error!(id = %self.id, method, route, status, %cause, "request failed");
         }
+        let took = self.begin.elapsed();
         if let Some(metrics) = &self.telemetry.metrics {
-            metrics.observe(&self.method, route, status, self.begin.elapsed());
+            metrics.observe(&self.method, &self.route, status, took);
         }
         if !self.is_logged() {
             return response;
         }
         match response.body().size_hint().exact() {
             Some(bytes) => {
-                self.log(status, bytes);
+                self.log(status, bytes, took);
                 response
             }
             None => response.map(|body| Body::new(LoggedBody { body, bytes: 0, status, record: Some(self) })),
@@ -97,17 +103,17 @@ impl RequestRecord {
     }
 
     fn is_logged(&self) -> bool {
-        self.telemetry.access_log.as_ref().is_some_and(|log| log.wants(self.route()))
+        self.telemetry.access_log.as_ref().is_some_and(|log| log.wants(self.route.as_str()))
     }
 
-    fn log(&self, status: u16, bytes: u64) {
+    fn log(&self, status: u16, bytes: u64, took: Duration) {
         let Some(log) = &self.telemetry.access_log else { return };
         log.add(&Line {
-            id: text(&self.id),
+            id: &self.id,
             method: method_label(&self.method),
-            route: self.route(),
+            route: self.route.as_str(),
             status,
-            microseconds: self.begin.elapsed().as_micros() as u64,
+            microseconds: took.as_micros() as u64,
             bytes,
             client: self.caller.address,
             user: self.caller.user.get().map(AsRef::as_ref),
@@ -121,12 +127,16 @@ impl Drop for RequestRecord {
     fn drop(&mut self) {
         if let Some(metrics) = &self.telemetry.metrics {
             metrics.in_flight.dec();
-            if !self.is_finished {
-                metrics.observe(&self.method, self.route(), CLIENT_CLOSED_REQUEST, self.begin.elapsed());
-            }
         }
-        if !self.is_finished && self.is_logged() {
-            self.log(CLIENT_CLOSED_REQUEST, 0);
+        if self.is_finished {
+            return;
+        }
+        let took = self.begin.elapsed();
+        if let Some(metrics) = &self.telemetry.metrics {
+            metrics.observe(&self.method, &self.route, CLIENT_CLOSED_REQUEST, took);
+        }
+        if self.is_logged() {
+            self.log(CLIENT_CLOSED_REQUEST, 0, took);
         }
     }
 }
@@ -171,7 +181,7 @@ impl http_body::Body for LoggedBody {
 impl Drop for LoggedBody {
     fn drop(&mut self) {
         if let Some(record) = self.record.take() {
-            record.log(self.status, self.bytes);
+            record.log(self.status, self.bytes, record.begin.elapsed());
         }
     }
 }

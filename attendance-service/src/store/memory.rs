@@ -278,7 +278,7 @@ fn ids(event: &EventId, ticket: &TicketId) -> Result<RecordPrefix, StoreError> {
     prefix(&Scan {
         event_id: event.clone(),
         ticket_id: ticket.clone(),
-        checked_in_by: String::new(),
+        checked_in_by: "".into(),
         idempotency_key: None,
     })
 }

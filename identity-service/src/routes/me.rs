@@ -14,6 +14,6 @@ use crate::store::Username;
     responses((status = 200, description = "As the token's claims say.", body = UserBody), Unauthorized, AnyRoute)
 )]
 pub(super) async fn me(AuthUser(claims): AuthUser) -> impl IntoResponse {
-    let user = UserBody { username: Username(claims.sub.clone()), role: claims.role };
+    let user = UserBody { username: Username(claims.sub.to_string()), role: claims.role };
     ([(CACHE_CONTROL, "no-store")], Json(user))
 }

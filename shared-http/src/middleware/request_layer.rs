@@ -88,10 +88,10 @@ where
     fn call(&mut self, mut request: Request) -> Self::Future {
         let shared = &self.shared;
         // None where the request came over no socket.
-        let connection = request.extensions().get::<Arc<Connection>>().cloned();
+        let connection = request.extensions_mut().remove::<Arc<Connection>>();
         let caller = Arc::new(shared.caller(connection.as_deref(), request.headers()));
         let id = shared.ids.id_of(&request);
-        let record = RequestRecord::begin(&request, id.clone(), caller.clone(), shared.telemetry.clone());
+        let record = RequestRecord::begin(&request, id, caller.clone(), shared.telemetry.clone());
         request.extensions_mut().insert(caller);
         let deadline = shared.deadline;
         let handling = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
@@ -112,7 +112,7 @@ where
                 Err(_elapsed) => ApiError::Overdue.into_response(),
             };
             let headers = response.headers_mut();
-            headers.insert(REQUEST_ID, id);
+            headers.insert(REQUEST_ID, record.id().into());
             headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
             headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
             Ok(record.finish(response))

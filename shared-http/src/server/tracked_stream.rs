@@ -19,6 +19,9 @@ use super::connection::Connection;
 /// After a connection is closed, the kernel drops data that the client has not acknowledged for this long.
 const ORPHAN_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The head and the body of a response that is not longer than this are written as one, which costs the kernel less.
+const SHORT_WRITE: usize = 1024;
+
 /// A TCP stream that records on its connection whether the kernel takes what is written. hyper cannot tell: it has the
 /// end of a response in its buffer long before the client has read it.
 pub(super) struct TrackedStream {
@@ -67,10 +70,22 @@ impl AsyncWrite for TrackedStream {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let length = slices.iter().map(|slice| slice.len()).sum();
         if self.connection.detect_rejection() {
-            return Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()));
+            return Poll::Ready(Ok(length));
         }
-        let outcome = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        let mut joined = [0; SHORT_WRITE];
+        let outcome = if let Some(joined) = joined.get_mut(..length) {
+            let mut rest = &mut *joined;
+            for slice in slices {
+                let (begin, end) = rest.split_at_mut(slice.len());
+                begin.copy_from_slice(slice);
+                rest = end;
+            }
+            Pin::new(&mut self.stream).poll_write(cx, joined)
+        } else {
+            Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        };
         self.track_write(outcome)
     }
 

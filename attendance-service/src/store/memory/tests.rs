@@ -16,7 +16,7 @@ fn scan(event: &str, ticket: &str) -> Scan {
     Scan {
         event_id: EventId(event.to_owned()),
         ticket_id: TicketId(ticket.to_owned()),
-        checked_in_by: "panitia1".to_owned(),
+        checked_in_by: "panitia1".into(),
         idempotency_key: None,
     }
 }

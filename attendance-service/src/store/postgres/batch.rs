@@ -161,7 +161,7 @@ async fn insert(
         .bind(column(|entry| &entry.event))
         .bind(text(|entry| entry.scan.event_id.as_ref()))
         .bind(text(|entry| entry.scan.ticket_id.as_ref()))
-        .bind(text(|entry| &entry.scan.checked_in_by))
+        .bind(text(|entry| &*entry.scan.checked_in_by))
         .bind(keys)
         .fetch_all(connection)
         .await?;

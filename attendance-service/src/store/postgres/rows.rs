@@ -37,7 +37,7 @@ pub(super) fn record(row: &PgRow) -> sqlx::Result<Bytes> {
     let scan = Scan {
         event_id: EventId(row.try_get(0)?),
         ticket_id: TicketId(row.try_get(1)?),
-        checked_in_by: row.try_get(2)?,
+        checked_in_by: row.try_get::<&str, _>(2)?.into(),
         idempotency_key: None,
     };
     let prefix = RecordPrefix::new(&scan).map_err(|error| sqlx::Error::Decode(error.into()))?;

@@ -1,6 +1,6 @@
 //! The log of check-ins in a SQLite file: migrations, reading, appending.
 
-use std::error::Error;
+use std::{error::Error, sync::Arc};
 
 use serde::Deserialize;
 use shared_store::{Content, Migration, Migrations};
@@ -30,7 +30,7 @@ const LOAD: &str = "SELECT json_group_array(
 
 /// A row as [`LOAD`] returns it.
 #[derive(Deserialize)]
-struct Row(i64, EventId, TicketId, String, i64, Option<String>);
+struct Row(i64, EventId, TicketId, Arc<str>, i64, Option<String>);
 
 /// The migrations of this service, oldest first.
 pub fn migrations() -> Migrations {
@@ -90,7 +90,7 @@ pub(super) async fn insert(
     query.push_values(batch, |mut row, (Queued { scan, .. }, at)| {
         row.push_bind(&scan.event_id.0)
             .push_bind(&scan.ticket_id.0)
-            .push_bind(&scan.checked_in_by)
+            .push_bind(&*scan.checked_in_by)
             .push_bind(at.micros())
             .push_bind(scan.idempotency_key.as_ref().map(AsRef::as_ref));
     });
