@@ -22,7 +22,7 @@ use std::{sync::Arc, time::Duration};
 use axum::Router;
 use tokio::net::TcpListener;
 
-pub use self::signal::shutdown_signal;
+pub use self::signal::{shutdown_signal, survive_file_size_limit};
 use self::{
     accept::accept, budget::Budgets, drain::drain, kernel_buffers::bound_receive_buffers, sweep::sweep,
     table::ConnectionTable,

@@ -62,6 +62,7 @@ async fn serve<S: Service>(config: &S::Config, unread: &Unread) -> Result<(), Fa
     let telemetry = Telemetry::new(&log, &http.telemetry, &mut registry, S::INFO.name);
     let connections = telemetry.connections();
     unread.announce();
+    server::survive_file_size_limit()?;
     let mut shutdown = pin!(server::shutdown_signal()?);
     let app = tokio::select! {
         app = S::open(config, &mut registry, telemetry) => app.map_err(Failure::Store)?,

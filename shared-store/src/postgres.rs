@@ -15,7 +15,7 @@ use sqlx::{
 };
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use self::errors::{is_refusal, is_unavailable, no_answer};
+use self::errors::{is_unavailable, no_answer, refusal};
 pub use self::{
     connections::{Connections, Lease},
     errors::is_our_fault,
@@ -53,6 +53,9 @@ pub enum PostgresError {
         "the database has the encoding {0}; it must be UTF8: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
     )]
     Encoding(String),
+    /// It refuses the user or the password, or there is no such database.
+    #[error("the database says: {0}; create it, or correct DATABASE_URL (docs/storage.md, \"PostgreSQL\")")]
+    Refusal(String),
     /// Anything else.
     #[error("the database: {0}")]
     Database(#[from] sqlx::Error),
@@ -88,7 +91,7 @@ impl Database {
         loop {
             let error = match connect_and_migrate(&options, &migrations, end).await {
                 Ok(()) => return Ok(Self { options, schema }),
-                Err(PostgresError::Database(error)) if is_unavailable(&error) && !is_refusal(&error) => error,
+                Err(PostgresError::Database(error)) if is_unavailable(&error) => error,
                 Err(PostgresError::Migration(MigrateError::Execute(error))) if is_unavailable(&error) => {
                     error
                 }
@@ -120,7 +123,10 @@ async fn connect_and_migrate(
     let connected = connected.unwrap_or_else(|_| Err(no_answer()));
     let mut connection = connected.map_err(|error| match TlsError::of(&error, options.get_ssl_mode()) {
         Some(error) => PostgresError::Tls(error),
-        None => PostgresError::Database(error),
+        None => match refusal(&error) {
+            Some(message) => PostgresError::Refusal(message.to_owned()),
+            None => PostgresError::Database(error),
+        },
     })?;
     let encoding: String = sqlx::query_scalar("SHOW server_encoding").fetch_one(&mut connection).await?;
     if encoding != "UTF8" {

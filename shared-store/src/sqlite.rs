@@ -6,6 +6,7 @@ use std::{
     error::Error,
     fs::{File, TryLockError},
     io, mem,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     pin::pin,
     sync::Arc,
@@ -43,8 +44,8 @@ const CHECK_READERS_EVERY: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct FileLock {
     path: PathBuf,
-    /// Whether this process has opened the file before.
-    was_open: bool,
+    /// The inode of the file, once this process has opened it.
+    inode: Option<u64>,
     _lock: File,
 }
 
@@ -88,7 +89,7 @@ impl FileLock {
             failed(if is_there { Reason::Io(error) } else { Reason::NoDirectory(directory.to_owned()) })
         })?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), was_open: false, _lock: lock }),
+            Ok(()) => Ok(Self { path: path.to_owned(), inode: None, _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(failed(Reason::InUse)),
             Err(TryLockError::Error(error)) => Err(failed(Reason::Io(error))),
         }
@@ -119,7 +120,10 @@ impl FileLock {
         }
     }
 
-    /// Opens the file, migrates it, and makes a test write.
+    /// Opens the file and migrates it.
+    ///
+    /// A caller that is going to write makes a [test write](probe_write) once it has read what it needs: a file that turns
+    /// out to be damaged stays as it is.
     ///
     /// Afterwards every earlier commit is either visible and on the disk, or gone, even if it failed half way.
     ///
@@ -127,9 +131,8 @@ impl FileLock {
     ///
     /// The file cannot be opened, read or written, is damaged, or needs a newer version than that of `migrations`.
     pub async fn connect(&mut self, migrations: &Migrations) -> Result<SqliteConnection, SqliteError> {
-        // A file that was open before and is missing now means that its disk is gone. A new file in its place would
-        // hide the real one.
-        if !self.was_open && !self.path.exists() {
+        self.check_in_place()?;
+        if self.inode.is_none() && !self.path.exists() {
             // SQLite would make it readable by others, and its log too, which gets the mode of the file.
             files::create_new(&self.path).map_err(|error| self.failed(Reason::Io(error)))?;
             tracing::info!(path = %self.path.display(), "a new file is made");
@@ -149,9 +152,25 @@ impl FileLock {
             MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => self.classify(error),
             other => self.failed(Reason::Migration(other)),
         })?;
-        probe_write(&mut connection).await.map_err(failed)?;
-        self.was_open = true;
+        self.inode = self.current_inode();
         Ok(connection)
+    }
+
+    /// Checks that the path still names the file that was opened. Otherwise SQLite would write on to a file that is gone
+    /// when this process ends, and a new file in its place would hide the one on a disk that is not mounted now.
+    ///
+    /// # Errors
+    ///
+    /// The file was deleted or replaced.
+    pub fn check_in_place(&self) -> Result<(), SqliteError> {
+        if self.inode.is_none() || self.inode == self.current_inode() {
+            return Ok(());
+        }
+        Err(self.failed(Reason::Replaced))
+    }
+
+    fn current_inode(&self) -> Option<u64> {
+        self.path.metadata().ok().map(|file| file.ino())
     }
 
     /// Opens the file and copies its log into it. This needs a moment at which no other process reads the log.
@@ -164,7 +183,7 @@ impl FileLock {
             match open_without_log(&self.path).await {
                 Ok(Some(connection)) => return Ok(connection),
                 Err(error) if !is_busy(&error) => return Err(self.classify(error)),
-                _ if self.was_open => return Err(self.failed(Reason::Busy)),
+                _ if self.inode.is_some() => return Err(self.failed(Reason::Busy)),
                 _ => {}
             }
             if !mem::replace(&mut warned, true) {

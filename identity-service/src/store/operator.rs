@@ -23,7 +23,7 @@ use crate::password_hash::PasswordHash;
 pub enum OperatorError {
     /// There is no database.
     #[error(
-        "DATABASE_URL names no database: users in memory are known to the process that serves alone, and go with it"
+        "DATABASE_URL names no database: users in memory are known to the process that serves alone, and go with it; set it as the service has it, or do this in the directory of its .env"
     )]
     Memory,
     /// There is no file.

@@ -184,6 +184,23 @@ async fn is_back(app: &Router) {
 }
 
 #[tokio::test]
+async fn a_file_that_is_deleted_takes_no_more_writes_until_it_is_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let app = app_at(&url(directory.path()), &[]).await;
+    assert_eq!(register(&app, "siti", "rahasia").await.status, 200);
+    let (file, aside) = (directory.path().join(FILE_NAME), directory.path().join("aside"));
+    fs::rename(&file, &aside).unwrap();
+    is_out(&app, "budi").await;
+    let reason = get(&app, "/ready").send().await.json()["detail"].to_string();
+    assert_says(&reason, &[FILE_NAME, "deleted or replaced while the service runs"]);
+    assert_eq!(log_in(&app, "siti", "rahasia").await.status, 200);
+    fs::rename(&aside, &file).unwrap();
+    is_back(&app).await;
+    assert_eq!(register(&app, "budi", "rahasia").await.status, 200);
+    assert_eq!(names(directory.path()).await, ["siti", "budi"]);
+}
+
+#[tokio::test]
 async fn a_commit_that_failed_is_settled_by_what_the_file_holds() {
     let directory = tempfile::tempdir().unwrap();
     let app = app_at(&url(directory.path()), &[]).await;

@@ -1,4 +1,4 @@
-//! The signals that end the process.
+//! The signals that end the process, and one that must not.
 
 use std::io;
 
@@ -19,4 +19,18 @@ pub fn shutdown_signal() -> io::Result<impl Future<Output = ()>> {
         };
         tracing::info!(signal = name, "shutting down");
     })
+}
+
+/// SIGXFSZ, on Linux and on macOS.
+const FILE_SIZE_LIMIT: SignalKind = SignalKind::from_raw(25);
+
+/// From now on a write beyond a limit on the size of files (`ulimit -f`, `LimitFSIZE=`) fails, as on a full disk. By
+/// default it ends the process.
+///
+/// # Errors
+///
+/// The signal handler cannot be installed.
+pub fn survive_file_size_limit() -> io::Result<()> {
+    // The handler stays when its stream is dropped.
+    signal(FILE_SIZE_LIMIT).map(drop)
 }

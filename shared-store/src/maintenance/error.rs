@@ -11,7 +11,9 @@ use crate::sqlite::{MissingFile, SqliteError};
 #[derive(Debug, thiserror::Error)]
 pub enum MaintenanceError {
     /// `DATABASE_URL` is `memory:`.
-    #[error("DATABASE_URL names no SQLite file, and so there is nothing to copy, bring back or look at")]
+    #[error(
+        "DATABASE_URL names no SQLite file, and so there is nothing to copy, bring back or look at; set it as the service has it, or do this in the directory of its .env"
+    )]
     NoFile,
     /// `DATABASE_URL` is a PostgreSQL database, which has its own tools.
     #[error("PostgreSQL comes with tools of its own for this: pg_dump, pg_restore and pg_amcheck")]

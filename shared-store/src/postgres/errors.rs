@@ -39,9 +39,10 @@ pub fn is_our_fault(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Whether the database refuses the user, the password or the database name. At the start that is a mistake in the
-/// settings. While serving it counts as an outage, since they were right before.
-pub(super) fn is_refusal(error: &sqlx::Error) -> bool {
-    let sqlx::Error::Database(error) = error else { return false };
-    error.code().is_some_and(|code| matches!(code.get(..2), Some("28" | "3D")))
+/// The words in which the database refuses the user, the password or the database name. At the start that is a mistake
+/// in the settings. While serving it counts as an outage, since they were right before.
+pub(super) fn refusal(error: &sqlx::Error) -> Option<&str> {
+    let sqlx::Error::Database(error) = error else { return None };
+    let is_refusal = error.code().is_some_and(|code| matches!(code.get(..2), Some("28" | "3D")));
+    is_refusal.then(|| error.message())
 }

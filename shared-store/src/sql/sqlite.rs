@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     CommitMetrics, Content,
-    sqlite::{FileLock, SqliteError, open_reader},
+    sqlite::{FileLock, SqliteError, open_reader, probe_write},
 };
 
 /// 256 KiB for each connection instead of 2 MiB. A statement needs only a few pages.
@@ -210,6 +210,7 @@ impl Shared {
     async fn prepare(&self, writer: &mut SqliteConnection) -> sqlx::Result<()> {
         sqlx::raw_sql(SMALL_PAGE_CACHE).execute(&mut *writer).await?;
         let rows = (self.content.read)(writer).await?;
+        probe_write(writer).await?;
         if let Some(reader) = &self.reader {
             let mut connection = open_reader(&reader.path).await?;
             sqlx::raw_sql(SMALL_PAGE_CACHE).execute(&mut connection).await?;

@@ -1,6 +1,7 @@
 //! The writing connection, and how it is opened again after a failure.
 
 use std::{
+    error::Error,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -57,16 +58,19 @@ impl Statement {
 
 impl Writer {
     /// Returns how many rows were changed.
-    async fn execute(&mut self, write: &Write) -> sqlx::Result<u64> {
-        match write {
-            Write::Statement(statement) => self.run(statement).await,
+    async fn execute(&mut self, write: &Write) -> Result<u64, Box<dyn Error + Send + Sync>> {
+        if let Some((lock, _)) = &self.file {
+            lock.check_in_place()?;
+        }
+        Ok(match write {
+            Write::Statement(statement) => self.run(statement).await?,
             Write::Insert(statement) => {
                 let inserted = self.run(statement).await?;
                 self.shared.rows.fetch_add(inserted, Ordering::Relaxed);
-                Ok(inserted)
+                inserted
             }
-            Write::Probe => self.probe().await,
-        }
+            Write::Probe => self.probe().await?,
+        })
     }
 
     async fn run(&mut self, Statement { sql, arguments }: &Statement) -> sqlx::Result<u64> {
@@ -112,9 +116,9 @@ pub(super) async fn execute_or_recover(
     if writer.file.is_none() {
         // A database in memory would be empty after it was opened again.
         *shared.broken.write() = None;
-        return Err(SqlError::Internal(Arc::new(error)));
+        return Err(SqlError::Internal(error.into()));
     }
-    tracing::error!(error = &error as &dyn std::error::Error, "the storage takes no writes; trying again");
+    tracing::error!(error = &*error as &dyn Error, "the storage takes no writes; trying again");
     let reason: Arc<str> = error.to_string().into();
     *shared.broken.write() = Some(Arc::clone(&reason));
     tokio::spawn(recover(writer));

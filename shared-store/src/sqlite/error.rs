@@ -44,6 +44,10 @@ pub(super) enum Reason {
     )]
     Missing,
     #[error(
+        "deleted or replaced while the service runs, which takes no writes now; put the file back, or save what is still served and restart the service"
+    )]
+    Replaced,
+    #[error(
         "the directory {directory} of DATABASE_URL is missing: mount its disk, or make it (mkdir -p -m 700 {directory}), or correct DATABASE_URL",
         directory = .0.display()
     )]
@@ -90,8 +94,8 @@ impl MissingFile {
 
 /// Whether the file is damaged, or no SQLite file.
 pub(crate) fn is_damage(error: &sqlx::Error) -> bool {
-    // SQLITE_CORRUPT and SQLITE_NOTADB.
-    matches!(code_of(error), Some(11 | 26))
+    // SQLITE_CORRUPT and SQLITE_NOTADB. Text that is no UTF-8 was not written by a service.
+    matches!(code_of(error), Some(11 | 26)) || matches!(error, sqlx::Error::ColumnDecode { .. })
 }
 
 /// Whether another connection has the file locked.

@@ -89,10 +89,14 @@ impl Writer {
         }
     }
 
-    /// Opens the file, and loads the rows that memory does not have yet.
+    /// Opens the file, loads the rows that memory does not have yet, and makes a test write.
     async fn connect(&mut self) -> Result<(), SqliteError> {
         let mut connection = self.lock.connect(&self.migrations).await?;
-        self.load(&mut connection).await.map_err(|error| self.lock.classify(error))?;
+        let loaded = async {
+            self.load(&mut connection).await?;
+            probe_write(&mut connection).await
+        };
+        loaded.await.map_err(|error| self.lock.classify(error))?;
         self.connection = Some(connection);
         self.probed_at = Instant::now();
         *self.broken.write() = None;
@@ -128,14 +132,18 @@ impl Writer {
         let Sorted { batch, conflicting, probes } = sort(&self.memory, jobs);
 
         let broken = Arc::clone(&self.broken);
-        let written = if !batch.is_empty() {
+        let written: Result<(), Box<dyn Error + Send + Sync>> = if let Err(error) = self.lock.check_in_place()
+        {
+            Err(error.into())
+        } else if !batch.is_empty() {
             let begin = Instant::now();
-            await_disk(insert(connection, &batch), &broken).await.map(|last_seq| {
+            let inserted = await_disk(insert(connection, &batch), &broken).await;
+            inserted.map_err(Box::from).map(|last_seq| {
                 self.commits.observe(begin.elapsed(), batch.len());
                 self.last_seq = last_seq;
             })
         } else if !probes.is_empty() && self.probed_at.elapsed() > PROBE_VALID_FOR {
-            await_disk(probe_write(connection), &broken).await
+            await_disk(probe_write(connection), &broken).await.map_err(Box::from)
         } else {
             return probes.into_iter().for_each(|reply| reply.send(Ok(())));
         };
@@ -144,7 +152,7 @@ impl Writer {
                 self.probed_at = Instant::now();
                 Ok(())
             }
-            Err(error) => Err(self.set_broken(&error)),
+            Err(error) => Err(self.set_broken(&*error)),
         };
         for (Queued { scan, reply, .. }, at) in batch {
             reply.send(outcome.clone().and_then(|()| self.memory.insert(&scan, at)));
@@ -164,7 +172,7 @@ impl Writer {
     }
 
     /// Marks the storage as broken until the file has been opened again: what it holds now is unknown.
-    fn set_broken(&mut self, error: &sqlx::Error) -> StoreError {
+    fn set_broken(&mut self, error: &(dyn Error + Send + Sync + 'static)) -> StoreError {
         tracing::error!(error = error as &dyn Error, "the storage takes no writes; trying again");
         let reason: Arc<str> = error.to_string().into();
         *self.broken.write() = Some(Arc::clone(&reason));

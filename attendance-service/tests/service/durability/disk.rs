@@ -9,9 +9,9 @@ use std::{
 use tokio::{process::Command, task::JoinSet, time::timeout};
 
 use super::{
-    DUPLICATE, Directory, IN_TIME, SECOND, UNAVAILABLE,
+    BINARY, DUPLICATE, Directory, IN_TIME, SECOND, UNAVAILABLE,
     gate::Gate,
-    kill,
+    kill, start,
     strace::{Strace, calls},
 };
 
@@ -241,6 +241,35 @@ impl Drop for Small {
     fn drop(&mut self) {
         drop(std::process::Command::new("umount").arg("-l").arg(self.0.0.path()).status());
     }
+}
+
+#[tokio::test]
+async fn a_limit_on_the_size_of_files_is_a_full_disk_and_ends_no_process() {
+    let directory = Directory::new();
+    let mut limited = Command::new("sh");
+    // 512 bytes a block.
+    limited.args(["-c", "ulimit -f 600 && exec \"$0\"", BINARY]).env_clear();
+    for (name, value) in directory.service().as_std().get_envs() {
+        limited.env(name, value.unwrap());
+    }
+    let (process, mut gate) = start(limited).await;
+    let mut green = Vec::new();
+    let refused = loop {
+        let ticket = format!("{}-{}", green.len(), "x".repeat(5000));
+        let answer = gate.check_in("evt1", &ticket, None).await;
+        if answer.status != 200 {
+            break answer;
+        }
+        green.push(answer.record());
+        assert!(green.len() < 100, "there is no limit");
+    };
+    refused.assert_unavailable();
+    gate.not_ready().await;
+    assert_eq!(gate.records("evt1").await.len(), green.len());
+    kill(process).await;
+    let (_process, mut gate) = directory.start().await;
+    assert_eq!(gate.records("evt1").await.len(), green.len());
+    gate.ready().await;
 }
 
 #[tokio::test]

@@ -30,6 +30,36 @@ async fn a_second_process_is_refused_the_file_and_the_first_goes_on() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_deleted_or_replaced_takes_no_more_writes_until_it_is_back() {
+    let directory = Directory::new();
+    let (_process, mut gate) = directory.start().await;
+    let record = gate.check_in("evt1", "A", None).await.record();
+    let aside = |name: &str| directory.path(&format!("aside-{name}"));
+    let move_aside = |names: &[String]| {
+        names.iter().for_each(|name| fs::rename(directory.path(name), aside(name)).unwrap());
+    };
+    for is_replaced in [false, true] {
+        let names: Vec<String> =
+            directory.names().into_iter().filter(|name| !name.ends_with(".lock")).collect();
+        move_aside(&names);
+        if is_replaced {
+            fs::copy(aside("attendance.db"), directory.database()).unwrap();
+        }
+        gate.check_in("evt1", "B", None).await.assert_unavailable();
+        let reason = gate.not_ready().await.body;
+        assert!(reason.contains("attendance.db: deleted or replaced while the service runs"), "{reason}");
+        assert_eq!(gate.check_in("evt1", "A", None).await.text(), (400, DUPLICATE));
+        assert!(gate.list("evt1").await.body.contains(&record), "what is served can be saved");
+        for name in &names {
+            fs::rename(aside(name), directory.path(name)).unwrap();
+        }
+        gate.ready().await;
+    }
+    gate.check_in("evt1", "B", None).await.record();
+    assert_eq!(gate.records("evt1").await.len(), 2);
+}
+
+#[tokio::test]
 async fn moments_never_go_back_within_an_event_though_the_clock_starts_in_the_past() {
     let directory = Directory::filled().await;
     // 2100-01-01, as far as anybody with a clock in the past can tell.
@@ -118,7 +148,7 @@ async fn an_empty_directory_is_refused_where_data_is_expected() {
 
 #[tokio::test]
 async fn a_damaged_database_is_named_at_the_start_and_left_byte_for_byte_as_it_is() {
-    for damage in ["header", "truncated", "table", "middle", "log"] {
+    for damage in ["header", "truncated", "table", "text", "middle", "log"] {
         let directory = Directory::filled().await;
         let path = directory.database();
         match damage {
@@ -128,6 +158,14 @@ async fn a_damaged_database_is_named_at_the_start_and_left_byte_for_byte_as_it_i
                 fs::File::options().write(true).open(&path).unwrap().set_len(length / 2).unwrap();
             }
             "table" => spoil(&path, directory.root_of("check_ins").await),
+            // A byte that no UTF-8 has, where the pages are whole.
+            "text" => {
+                let mut file = fs::read(&path).unwrap();
+                let user = b"panitia1";
+                let at = file.windows(user.len()).rposition(|window| window == user).unwrap();
+                file[at] = 0xFF;
+                fs::write(&path, file).unwrap();
+            }
             "middle" => spoil_middle(&path),
             // The newest check-ins are in the log alone, as after a power cut.
             _ => {
