@@ -85,7 +85,7 @@ pub enum Command {
     /// Those of every service.
     #[command(flatten)]
     Common(shared_service::Command),
-    /// See and change who is registered
+    /// See and change who is registered; to change a SQLite file, stop the service first
     Users {
         /// What to do with them.
         #[command(subcommand)]

@@ -27,7 +27,7 @@ use crate::{
 pub enum Users {
     /// Show who is registered, while the service runs or not
     List,
-    /// Add a user; as all below in a SQLite file only while the service does not run
+    /// Add a user
     Add {
         /// The name, 3 to 50 characters
         name: String,

@@ -2,7 +2,7 @@
 //! `chromium-driver`:
 //!
 //! ```text
-//! cargo test -p identity-service --test service browser -- --ignored
+//! cargo test --workspace --test service browser -- --ignored
 //! ```
 
 use std::{collections::BTreeMap, path::Path, process::Stdio, time::Duration};

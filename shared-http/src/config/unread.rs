@@ -9,7 +9,7 @@ use crate::text::printable;
 
 /// Settings that the other service, Compose and the scripts read. All of them share one `.env`. The settings of the
 /// service itself are known from its command line.
-const READ_ELSEWHERE: [&str; 22] = [
+const READ_ELSEWHERE: &[&str] = &[
     "ADMIN_PASSWORD_FILE",
     "ADMIN_USERNAME",
     "ATTENDANCE_PORT",
@@ -55,7 +55,7 @@ impl Unread {
     /// setting of `command` but are none.
     pub fn find(command: &Command, dotenv: Dotenv) -> Self {
         let own = command.get_arguments().filter_map(|argument| argument.get_env()?.to_str());
-        let known: Vec<&str> = own.chain(READ_ELSEWHERE).collect();
+        let known: Vec<&str> = own.chain(READ_ELSEWHERE.iter().copied()).collect();
         let mut names: Vec<String> = env::vars_os()
             .filter_map(|(name, _)| name.into_string().ok())
             .filter_map(|name| {

@@ -28,6 +28,6 @@ pub async fn the_page_shows_the_help(service: &str, binary: &str) {
     assert_eq!(
         shown, help,
         "docs/configuration.md is not what --help says. If that is meant:\n\
-         UPDATE_SNAPSHOTS=1 cargo test -p {service} --test service configuration"
+         UPDATE_SNAPSHOTS=1 cargo test --workspace --test service configuration"
     );
 }

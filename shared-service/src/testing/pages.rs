@@ -115,7 +115,7 @@ fn collect_references<'a>(value: &'a Value, references: &mut Vec<&'a str>) {
     }
 }
 
-/// The document has these operations, `/health` and `/ready`, and no others.
+/// The document has these operations, `/health` and `/ready`, and no others. A protected one asks for a token indeed.
 pub async fn the_document_lists_every_route_with_every_status(app: &Router, own: &[Operation]) {
     let common = ["/health", "/ready"].map(|path| (path, "get", false, &["200", "500", "503"][..]));
     let operations = [&common[..], own].concat();
@@ -136,8 +136,14 @@ pub async fn the_document_lists_every_route_with_every_status(app: &Router, own:
         assert_eq!(described["requestBody"].is_object(), has_body, "{path}");
 
         let method = Method::from_bytes(method.to_uppercase().as_bytes()).expect("a method");
-        let status = call(app, method, &path.replace(['{', '}'], "")).send().await.status.as_u16();
-        assert!(statuses.contains(&status.to_string().as_str()), "{path} {status}");
+        let path = path.replace(['{', '}'], "");
+        for token in ["", "x"] {
+            let call = call(app, method.clone(), &path);
+            let call = if token.is_empty() { call } else { call.bearer(token) };
+            let status = call.send().await.status.as_u16();
+            assert!(statuses.contains(&status.to_string().as_str()), "{path} {status}");
+            assert_eq!(status == 401, is_protected, "{path} {token}");
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! Every run of the tests takes all the files and some hundred descendants. For two minutes of them:
 //!
 //! ```text
-//! cargo test -p identity-service --test service two_minutes -- --ignored --nocapture --test-threads 3
+//! cargo test --workspace --test service two_minutes -- --ignored --nocapture --test-threads 3
 //! ```
 
 use std::{
