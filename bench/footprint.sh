@@ -22,7 +22,7 @@ log_in identity
 before=$(kilobytes attendance)
 check_in attendance evt-bench1 1000000000 $check_ins
 bytes=$(calculate "sprintf(\"%.0f\", ($(kilobytes attendance) - $before) * 1024 / $check_ins)")
-judge "a check-in, ids of 10 characters, over 1,000,000: resident memory" '<=' 200 "$bytes" ' bytes'
+judge "a check-in, ids of 10 characters, over 1,000,000: resident memory" '<=' 170 "$bytes" ' bytes'
 for service in $services; do stop "$service"; done
 
 for service in $services; do

@@ -17,13 +17,13 @@ log_in identity
 
 heading
 
-compare 'POST /checkins, new tickets, 32 connections, of bare axum' 0.80 \
+compare 'POST /checkins, new tickets, 32 connections, of bare axum' 0.87 \
     'load_check_ins attendance 32' 'load_check_ins bare 32'
 must_hold_what_it_answered attendance
 stop attendance
 
 get identity /auth/me >/dev/null
-compare 'GET /auth/me, 32 connections, of bare axum' 0.75 'load identity /auth/me 32' 'load bare /auth/me 32'
+compare 'GET /auth/me, 32 connections, of bare axum' 0.89 'load identity /auth/me 32' 'load bare /auth/me 32'
 stop identity
 stop bare
 
@@ -35,7 +35,7 @@ get attendance "/attendance/$event" >"$tmp/list"
 start bare "$bin/bare-axum" 127.0.0.1:0 "$tmp/list"
 get bare /bytes | cmp - "$tmp/list" || die 'bare axum does not serve the bytes that the service serves.'
 compare "GET /attendance/{event} of 100,000 records ($(wc -c <"$tmp/list") bytes), 4 connections, of bare axum with the same bytes" \
-    0.90 "load attendance /attendance/$event 4" 'load bare /bytes 4'
+    0.95 "load attendance /attendance/$event 4" 'load bare /bytes 4'
 stop attendance
 stop bare
 

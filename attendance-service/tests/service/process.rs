@@ -1,6 +1,6 @@
 //! attendance-service as its operator meets it: the program, its settings and its limits.
 
-use std::{net::SocketAddr, process::Stdio, time::Instant};
+use std::{fs, net::SocketAddr, process::Stdio, time::Instant};
 
 use serde_json::{Value, json};
 use shared_auth::{Role, Secret, TokenIssuer};
@@ -120,6 +120,23 @@ async fn with_no_file_left_to_open_it_waits_and_goes_on_when_there_is() {
     process.log_with("cannot accept connections; trying on").await;
     may_open(1024).unwrap();
     assert_eq!(waiting.await.unwrap(), 200);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn where_there_is_but_one_core_lists_are_compressed_too() {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let (_, cores) = status.split_once("Cpus_allowed_list:\t").expect("the cores that we may use");
+    let first: String = cores.chars().take_while(char::is_ascii_digit).collect();
+    let mut on_one_core = command("taskset");
+    on_one_core.args(["--cpu-list", &first, BINARY]);
+    let (process, mut gate) = start(on_one_core).await;
+    gate.check_in("e", "t", None).await.record();
+    let list =
+        format!("GET /attendance/e HTTP/1.1\r\nAccept-Encoding: gzip\r\nAuthorization: Bearer {}", token());
+    let answer = ask(&process, &list).await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert!(answer.contains("\r\ncontent-encoding: gzip\r\n"), "{answer}");
 }
 
 #[tokio::test]
