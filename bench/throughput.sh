@@ -14,8 +14,7 @@ start identity "$bin/identity-service"
 log_in identity
 stop identity
 
-# Which memory, and so which lines of the caches, a process gets stays with it and decides a fifth of its rate: each round
-# of a second has a new process.
+# The rate of one program differs by up to a fifth from start to start. So each round of a second starts a new process.
 # on_new NAME LOAD ARGUMENTS...
 on_new() {
     local name=$1

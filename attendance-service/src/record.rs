@@ -73,6 +73,7 @@ impl Timestamp {
         self.0 - other.0
     }
 
+    /// What it is displayed as.
     fn text(self) -> String {
         self.0.to_rfc3339_opts(SecondsFormat::Micros, false)
     }

@@ -44,8 +44,8 @@ const CHECK_READERS_EVERY: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct FileLock {
     path: PathBuf,
-    /// The inode of the file, once this process has opened it.
-    inode: Option<u64>,
+    /// The file, once this process has opened it. As long as it is held, no other file gets its inode.
+    file: Option<File>,
     _lock: File,
 }
 
@@ -89,7 +89,7 @@ impl FileLock {
             failed(if is_there { Reason::Io(error) } else { Reason::NoDirectory(directory.to_owned()) })
         })?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), inode: None, _lock: lock }),
+            Ok(()) => Ok(Self { path: path.to_owned(), file: None, _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(failed(Reason::InUse)),
             Err(TryLockError::Error(error)) => Err(failed(Reason::Io(error))),
         }
@@ -132,7 +132,7 @@ impl FileLock {
     /// The file cannot be opened, read or written, is damaged, or needs a newer version than that of `migrations`.
     pub async fn connect(&mut self, migrations: &Migrations) -> Result<SqliteConnection, SqliteError> {
         self.check_in_place()?;
-        if self.inode.is_none() && !self.path.exists() {
+        if self.file.is_none() && !self.path.exists() {
             // SQLite would make it readable by others, and its log too, which gets the mode of the file.
             files::create_new(&self.path).map_err(|error| self.failed(Reason::Io(error)))?;
             tracing::info!(path = %self.path.display(), "a new file is made");
@@ -152,7 +152,10 @@ impl FileLock {
             MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => self.classify(error),
             other => self.failed(Reason::Migration(other)),
         })?;
-        self.inode = self.current_inode();
+        if self.file.is_none() {
+            // Never closed before the process ends: closing it would release SQLite's own locks on the file.
+            self.file = Some(File::open(&self.path).map_err(|error| self.failed(Reason::Io(error)))?);
+        }
         Ok(connection)
     }
 
@@ -163,14 +166,13 @@ impl FileLock {
     ///
     /// The file was deleted or replaced.
     pub fn check_in_place(&self) -> Result<(), SqliteError> {
-        if self.inode.is_none() || self.inode == self.current_inode() {
-            return Ok(());
+        let Some(file) = &self.file else { return Ok(()) };
+        let opened = file.metadata().map_err(|error| self.failed(Reason::Io(error)))?;
+        // Not the device: a disk that is unplugged and plugged in again can get another number.
+        match self.path.metadata() {
+            Ok(found) if found.ino() == opened.ino() => Ok(()),
+            _ => Err(self.failed(Reason::Replaced)),
         }
-        Err(self.failed(Reason::Replaced))
-    }
-
-    fn current_inode(&self) -> Option<u64> {
-        self.path.metadata().ok().map(|file| file.ino())
     }
 
     /// Opens the file and copies its log into it. This needs a moment at which no other process reads the log.
@@ -183,7 +185,7 @@ impl FileLock {
             match open_without_log(&self.path).await {
                 Ok(Some(connection)) => return Ok(connection),
                 Err(error) if !is_busy(&error) => return Err(self.classify(error)),
-                _ if self.inode.is_some() => return Err(self.failed(Reason::Busy)),
+                _ if self.file.is_some() => return Err(self.failed(Reason::Busy)),
                 _ => {}
             }
             if !mem::replace(&mut warned, true) {
@@ -317,4 +319,28 @@ pub async fn await_disk<T>(disk: impl Future<Output = T>, broken: &RwLock<Option
     let done = disk.await;
     tracing::info!("the disk answers again");
     done
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_new_file_in_the_place_of_a_deleted_one_is_never_taken_for_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("test.db");
+        let migrations = Migrations::new(&[]);
+        let mut lock = FileLock::take(&path, false).unwrap();
+        lock.connect(&migrations).await.unwrap().close().await.unwrap();
+        lock.check_in_place().unwrap();
+        std::fs::remove_file(&path).unwrap();
+        for _ in 0..20 {
+            // File systems give the inode of a deleted file to the next one.
+            File::create(&path).unwrap();
+            assert!(lock.check_in_place().is_err());
+            let refused = lock.connect(&migrations).await.unwrap_err().to_string();
+            assert!(refused.contains("deleted or replaced"), "{refused}");
+            std::fs::remove_file(&path).unwrap();
+        }
+    }
 }

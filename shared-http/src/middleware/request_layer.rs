@@ -87,8 +87,8 @@ where
 
     fn call(&mut self, mut request: Request) -> Self::Future {
         let shared = &self.shared;
-        // None where the request came over no socket. Taken out, because nobody behind asks for it, and with one extension
-        // fewer their table does not have to grow.
+        // None where the request came over no socket. Removed, because no handler reads it, and with one extension fewer
+        // the map does not have to grow.
         let connection = request.extensions_mut().remove::<Arc<Connection>>();
         let caller = Arc::new(shared.caller(connection.as_deref(), request.headers()));
         let id = shared.ids.id_of(&request);
