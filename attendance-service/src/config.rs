@@ -56,9 +56,9 @@ impl Args {
     /// Every mistake, at once.
     pub fn check(&self) -> Result<Config, ConfigError> {
         let mut settings = Settings::default();
-        let http = self.common.http.check(&mut settings, ATTENDANCE.default_port);
-        let secrets = self.common.token.check(&mut settings, http.environment);
         let location = self.common.store.check(&mut settings, sqlite::FILE_NAME);
+        let http = self.common.http.check(&mut settings, ATTENDANCE.default_port, &[], location.directory());
+        let secrets = self.common.token.check(&mut settings, http.environment);
         let megabytes = settings.number("MAX_STORE_MB", &self.max_store_mb, 256, 1, 1 << 20);
         settings.finish(Config { http, secrets, location, max_store_bytes: megabytes << 20 })
     }

@@ -73,7 +73,7 @@ impl FromRef<AppState> for Arc<TokenVerifier> {
 
 /// The whole service, without a socket.
 pub fn app(state: AppState, config: &Config, telemetry: Telemetry) -> Router {
-    let pages = pages::pages(&routes::ABOUT, routes::document);
+    let pages = pages::pages(&routes::about(), routes::document);
     let health = health::router(&ATTENDANCE, Arc::new(state.clone()));
     let router = routes::router().with_state(state).merge(health).merge(pages);
     middleware::stack(router, config.http.stack(telemetry))

@@ -19,7 +19,15 @@ use crate::{AppState, store::StoreError};
 const TAGLINE: &str = "Checks every ticket in exactly once, and tells who came.";
 
 /// What the HTML pages say about this service.
-pub(crate) const ABOUT: About = About { service: "attendance-service", tagline: TAGLINE, notice: "" };
+pub(crate) fn about() -> About {
+    About {
+        service: "attendance-service",
+        indonesian: "Setiap tiket masuk tepat satu kali, dan panitia tahu siapa yang datang.",
+        english: TAGLINE,
+        pages: None,
+        notice: "",
+    }
+}
 
 const READY_SUMMARY: ReadySummary = ReadySummary("Whether tickets can be checked in");
 
@@ -32,11 +40,11 @@ const READY_SUMMARY: ReadySummary = ReadySummary("Whether tickets can be checked
 )]
 struct Description;
 
-shared_http::routes! {
+shared_auth::routes! {
     AppState, Description:
-    post "/checkins" => check_in::check_in,
-    get "/attendance/{event_id}/tickets/{ticket_id}" => ticket::ticket,
-    get "/attendance/{event_id}" => attendance::attendance,
+    Any post "/checkins" => check_in::check_in,
+    Any get "/attendance/{event_id}/tickets/{ticket_id}" => ticket::ticket,
+    Any get "/attendance/{event_id}" => attendance::attendance,
 }
 
 /// The `detail` of the 503 for a check-in when the store is full.

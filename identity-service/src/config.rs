@@ -11,7 +11,7 @@ use std::{
 use clap::{Parser, Subcommand};
 use shared_auth::Secrets;
 use shared_http::{
-    config::{Environment, HttpConfig, Settings, set},
+    config::{Environment, HttpConfig, Origin, Settings, set},
     process::ConfigError,
     shown_settings::{ShownSettings, or_none},
 };
@@ -28,6 +28,9 @@ use crate::{
 
 /// The least cost that production accepts. With a lower one, passwords are soon guessed from stolen hashes.
 const LEAST_PRODUCTION_COST: u32 = 10;
+
+/// The gate and the desk of attendance-service, where `run.sh` starts it.
+const DEVELOPMENT_PAGES: [&str; 2] = ["http://localhost:18082", "http://127.0.0.1:18082"];
 
 /// TixGo identity-service: registers users and issues their tokens.
 ///
@@ -73,6 +76,11 @@ pub struct Args {
     /// first-admin-password beside the SQLite file]
     #[arg(long, env, value_name = "PATH")]
     admin_password_file: Option<String>,
+
+    /// Where browsers reach attendance-service, such as `https://attendance.example.org`: the landing page links to its
+    /// gate and its desk [default: none]
+    #[arg(long, env, value_name = "ORIGIN")]
+    attendance_url: Option<String>,
 
     /// What to do instead of serving
     #[command(subcommand)]
@@ -140,6 +148,8 @@ pub struct Config {
     pub demo_users: bool,
     /// Where the users are kept.
     pub location: Location,
+    /// Where browsers reach attendance-service.
+    pub attendance_url: Option<Origin>,
 }
 
 impl Args {
@@ -162,7 +172,13 @@ impl Args {
     /// Every mistake, at once.
     pub fn check(&self) -> Result<Config, ConfigError> {
         let mut settings = Settings::default();
-        let http = self.common.http.check(&mut settings, IDENTITY.default_port);
+        let location = self.common.store.check(&mut settings, schema::FILE_NAME);
+        let http = self.common.http.check(
+            &mut settings,
+            IDENTITY.default_port,
+            &DEVELOPMENT_PAGES,
+            location.directory(),
+        );
         let secrets = self.common.token.check(&mut settings, http.environment);
         let minutes = settings.number("TOKEN_EXPIRE_MINUTES", &self.token_expire_minutes, 120, 1, 525_600);
         let (demo_users, registration) = match http.environment {
@@ -198,7 +214,13 @@ impl Args {
         let per_hour =
             settings.number("REGISTRATIONS_PER_HOUR", &self.registrations_per_hour, 100, 0, 1_000_000);
         let first_admin = self.first_admin(&mut settings);
-        let location = self.common.store.check(&mut settings, schema::FILE_NAME);
+        let attendance_url = settings.read(
+            "ATTENDANCE_URL",
+            &self.attendance_url,
+            None,
+            "the scheme, host and port of attendance-service, such as https://attendance.example.org",
+            |text| Origin::parse(text).map(Some),
+        );
         settings.finish(Config {
             http,
             secrets,
@@ -210,6 +232,7 @@ impl Args {
             first_admin,
             demo_users,
             location,
+            attendance_url,
         })
     }
 }
@@ -264,6 +287,7 @@ impl Config {
         shown.show("REGISTRATIONS_PER_HOUR", self.registrations_per_hour.map_or(0, NonZeroU32::get));
         shown.show("ADMIN_USERNAME", or_none(self.first_admin.as_ref().map(|admin| &admin.username.0)));
         shown.show("DEMO_USERS", self.demo_users);
+        shown.show("ATTENDANCE_URL", or_none(self.attendance_url.as_ref()));
         shown
     }
 

@@ -138,7 +138,7 @@ async fn check_existing(
     store: &mut OperatorStore,
 ) -> Result<(), FirstAdminError> {
     let username = &admin.username.0;
-    let UserWithOrigin { user, by_operator } = existing;
+    let UserWithOrigin { user, active, by_operator } = existing;
     if !by_operator {
         let password = admin.password.clone().filter(|_| user.role == Role::Admin);
         let is_match = match password {
@@ -151,6 +151,10 @@ async fn check_existing(
         store.record_made_by_operator(&admin.username).await?;
     }
     match user.role {
+        Role::Admin if !active => tracing::warn!(
+            username,
+            "ADMIN_USERNAME is inactive and cannot log in; users activate lets it in again"
+        ),
         Role::Admin => {
             tracing::info!(username, "ADMIN_USERNAME is there already, with the password it has");
         }

@@ -1,6 +1,7 @@
 //! identity-service: registers users, logs them in, and says who a token belongs to.
 
 pub mod bcrypt_queue;
+pub mod clock;
 pub mod config;
 pub mod first_admin;
 pub mod login_guard;
@@ -11,6 +12,7 @@ pub mod password_hash;
 pub mod quota;
 pub mod routes;
 pub mod service;
+pub mod session;
 pub mod store;
 pub mod users;
 
@@ -23,13 +25,15 @@ use shared_service::{IDENTITY, health};
 use shared_store::{CommitMetrics, Location, SqlStore};
 
 use crate::{
+    clock::{Clock, Micros},
     config::{Config, RegistrationPolicy},
     login_guard::LoginGuard,
-    metrics::{BcryptMetrics, OutcomeMetrics, register_record_count},
+    metrics::{BcryptMetrics, OutcomeMetrics, SessionMetrics, register_record_count},
     password::Passwords,
     quota::Quota,
     store::{
         UserStore,
+        demo::demo_users,
         schema::{CONTENT, SCHEMA},
         sql::SqlUserStore,
     },
@@ -40,6 +44,10 @@ use crate::{
 pub struct AppState {
     /// The store of all users.
     pub users: Arc<dyn UserStore>,
+    /// The same store: what admins change of users, and sessions.
+    pub people: Arc<SqlUserStore>,
+    /// The time by which sessions end.
+    pub clock: Arc<Clock>,
     /// Hashes and verifies passwords.
     pub passwords: Arc<Passwords>,
     /// Delays logins after failed ones. `None` if it is switched off.
@@ -56,6 +64,8 @@ pub struct AppState {
     pub logins: Arc<OutcomeMetrics>,
     /// Counts registrations.
     pub registrations: Arc<OutcomeMetrics>,
+    /// Counts sessions.
+    pub sessions: Arc<SessionMetrics>,
 }
 
 impl AppState {
@@ -68,7 +78,7 @@ impl AppState {
         config: &Config,
         registry: &mut Registry,
     ) -> Result<Self, Box<dyn Error + Send + Sync>> {
-        let mut demo_users = if config.demo_users { store::demo_users(config.bcrypt_cost) } else { vec![] };
+        let mut demo_users = if config.demo_users { demo_users(config.bcrypt_cost) } else { vec![] };
         let passwords = Passwords::new(config.bcrypt_cost, BcryptMetrics::new(registry));
         let first_admin = match &config.first_admin {
             Some(admin) => first_admin::register(admin, &config.location, &passwords).await?,
@@ -79,7 +89,8 @@ impl AppState {
         }
         let commits = CommitMetrics::new(registry);
         let sql = Arc::new(SqlStore::open(&config.location, &CONTENT, SCHEMA, commits).await?);
-        let users: Arc<dyn UserStore> = Arc::new(SqlUserStore::new(sql, demo_users).await?);
+        let people = Arc::new(SqlUserStore::new(sql, demo_users).await?);
+        let users: Arc<dyn UserStore> = Arc::<SqlUserStore>::clone(&people);
         if let Location::Sqlite { path, .. } = &config.location {
             tracing::info!(path = %path.display(), users = users.count(), "the file is loaded");
         }
@@ -90,8 +101,11 @@ impl AppState {
         if let Some(stored) = users.greatest_cost().await? {
             passwords.note_stored_cost(stored);
         }
+        let earliest = people.latest_use().await?.unwrap_or_default();
         Ok(Self {
             users,
+            people,
+            clock: Arc::new(Clock::new(earliest, Micros::of_machine)),
             passwords: Arc::new(passwords),
             registration: config.registration,
             quota: config.registrations_per_hour.map(|per_hour| Arc::new(Quota::new(per_hour))),
@@ -104,6 +118,7 @@ impl AppState {
                 "tixgo_registrations",
                 "Registrations by outcome",
             )),
+            sessions: Arc::new(SessionMetrics::new(registry)),
         })
     }
 }
@@ -116,7 +131,7 @@ impl FromRef<AppState> for Arc<TokenVerifier> {
 
 /// The whole service, without a socket.
 pub fn app(state: AppState, config: &Config, telemetry: Telemetry) -> Router {
-    let pages = pages::pages(&routes::about(config.demo_users), routes::document);
+    let pages = pages::pages(&routes::about(config), routes::document);
     let health = health::router(&IDENTITY, Arc::new(state.clone()));
     let router = routes::router().with_state(state).merge(health).merge(pages);
     middleware::stack(router, config.http.stack(telemetry))

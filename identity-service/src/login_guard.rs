@@ -10,8 +10,13 @@
 //! Successful logins are counted too, for the same accounts, addresses and devices but separately: a right password
 //! must not keep bcrypt busy. These limits are such that a committee behind one address never meets them.
 //!
+//! Refreshes have counters of their own, for an address: a room full of phones whose sessions have ended keeps nobody
+//! from logging in.
+//!
 //! An owner who logs in from a new address during a permanent attack on the account competes with the attacker for
 //! one attempt a minute. That is the price of limiting the attacker to one attempt a minute.
+
+mod counter;
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -25,17 +30,10 @@ use quick_cache::unsync::Cache;
 use shared_http::client::network;
 use tokio::sync::Notify;
 
+use self::counter::{Counter, Limits};
+
 /// How many counters each table holds. bcrypt lets no more attempts through before the first counters have decayed.
 const MAX_COUNTERS: usize = 1 << 15;
-
-/// The delay after the first failure that is not free. Each further failure doubles it.
-const MIN_DELAY: Duration = Duration::from_secs(1);
-
-/// The delay is doubled up to this.
-const MAX_DELAY: Duration = Duration::from_secs(60);
-
-/// How many doublings lead from [`MIN_DELAY`] to [`MAX_DELAY`].
-const MAX_DOUBLINGS: u32 = 6;
 
 /// Five mistyped passwords are free, and the counter is back at zero after 22 minutes at most. Even a client that logs
 /// in before every check-in stays within these limits.
@@ -90,6 +88,7 @@ impl LoginGuard {
                 accounts: table(ACCOUNT),
                 addresses: table(ADDRESS),
                 devices: table(ACCOUNT),
+                refreshes: table(ADDRESS),
             }),
             ended: Notify::new(),
         }
@@ -122,9 +121,25 @@ impl LoginGuard {
         username: &str,
         client: Option<IpAddr>,
     ) -> Result<LoginAttempt, Duration> {
+        self.when_decided(|| self.try_begin(username, client, Instant::now())).await
+    }
+
+    /// Begins a refresh from `client`. Its token is what a password is to a login.
+    ///
+    /// # Errors
+    ///
+    /// How long to wait before the next one.
+    pub async fn begin_refresh(self: &Arc<Self>, client: Option<IpAddr>) -> Result<LoginAttempt, Duration> {
+        self.when_decided(|| self.try_begin_refresh(client, Instant::now())).await
+    }
+
+    async fn when_decided(
+        &self,
+        try_begin: impl Fn() -> Result<LoginAttempt, Refusal>,
+    ) -> Result<LoginAttempt, Duration> {
         loop {
             let ended = self.ended.notified();
-            match self.try_begin(username, client, Instant::now()) {
+            match try_begin() {
                 Ok(attempt) => return Ok(attempt),
                 Err(Refusal::Wait(wait)) => return Err(wait),
                 Err(Refusal::Pending) => ended.await,
@@ -144,6 +159,29 @@ impl LoginGuard {
         now: Instant,
     ) -> Result<LoginAttempt, Refusal> {
         let (keys, device) = self.counter_keys(username, client);
+        self.try_begin_counted(keys, device, now)
+    }
+
+    /// Begins a refresh, if it may begin at `now`.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`]
+    pub fn try_begin_refresh(
+        self: &Arc<Self>,
+        client: Option<IpAddr>,
+        now: Instant,
+    ) -> Result<LoginAttempt, Refusal> {
+        let key = client.map(|client| (Scope::Refresh, self.hasher.hash_one(network(client))));
+        self.try_begin_counted([key, None], None, now)
+    }
+
+    fn try_begin_counted(
+        self: &Arc<Self>,
+        keys: CounterKeys,
+        device: Option<u64>,
+        now: Instant,
+    ) -> Result<LoginAttempt, Refusal> {
         let mut tables = self.tables.lock();
         if let Some(refusal) = tables.refusal(&keys, now) {
             return Err(refusal);
@@ -192,6 +230,14 @@ impl LoginAttempt {
         }
     }
 
+    /// It came to nothing for a reason of ours, such as storage that fails. It counts neither way.
+    pub fn cancel(mut self) {
+        let mut tables = self.guard.tables.lock();
+        for (scope, key) in self.keys.iter_mut().filter_map(Option::take) {
+            tables.of(scope).cancel(key);
+        }
+    }
+
     fn fail(&mut self, now: Instant) {
         let mut tables = self.guard.tables.lock();
         for (scope, key) in self.keys.iter_mut().filter_map(Option::take) {
@@ -207,31 +253,6 @@ impl Drop for LoginAttempt {
     }
 }
 
-/// How many failures and logins are free, and how fast the counts of both decay.
-#[derive(Clone, Copy)]
-struct Limits {
-    free_failures: u32,
-    /// The count of failures falls by one this often.
-    failure_decay: Duration,
-    free_logins: u32,
-    /// The count of logins falls by one this often.
-    login_decay: Duration,
-}
-
-impl Limits {
-    /// Failures beyond this are not counted, because the delay does not grow any more.
-    fn max_failures(self) -> u32 {
-        self.free_failures + MAX_DOUBLINGS
-    }
-
-    fn delay(self, failures: u32) -> Duration {
-        match failures.checked_sub(self.free_failures) {
-            None => Duration::ZERO,
-            Some(doublings) => (MIN_DELAY * (1 << doublings.min(MAX_DOUBLINGS))).min(MAX_DELAY),
-        }
-    }
-}
-
 /// The one or two counters that an attempt is counted in: table and hash.
 type CounterKeys = [Option<(Scope, u64)>; 2];
 
@@ -240,12 +261,15 @@ enum Scope {
     Account,
     Address,
     Device,
+    /// The refreshes of an address.
+    Refresh,
 }
 
 struct Tables {
     accounts: Table,
     addresses: Table,
     devices: Table,
+    refreshes: Table,
 }
 
 impl Tables {
@@ -258,6 +282,7 @@ impl Tables {
             Scope::Account => &mut self.accounts,
             Scope::Address => &mut self.addresses,
             Scope::Device => &mut self.devices,
+            Scope::Refresh => &mut self.refreshes,
         }
     }
 }
@@ -274,12 +299,18 @@ impl Table {
     }
 
     fn begin(&mut self, key: u64, now: Instant) {
-        self.update(key, now, |counter| counter.pending += 1);
+        self.update(key, now, Counter::begin);
     }
 
     fn fail(&mut self, key: u64, now: Instant) {
         let limits = self.limits;
         self.update(key, now, |counter| counter.fail(limits, now));
+    }
+
+    fn cancel(&mut self, key: u64) {
+        if let Some(mut counter) = self.counters.get_mut(&key) {
+            counter.cancel();
+        }
     }
 
     fn succeed(&mut self, key: u64, now: Instant) {
@@ -291,69 +322,5 @@ impl Table {
         let mut counter = self.counters.get(&key).copied().unwrap_or_else(|| Counter::new(now));
         update(&mut counter);
         self.counters.insert(key, counter);
-    }
-}
-
-/// The failures and logins of one account, address or device. Both counts decay, and are stored as the time when
-/// they will be zero.
-#[derive(Clone, Copy)]
-struct Counter {
-    /// Attempts without a result yet.
-    pending: u32,
-    last_failure: Instant,
-    no_failures_at: Instant,
-    no_logins_at: Instant,
-}
-
-impl Counter {
-    fn new(now: Instant) -> Self {
-        Self { pending: 0, last_failure: now, no_failures_at: now, no_logins_at: now }
-    }
-
-    fn failures(&self, limits: Limits, at: Instant) -> u32 {
-        let left = self.no_failures_at.saturating_duration_since(at);
-        left.as_nanos().div_ceil(limits.failure_decay.as_nanos()) as u32
-    }
-
-    fn refusal(&self, limits: Limits, now: Instant) -> Option<Refusal> {
-        self.too_many_failures(limits, now).max(self.too_many_logins(limits, now))
-    }
-
-    fn too_many_logins(&self, limits: Limits, now: Instant) -> Option<Refusal> {
-        let left = self.no_logins_at.saturating_duration_since(now);
-        let wait = left.saturating_sub(limits.login_decay * (limits.free_logins - 1));
-        (!wait.is_zero()).then_some(Refusal::Wait(wait))
-    }
-
-    fn too_many_failures(&self, limits: Limits, now: Instant) -> Option<Refusal> {
-        let failures = self.failures(limits, now);
-        if failures + self.pending < limits.free_failures {
-            return None;
-        }
-        if failures >= limits.free_failures {
-            let delay = limits.delay(self.failures(limits, self.last_failure));
-            let waited = now.saturating_duration_since(self.last_failure);
-            if waited < delay {
-                return Some(Refusal::Wait(delay - waited));
-            }
-        }
-        (self.pending > 0).then_some(Refusal::Pending)
-    }
-
-    fn succeed(&mut self, limits: Limits, now: Instant) {
-        self.pending = self.pending.saturating_sub(1);
-        self.no_logins_at = self.no_logins_at.max(now) + limits.login_decay;
-    }
-
-    fn clear_failures(&mut self, now: Instant) {
-        self.last_failure = now;
-        self.no_failures_at = now;
-    }
-
-    fn fail(&mut self, limits: Limits, now: Instant) {
-        self.pending = self.pending.saturating_sub(1);
-        self.last_failure = now;
-        let latest = now + limits.failure_decay * limits.max_failures();
-        self.no_failures_at = (self.no_failures_at.max(now) + limits.failure_decay).min(latest);
     }
 }

@@ -52,6 +52,55 @@ impl OutcomeMetrics {
     }
 }
 
+/// Counts what becomes of sessions.
+#[derive(Clone, Debug)]
+pub struct SessionMetrics {
+    /// A login asked for a refresh token.
+    pub opened: Counter,
+    /// A refresh token was used, and replaced.
+    pub refreshed: Counter,
+    /// A refresh token was used again within its grace.
+    pub repeated: Counter,
+    /// A refresh token was used again after its grace: the session was ended.
+    pub reused: Counter,
+    /// The session had not been used for too long.
+    pub expired: Counter,
+    /// The session had ended before, or never was.
+    pub unknown: Counter,
+    /// Somebody logged out.
+    pub logged_out: Counter,
+    throttled: Counter,
+    failed: Counter,
+}
+
+impl SessionMetrics {
+    /// Registers the counter, with every outcome at 0.
+    pub fn new(registry: &mut Registry) -> Self {
+        let counter = outcome_counters(registry, "tixgo_sessions", "Sessions by what became of them");
+        Self {
+            opened: counter("opened"),
+            refreshed: counter("refreshed"),
+            repeated: counter("repeated"),
+            reused: counter("reused"),
+            expired: counter("expired"),
+            unknown: counter("unknown"),
+            logged_out: counter("logged_out"),
+            throttled: counter("throttled"),
+            failed: counter("failed"),
+        }
+    }
+
+    /// Counts the errors that say nothing of the session, and returns the outcome.
+    pub fn count_errors<T>(&self, outcome: Result<T, ApiError>) -> Result<T, ApiError> {
+        match &outcome {
+            Err(ApiError::TooMany { .. }) => drop(self.throttled.inc()),
+            Err(ApiError::Internal(_) | ApiError::StorageUnavailable) => drop(self.failed.inc()),
+            _ => {}
+        }
+        outcome
+    }
+}
+
 /// The metrics of bcrypt and the queue in front of it.
 #[derive(Clone, Debug)]
 pub struct BcryptMetrics {

@@ -167,32 +167,46 @@ impl Passwords {
         hash: Option<PasswordHash>,
         on_result: impl FnOnce(bool) + Send + 'static,
     ) -> Result<Verification, PasswordError> {
-        if let Some(cost) = hash.as_ref().and_then(PasswordHash::cost) {
-            self.note_stored_cost(cost);
-        }
-        let max_cost = self.max_cost.load(Ordering::Relaxed);
-        let bcrypt = Bcrypt { cost: self.cost, rounds: self.rounds.clone() };
+        let (bcrypt, max_cost) = self.bcrypt_for(hash.as_ref());
         run_blocking(permit, move || {
-            let Some(hash) = hash else {
-                bcrypt.verify(&password, &dummy_hash(max_cost))?;
-                on_result(false);
-                return Ok(Verification::Mismatch);
-            };
-            let matches = bcrypt.verify(&password, &hash)?;
-            on_result(matches);
-            if !matches {
-                let cost = hash.cost().map_or(max_cost, Cost::power);
-                // Work at the costs n (again), n+1, … m-1 brings the total to that of m:
-                // 2^n + 2^n + 2^(n+1) + … + 2^(m-1) = 2^m.
-                (cost..max_cost)
-                    .try_for_each(|cost| bcrypt.verify(&password, &dummy_hash(cost)).map(drop))?;
+            if !bcrypt.matches(&password, hash.as_ref(), max_cost, on_result)? {
                 return Ok(Verification::Mismatch);
             }
-            let is_current = hash.cost() == Some(bcrypt.cost);
+            let is_current = hash.and_then(|hash| hash.cost()) == Some(bcrypt.cost);
             let rehashed = if is_current { None } else { Some(bcrypt.hash(&password)?) };
             Ok(Verification::Match { rehashed })
         })
         .await
+    }
+
+    /// Checks `old` against `hash` as [`verify`](Self::verify) does, and hashes `new` if it matches.
+    ///
+    /// # Errors
+    ///
+    /// [`PasswordError::Failed`]
+    pub async fn replace(
+        &self,
+        permit: Permit,
+        old: Password,
+        hash: Option<PasswordHash>,
+        new: Password,
+        on_result: impl FnOnce(bool) + Send + 'static,
+    ) -> Result<Option<PasswordHash>, PasswordError> {
+        let (bcrypt, max_cost) = self.bcrypt_for(hash.as_ref());
+        run_blocking(permit, move || {
+            let is_match = bcrypt.matches(&old, hash.as_ref(), max_cost, on_result)?;
+            is_match.then(|| bcrypt.hash(&new)).transpose()
+        })
+        .await
+    }
+
+    /// What checks a password against `hash`, and the cost of a mismatch.
+    fn bcrypt_for(&self, hash: Option<&PasswordHash>) -> (Bcrypt, u32) {
+        if let Some(cost) = hash.and_then(PasswordHash::cost) {
+            self.note_stored_cost(cost);
+        }
+        let bcrypt = Bcrypt { cost: self.cost, rounds: self.rounds.clone() };
+        (bcrypt, self.max_cost.load(Ordering::Relaxed))
     }
 }
 
@@ -209,6 +223,31 @@ struct Bcrypt {
 }
 
 impl Bcrypt {
+    /// Whether `hash` was made from `password`. A mismatch takes the work of `max_cost`, whatever the cost of the hash is,
+    /// and so does a hash that is not there.
+    fn matches(
+        &self,
+        password: &Password,
+        hash: Option<&PasswordHash>,
+        max_cost: u32,
+        on_result: impl FnOnce(bool),
+    ) -> BcryptResult<bool> {
+        let Some(hash) = hash else {
+            self.verify(password, &dummy_hash(max_cost))?;
+            on_result(false);
+            return Ok(false);
+        };
+        let matches = self.verify(password, hash)?;
+        on_result(matches);
+        if !matches {
+            let cost = hash.cost().map_or(max_cost, Cost::power);
+            // Work at the costs n (again), n+1, … m-1 brings the total to that of m:
+            // 2^n + 2^n + 2^(n+1) + … + 2^(m-1) = 2^m.
+            (cost..max_cost).try_for_each(|cost| self.verify(password, &dummy_hash(cost)).map(drop))?;
+        }
+        Ok(matches)
+    }
+
     fn hash(&self, password: &Password) -> BcryptResult<PasswordHash> {
         self.rounds.inc_by(self.cost.rounds());
         #[expect(clippy::disallowed_methods, reason = "the caller holds a permit of the queue")]

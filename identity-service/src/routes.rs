@@ -1,16 +1,23 @@
 //! The routes. Each module has the request, the response, the OpenAPI description and the handler of one route.
 
+mod change_password;
 mod login;
+mod logout;
 mod me;
+mod passes;
 mod ready;
+mod refresh;
 mod register;
+mod users;
 
 use std::time::Duration;
 
+use axum::http::{HeaderName, header::CACHE_CONTROL};
 use serde::Serialize;
 use shared_auth::{Role, openapi::BearerScheme};
 use shared_http::{
     ApiError,
+    config::Origin,
     error::{ErrorBody, InvalidBody},
     pages::About,
 };
@@ -19,6 +26,7 @@ use utoipa::{OpenApi, ToSchema};
 
 use crate::{
     AppState,
+    config::Config,
     password::{PasswordError, TooLong},
     store::{StoreError, Username},
 };
@@ -37,24 +45,51 @@ const READY_SUMMARY: ReadySummary = ReadySummary("Whether users can be registere
 )]
 struct Description;
 
-shared_http::routes! {
+shared_auth::routes! {
     AppState, Description:
-    post "/auth/register" => register::register,
-    post "/auth/login" => login::login,
-    get "/auth/me" => me::me,
+    Public post "/auth/register" => register::register,
+    Public post "/auth/login" => login::login,
+    Any get "/auth/me" => me::me,
+    Any post "/auth/password" => change_password::change_password,
+    Public post "/auth/refresh" => refresh::refresh,
+    Public post "/auth/logout" => logout::log_out,
+    Admin post "/auth/passes" => passes::make_pass,
+    Admin get "/users" => users::list,
+    Admin patch "/users/{username}" => users::change,
+    Admin delete "/users/{username}" => users::remove,
 }
 
-pub(crate) fn about(demo_users: bool) -> About {
+pub(crate) fn about(config: &Config) -> About {
     About {
         service: "identity-service",
-        tagline: "Registers the people of an event committee, logs them in, and tells who a token belongs to.",
-        notice: if demo_users { include_str!("../assets/demo-users.html") } else { "" },
+        indonesian: "Akun panitia: siapa yang boleh masuk, dan sebagai apa.",
+        english: "Registers the people of an event committee, logs them in, and tells who a token belongs to.",
+        pages: config.attendance_url.as_ref().map(Origin::to_string),
+        notice: if config.demo_users { include_str!("../assets/demo-users.html") } else { "" },
     }
 }
 
 /// `wait` in the whole seconds of `Retry-After`, rounded up: a client that waits that long is not refused again.
 fn whole_seconds(wait: Duration) -> u64 {
     wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
+}
+
+/// For answers that nobody may keep: with a token, or with who somebody is.
+const NO_STORE: [(HeaderName, &str); 1] = [(CACHE_CONTROL, "no-store")];
+
+/// The role that a client names.
+fn parse_role(role: &str) -> Result<Role, ApiError> {
+    let role = role.trim().to_lowercase().parse();
+    role.map_err(|_| ApiError::BadRequest("Invalid role (use 'committee' or 'admin')".into()))
+}
+
+/// The refusal of a login, or of what is as good as one, that comes too often.
+fn too_many_logins(wait: Duration) -> ApiError {
+    let seconds = whole_seconds(wait);
+    ApiError::TooMany {
+        detail: format!("Terlalu banyak percobaan login, coba lagi dalam {seconds} detik"),
+        seconds,
+    }
 }
 
 /// Who somebody is.

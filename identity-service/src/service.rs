@@ -7,8 +7,14 @@ use std::{
 
 use axum::Router;
 use shared_http::{
-    config::HttpConfig, metrics::Registry, process::ConfigError, process::Failure, report::Report,
-    shown_settings::ShownSettings, telemetry::Telemetry, text::printable,
+    config::HttpConfig,
+    metrics::Registry,
+    process::ConfigError,
+    process::Failure,
+    report::Report,
+    shown_settings::{NONE, ShownSettings},
+    telemetry::Telemetry,
+    text::printable,
 };
 use shared_service::{ATTENDANCE, CommonArgs, IDENTITY, Service, ServiceInfo, Task};
 use shared_store::{Content, Location};
@@ -83,8 +89,8 @@ impl Service for Identity {
                 report.good(format_args!("tokens: good for {minutes} minutes"));
             }
             Ok(minutes) => report.note(format_args!(
-                "tokens: good for {minutes} minutes, which is shorter than an evening: everybody has to log in again in \
-                 between; for a whole evening set TOKEN_EXPIRE_MINUTES=720"
+                "tokens: good for {minutes} minutes, which is shorter than an evening: whoever does not refresh it has \
+                 to log in again in between; for a whole evening set TOKEN_EXPIRE_MINUTES=720"
             )),
             Err(_) => {}
         }
@@ -98,6 +104,7 @@ impl Service for Identity {
             policy => report.good(format_args!("registration: {}", printable(policy))),
         }
         examine_demo_users(report, settings);
+        examine_pages(report, settings);
     }
 }
 
@@ -105,6 +112,20 @@ async fn change_users(args: &Args, users: &Users) -> Result<(), Failure> {
     // These metrics are never shown: the process ends with the command.
     let passwords = Passwords::new(args.bcrypt_cost()?, BcryptMetrics::new(&mut Registry::default()));
     users::run(users, &args.common.location(schema::FILE_NAME)?, &passwords).await
+}
+
+/// The gate and the desk are pages of attendance-service, which log people in here.
+fn examine_pages(report: &mut Report, settings: &ShownSettings) {
+    match settings.get("CORS_ALLOWED_ORIGINS") {
+        NONE => report.note(
+            "pages: /gate and /desk of attendance-service can log nobody in here; set CORS_ALLOWED_ORIGINS to the address \
+             where browsers reach attendance-service, and there IDENTITY_URL to that of this service",
+        ),
+        origins => report.good(format_args!(
+            "pages: those of {} may log people in; /gate and /desk need IDENTITY_URL at attendance-service too",
+            printable(origins)
+        )),
+    }
 }
 
 fn examine_demo_users(report: &mut Report, settings: &ShownSettings) {

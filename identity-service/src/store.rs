@@ -1,8 +1,11 @@
 //! Where users are kept: in SQLite, in a file or in memory, or in PostgreSQL. Knows no HTTP: `routes` turns outcomes
 //! into answers.
 
+pub mod demo;
 pub mod operator;
+mod people;
 pub mod schema;
+mod sessions;
 pub mod sql;
 
 use std::sync::Arc;
@@ -13,7 +16,14 @@ use shared_auth::Role;
 use shared_http::text::printable;
 use utoipa::ToSchema;
 
-use crate::password_hash::{Cost, PasswordHash};
+pub use self::{
+    people::{Changed, UserChange},
+    sessions::{Opening, Refreshed},
+};
+use crate::{
+    clock::Micros,
+    password_hash::{Cost, PasswordHash},
+};
 
 /// The name of a user. Names are compared byte by byte: two that look alike are different names.
 #[derive(Clone, Debug, Deserialize, Eq, Hash, PartialEq, Serialize, ToSchema)]
@@ -34,6 +44,26 @@ pub struct User {
     pub role: Role,
     /// The hash of the password.
     pub password: PasswordHash,
+}
+
+/// A user as the store has it.
+#[derive(Clone, Debug)]
+pub struct StoredUser {
+    /// Name, role and password.
+    pub user: User,
+    /// Whether the user may log in.
+    pub active: bool,
+    /// When the user was registered.
+    pub created_at: Micros,
+    /// How often all sessions of the user were ended.
+    pub session_epoch: i64,
+}
+
+impl StoredUser {
+    /// Whether it is an admin who may log in.
+    pub fn is_active_admin(&self) -> bool {
+        self.active && self.user.role == Role::Admin
+    }
 }
 
 /// The outcome of a registration.
@@ -61,7 +91,7 @@ pub enum StoreError {
 #[async_trait]
 pub trait UserStore: Send + Sync {
     /// The user with that name.
-    async fn find(&self, username: &Username) -> Result<Option<User>, StoreError>;
+    async fn find(&self, username: &Username) -> Result<Option<StoredUser>, StoreError>;
 
     /// Adds `user`, if nobody has the name: of concurrent registrations of a name one is accepted. When this returns,
     /// the user is on the disk.
@@ -90,32 +120,3 @@ fn stored_role(text: &str) -> sqlx::Result<Role> {
     let unknown = || sqlx::Error::Decode(format!("\"{}\" is an unknown role", printable(text)).into());
     text.parse().map_err(|_| unknown())
 }
-
-/// `panitia1` (committee) and `admin1` (admin). Their password is `secret`. Its hashes are part of the program, so that
-/// a start does not wait for bcrypt.
-pub fn demo_users(cost: Cost) -> Vec<User> {
-    let hash = DEMO_HASHES[(cost.power() - Cost::MIN) as usize];
-    [("panitia1", Role::Committee), ("admin1", Role::Admin)]
-        .map(|(name, role)| User {
-            username: Username(name.to_owned()),
-            role,
-            password: PasswordHash::from_stored(hash),
-        })
-        .into()
-}
-
-/// bcrypt hashes of `secret`, from cost 4 on.
-const DEMO_HASHES: [&str; 12] = [
-    "$2b$04$LuiHNXw2TvOCq1.rrE/4fO8rTqQU/GL5SkAafDpkNNwYnwfNrS.BW",
-    "$2b$05$VPRQmaoe6PRM2XMpn4dYbuvRvJRXS0xcgpwXOpTT1ucnx4wnEOYum",
-    "$2b$06$mhqGcHTggYiw0I4WYURqOuDvg3rbfj5NG4sCHdI0yULCULFNg5caW",
-    "$2b$07$0gzpbGlHVCnY.MBDQCIHTuaXrutCjhNQz8h7hcHWSaiOrSVbr3O7i",
-    "$2b$08$PZbYk224Ln47RVaVn7q28urzhSjIpDbR5wRjTLmQUSJzIgllvO1nm",
-    "$2b$09$9EHsd8.akGpmKQ51yDhz8uMAH9KRW3.nRKHVckB.QIwTDZYdoPzSC",
-    "$2b$10$pwhVwtmG0yjsVIzLCU.g..RO21tMsgTLpRVSTxhihgsRq.xo9T6IK",
-    "$2b$11$btCWJ/DnFNovfMhSR435lujd1gkDD5AgS14zdnMRomdH9Bc6c14PS",
-    "$2b$12$s.rhAQ51.uYnPUKtqG7ON.DUTiVUD3itXlQvajcHI3m2x7ViH0hSC",
-    "$2b$13$80A7aOUVzH/Li2RLFS7i1.XpQCvS5ruE/KMfl.kl4Pim3fPUQXMlO",
-    "$2b$14$.7QvcJH6unRCzN.Q17pdJOn247hbMIgJ6rAHXoCeaI0M.nhX/9mAq",
-    "$2b$15$hTyBZlf8en588J0LSb.uAOsvUg/tbNhHTivChcd46bqeirQsf.zmC",
-];

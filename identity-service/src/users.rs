@@ -53,6 +53,19 @@ pub enum Users {
         #[arg(long)]
         draw: bool,
     },
+    /// Let a user log in no longer
+    Deactivate {
+        /// The name
+        name: String,
+        /// Deactivate the last admin too
+        #[arg(long)]
+        force: bool,
+    },
+    /// Let a user log in again
+    Activate {
+        /// The name
+        name: String,
+    },
     /// Give a user another role
     Role {
         /// The name
@@ -125,6 +138,16 @@ async fn execute(
             store.set_password(&username, &passwords.hash(password).await?).await?;
             Ok(format!("{}: has a new password{shown}\n", printable(name)))
         }
+        Users::Deactivate { name, force } => {
+            let store = OperatorStore::open_existing(location).await?;
+            store.set_active(&Username(name.clone()), false, *force).await?;
+            Ok(format!("{}: inactive. Tokens stay good until they expire.\n", printable(name)))
+        }
+        Users::Activate { name } => {
+            let store = OperatorStore::open_existing(location).await?;
+            store.set_active(&Username(name.clone()), true, false).await?;
+            Ok(format!("{}: active\n", printable(name)))
+        }
         Users::Role { name, role, force } => {
             let store = OperatorStore::open_existing(location).await?;
             store.set_role(&Username(name.clone()), *role, *force).await?;
@@ -153,12 +176,13 @@ fn new_password(username: &Username, is_generated: bool) -> io::Result<(Password
 
 /// One line for each user. Names come last, because they may be of any width.
 fn table(users: &[UserWithOrigin]) -> String {
-    let mut table = "ROLE       BY OPERATOR  USERNAME\n".to_owned();
-    for UserWithOrigin { user, by_operator } in users {
-        let by_operator = if *by_operator { "yes" } else { "no" };
+    let yes_or_no = |is_so: &bool| if *is_so { "yes" } else { "no" };
+    let mut table = "ROLE       ACTIVE  BY OPERATOR  USERNAME\n".to_owned();
+    for UserWithOrigin { user, active, by_operator } in users {
+        let (active, by_operator) = (yes_or_no(active), yes_or_no(by_operator));
         let (role, name) = (user.role.as_str(), printable(&user.username.0));
         // Writing to a String does not fail.
-        let _ = writeln!(table, "{role:<9}  {by_operator:<11}  {name}");
+        let _ = writeln!(table, "{role:<9}  {active:<6}  {by_operator:<11}  {name}");
     }
     table
 }

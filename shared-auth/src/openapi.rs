@@ -4,10 +4,13 @@ use shared_http::openapi::{Responses, error, text};
 use utoipa::{
     IntoResponses, Modify,
     openapi::{
-        OpenApi,
-        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+        OpenApi, RefOr,
+        path::Operation,
+        security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
     },
 };
+
+use crate::access::{ADMIN_ONLY, Access, GATE_ONLY, OTHER_EVENT};
 
 /// Adds the scheme `bearer`, so that "Authorize" works.
 pub struct BearerScheme;
@@ -38,4 +41,43 @@ impl IntoResponses for Unauthorized {
         .build();
         Responses::from([("401".to_owned(), refused.into())])
     }
+}
+
+/// Adds to each of `routes` which token it asks for, and the 401 and 403 of those who have none.
+pub fn describe_access(document: &mut OpenApi, routes: &[(&str, &str, Access)]) {
+    for (method, path, access) in routes {
+        let Some(item) = document.paths.paths.get_mut(*path) else { continue };
+        let operation = match *method {
+            "get" => &mut item.get,
+            "post" => &mut item.post,
+            "put" => &mut item.put,
+            "patch" => &mut item.patch,
+            "delete" => &mut item.delete,
+            _ => continue,
+        };
+        if let Some(operation) = operation {
+            add_access(operation, *access);
+        }
+    }
+}
+
+fn add_access(operation: &mut Operation, access: Access) {
+    let (sentence, detail) = match access {
+        Access::Public => return,
+        Access::AnyGate => return add_bearer(operation),
+        Access::Any => ("A gate pass is not good for this route.", GATE_ONLY),
+        Access::Admin => ("Not an admin. For a gate pass: `Token ini hanya untuk gerbang`.", ADMIN_ONLY),
+        Access::Gate => ("A gate pass of another event.", OTHER_EVENT),
+    };
+    add_bearer(operation);
+    let responses = &mut operation.responses.responses;
+    match responses.get_mut("403") {
+        Some(RefOr::T(refused)) => refused.description = format!("{} {sentence}", refused.description),
+        _ => drop(responses.insert("403".to_owned(), error(sentence, detail).build().into())),
+    }
+}
+
+fn add_bearer(operation: &mut Operation) {
+    operation.security = Some(vec![SecurityRequirement::new("bearer", Vec::<String>::new())]);
+    operation.responses.responses.extend(Unauthorized::responses());
 }

@@ -1,6 +1,7 @@
 //! The token: its claims, who issues it and who verifies it (RFC 7519, HS256 of RFC 7518).
 
 use std::{
+    borrow::Cow,
     fmt, iter,
     str::FromStr,
     sync::Arc,
@@ -62,18 +63,83 @@ impl FromStr for Role {
     }
 }
 
-/// What a token says: exactly these four claims.
+/// What the bearer of a token may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Permission {
+    /// What a user with this role may.
+    User(Role),
+    /// A gate pass: to check in and to look up, for one event only.
+    Gate {
+        /// The id of the event.
+        event: Arc<str>,
+    },
+}
+
+/// What a token says.
+///
+/// As JSON these are `sub`, `role`, `iat` and `exp`, and nothing else. A gate pass has the role `gate`, and `event`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(try_from = "JsonClaims", into = "JsonClaims")]
 pub struct Claims {
-    /// The user's name.
+    /// The user's name, or the name of the gate.
     pub sub: Arc<str>,
-    /// The user's role.
-    pub role: Role,
+    /// What the bearer may do.
+    pub permission: Permission,
     /// When the token was issued, in seconds since 1970. May be ahead of the clock: a set-top box has
     /// no clock battery, and after a power cut its clock starts in the past.
     pub iat: i64,
     /// When the token expires, in seconds since 1970: at this second it is no longer good.
     pub exp: i64,
+}
+
+impl Claims {
+    /// Whether the bearer is an admin.
+    pub fn is_admin(&self) -> bool {
+        self.permission == Permission::User(Role::Admin)
+    }
+
+    /// Whether the bearer may do something that is about `event`: any user may, and a gate pass for that event.
+    pub fn is_for(&self, event: &str) -> bool {
+        match &self.permission {
+            Permission::User(_) => true,
+            Permission::Gate { event: own } => **own == *event,
+        }
+    }
+}
+
+/// [`Claims`] as they stand in a token.
+#[derive(Deserialize, Serialize)]
+struct JsonClaims {
+    sub: Arc<str>,
+    role: Cow<'static, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event: Option<Arc<str>>,
+    iat: i64,
+    exp: i64,
+}
+
+const GATE: &str = "gate";
+
+impl From<Claims> for JsonClaims {
+    fn from(Claims { sub, permission, iat, exp }: Claims) -> Self {
+        let (role, event) = match permission {
+            Permission::User(role) => (role.as_str(), None),
+            Permission::Gate { event } => (GATE, Some(event)),
+        };
+        Self { sub, role: role.into(), event, iat, exp }
+    }
+}
+
+impl TryFrom<JsonClaims> for Claims {
+    type Error = UnknownRole;
+
+    fn try_from(JsonClaims { sub, role, event, iat, exp }: JsonClaims) -> Result<Self, UnknownRole> {
+        let permission = match event {
+            Some(event) if role == GATE => Permission::Gate { event },
+            _ => Permission::User(role.parse()?),
+        };
+        Ok(Self { sub, permission, iat, exp })
+    }
 }
 
 /// A key for HS256. Whoever has it can issue tokens, so it is never shown.
@@ -131,10 +197,34 @@ impl TokenIssuer {
     ///
     /// The claims cannot be signed. No claims are known to cause this.
     pub fn issue(&self, sub: &str, role: Role) -> Result<String, jsonwebtoken::errors::Error> {
+        self.sign(sub, Permission::User(role), self.lifetime).map(|(token, _)| token)
+    }
+
+    /// A gate pass for `event`, valid from now on for `lifetime`, in whole seconds. Returns when it expires, too, in
+    /// seconds since 1970.
+    ///
+    /// # Errors
+    ///
+    /// The claims cannot be signed. No claims are known to cause this.
+    pub fn issue_pass(
+        &self,
+        name: &str,
+        event: &str,
+        lifetime: Duration,
+    ) -> Result<(String, i64), jsonwebtoken::errors::Error> {
+        self.sign(name, Permission::Gate { event: event.into() }, lifetime)
+    }
+
+    fn sign(
+        &self,
+        sub: &str,
+        permission: Permission,
+        lifetime: Duration,
+    ) -> Result<(String, i64), jsonwebtoken::errors::Error> {
         let iat = now();
-        let exp = iat.saturating_add_unsigned(self.lifetime.as_secs());
-        let claims = Claims { sub: sub.into(), role, iat, exp };
-        jsonwebtoken::encode(&self.header, &claims, &self.key)
+        let exp = iat.saturating_add_unsigned(lifetime.as_secs());
+        let claims = Claims { sub: sub.into(), permission, iat, exp };
+        Ok((jsonwebtoken::encode(&self.header, &claims, &self.key)?, exp))
     }
 }
 

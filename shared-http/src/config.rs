@@ -2,12 +2,14 @@
 //! in this order of precedence. Every mistake is named at once. What a setting means is defined where it is used.
 
 mod dotenv;
+mod origin;
 mod settings;
 mod unread;
 
 use std::{
     fmt::{self, Display},
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::Path,
     time::Duration,
 };
 
@@ -17,6 +19,7 @@ use tracing_subscriber::filter::Targets;
 use self::settings::parse;
 pub use self::{
     dotenv::{Dotenv, load_dotenv},
+    origin::Origin,
     settings::{Settings, set},
     unread::Unread,
 };
@@ -27,6 +30,7 @@ use crate::{
     server::Limits,
     shown_settings::{ShownSettings, or_none},
     telemetry::{Telemetry, TelemetryOptions, parse_filter},
+    tls::{CertificateSource, TlsArgs},
 };
 
 /// The settings of every service, as the operator wrote them.
@@ -44,7 +48,11 @@ pub struct HttpArgs {
     #[arg(long, env, value_name = "PORT", global = true)]
     port: Option<String>,
 
-    /// Origins whose pages may call the service, separated by commas, or `*` [default: none]
+    #[command(flatten)]
+    tls: TlsArgs,
+
+    /// Origins whose pages may call the service, separated by commas, or `*` [default: none; for identity in
+    /// development `http://localhost:18082,http://127.0.0.1:18082`]
     #[arg(long, env, value_name = "ORIGINS")]
     cors_allowed_origins: Option<String>,
 
@@ -112,6 +120,8 @@ pub struct HttpConfig {
     pub environment: Environment,
     /// Where to listen.
     pub address: SocketAddr,
+    /// The certificate to show. `None` means plain HTTP.
+    pub tls: Option<CertificateSource>,
     /// Who may call from a web page.
     pub cors: Cors,
     /// Which proxies may name the client of a request.
@@ -157,17 +167,34 @@ impl HttpArgs {
         SocketAddr::new(host, port)
     }
 
-    /// Checks all settings. `default_port` is that of the service.
-    pub fn check(&self, settings: &mut Settings, default_port: u16) -> HttpConfig {
+    /// Which certificate to show. A self-signed one is kept in `directory`, that of the data. `None` means plain HTTP.
+    pub fn tls(&self, settings: &mut Settings, directory: Option<&Path>) -> Option<CertificateSource> {
+        self.tls.check(settings, directory)
+    }
+
+    /// Checks all settings. `default_port` is that of the service, in development `pages` may call it by default, and
+    /// `directory` has its data if it is kept in files.
+    pub fn check(
+        &self,
+        settings: &mut Settings,
+        default_port: u16,
+        pages: &[&str],
+        directory: Option<&Path>,
+    ) -> HttpConfig {
         let environment = self.environment(settings);
+        let default_cors = match environment {
+            Environment::Development => Cors::parse(&pages.join(",")).unwrap_or(Cors::Off),
+            Environment::Production => Cors::Off,
+        };
         let trusted_proxies = self.trusted_proxies(settings);
         HttpConfig {
             environment,
             address: self.address(settings, environment, default_port),
+            tls: self.tls(settings, directory),
             cors: settings.read(
                 "CORS_ALLOWED_ORIGINS",
                 &self.cors_allowed_origins,
-                Cors::Off,
+                default_cors,
                 "* or origins separated by commas, such as https://gate.example.org",
                 Cors::parse,
             ),
@@ -248,6 +275,7 @@ impl HttpConfig {
     pub fn show(&self, shown: &mut ShownSettings) {
         shown.show("APP_ENV", self.environment);
         shown.show("HOST", self.address.ip());
+        CertificateSource::show(self.tls.as_ref(), shown);
         shown.show("CORS_ALLOWED_ORIGINS", &self.cors);
         self.trusted_proxies.show(shown);
         shown.show("COMPOSE_PROFILES", or_none(self.has_tunnel.then_some("tunnel")));

@@ -16,6 +16,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 pub use self::input::Input;
+use crate::body::shown;
 
 /// `Retry-After` in seconds if the service is overloaded.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
@@ -40,8 +41,10 @@ pub enum ApiError {
     MethodNotAllowed,
     /// 408: the client did not send its whole request in time.
     RequestTimeout,
-    /// 413: the body is over [`crate::json::BODY_LIMIT`].
-    BodyTooLarge,
+    /// 409: what is there does not allow it.
+    Conflict(&'static str),
+    /// 413: the body is over so many bytes.
+    BodyTooLarge(usize),
     /// 431: the head is longer than the buffer of a connection.
     HeadTooLarge,
     /// 422: the body breaks the schema, in these places.
@@ -143,9 +146,11 @@ impl IntoResponse for ApiError {
                 StatusCode::REQUEST_TIMEOUT,
                 "The request did not arrive in time. Please send it again.",
             ),
-            Self::BodyTooLarge => {
-                answer(StatusCode::PAYLOAD_TOO_LARGE, "The request body is too large (at most 64 KiB).")
-            }
+            Self::Conflict(detail) => answer(StatusCode::CONFLICT, detail),
+            Self::BodyTooLarge(limit) => answer(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                format!("The request body is too large (at most {}).", shown(limit)),
+            ),
             Self::HeadTooLarge => answer(
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
                 "The request's path and headers are too large (at most 16 KiB).",
@@ -203,7 +208,8 @@ mod tests {
             (ApiError::Absent(""), 404, None),
             (ApiError::MethodNotAllowed, 405, None),
             (ApiError::RequestTimeout, 408, None),
-            (ApiError::BodyTooLarge, 413, None),
+            (ApiError::Conflict(""), 409, None),
+            (ApiError::BodyTooLarge(1), 413, None),
             (ApiError::HeadTooLarge, 431, None),
             (ApiError::Invalid(Vec::new()), 422, None),
             (ApiError::Conflicting(""), 422, None),

@@ -3,6 +3,7 @@
 //! Nothing in here knows of users, tokens or tickets.
 
 mod access_log;
+pub mod body;
 pub mod client;
 pub mod config;
 pub mod error;
@@ -14,6 +15,7 @@ pub mod middleware;
 pub mod openapi;
 pub mod pages;
 pub mod process;
+pub mod query;
 pub mod report;
 mod request_id;
 mod request_record;
@@ -24,6 +26,9 @@ pub mod telemetry;
 #[expect(clippy::expect_used, reason = "a test that cannot go on should say where")]
 pub mod testing;
 pub mod text;
+pub mod tls;
 
+pub use body::RawBody;
 pub use error::ApiError;
 pub use json::ValidJson;
+pub use query::ValidQuery;

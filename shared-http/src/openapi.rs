@@ -1,6 +1,6 @@
 //! Describes in the OpenAPI document the responses that all routes have in common.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, marker::PhantomData};
 
 use serde_json::{Value, json};
 use utoipa::{
@@ -8,25 +8,10 @@ use utoipa::{
     openapi::{ContentBuilder, HeaderBuilder, Object, OpenApi, Ref, RefOr, Response, ResponseBuilder, Type},
 };
 
-/// Declares the routes of a service as `METHOD PATH => MODULE::HANDLER`: `router()` serves them, and `document()`
-/// describes them. Method and path are those of the handler's `#[utoipa::path]`; a test of each service compares them.
-/// Building the document takes more time and memory than everything else at a start. So it is not built together with
-/// the router, as `OpenApiRouter` alone would do.
-#[macro_export]
-macro_rules! routes {
-    ($state:ty, $description:ty: $($method:ident $path:literal => $module:ident::$handler:ident),+ $(,)?) => {
-        pub(crate) fn router() -> ::axum::Router<$state> {
-            ::axum::Router::new()$(.route($path, ::axum::routing::$method($module::$handler)))+
-        }
-
-        pub(crate) fn document() -> ::utoipa::openapi::OpenApi {
-            let description = <$description as ::utoipa::OpenApi>::openapi();
-            ::utoipa_axum::router::OpenApiRouter::<$state>::with_openapi(description)
-                $(.routes(::utoipa_axum::routes!($module::$handler)))+
-                .into_openapi()
-        }
-    };
-}
+use crate::{
+    body::shown,
+    json::{Fields, Schema},
+};
 
 /// The responses by status, as utoipa wants them.
 pub type Responses = BTreeMap<String, RefOr<Response>>;
@@ -54,12 +39,24 @@ impl IntoResponses for AnyRoute {
     }
 }
 
-/// The further errors of a route with a JSON body: 408, 413, 422. The 400 for a body that is not UTF-8 is described
-/// with each route.
-pub struct JsonBody;
+/// The further errors of a route with a JSON body `T`: 408, 413, 422. The 400 for a body that is not UTF-8 is described
+/// with each route. Where `T` is left out, it is any that has no limit of its own.
+pub struct JsonBody<T = ShortBody>(PhantomData<T>);
 
-impl IntoResponses for JsonBody {
+/// A body that has no limit of its own.
+pub struct ShortBody;
+
+impl Schema for ShortBody {
+    const DESCRIPTION: &'static str = "";
+
+    fn read(_: &mut Fields<'_>) -> Self {
+        Self
+    }
+}
+
+impl<T: Schema> IntoResponses for JsonBody<T> {
     fn responses() -> Responses {
+        let limit = shown(T::BODY_LIMIT);
         let missing =
             json!({"detail": [{"type": "missing", "loc": ["body"], "msg": "Field required", "input": null}]});
         Responses::from([
@@ -74,9 +71,12 @@ impl IntoResponses for JsonBody {
             ),
             (
                 "413".to_owned(),
-                error("The body is over 64 KiB.", "The request body is too large (at most 64 KiB).")
-                    .build()
-                    .into(),
+                error(
+                    &format!("The body is over {limit}."),
+                    &format!("The request body is too large (at most {limit})."),
+                )
+                .build()
+                .into(),
             ),
             (
                 "422".to_owned(),

@@ -20,6 +20,7 @@ use crate::{error::ApiError, openapi};
 
 const LANDING: &str = include_str!("../assets/landing.html");
 const LANDING_STYLE: &str = include_str!("../assets/landing.css");
+const PAGES: &str = include_str!("../assets/pages.html");
 const DOCS: &str = include_str!("../assets/docs.html");
 const DOCS_STYLE: &str = include_str!("../assets/docs.css");
 const REDOC: &str = include_str!("../assets/redoc.html");
@@ -60,18 +61,25 @@ const REDOC_POLICY: &str = allow_only!(
 pub struct About {
     /// The name of the service, as everybody calls it.
     pub service: &'static str,
-    /// What it is for, in a sentence.
-    pub tagline: &'static str,
+    /// What it is for, in a sentence of each language.
+    pub indonesian: &'static str,
+    /// The same in English.
+    pub english: &'static str,
+    /// The origin of the gate and the desk, empty if this service has them. `None` if it is not known.
+    pub pages: Option<String>,
     /// More for the landing page, as HTML.
     pub notice: &'static str,
 }
 
 /// The routes `/`, `/docs`, `/redoc`, `/openapi.json` and the files that the pages load.
 pub fn pages(about: &About, document: fn() -> OpenApi) -> Router {
+    let pages = about.pages.as_deref().map_or(String::new(), |origin| PAGES.replace("{{origin}}", origin));
     let fill = |template: &str, policy: &'static str| {
         let page = template
             .replace("{{service}}", about.service)
-            .replace("{{tagline}}", about.tagline)
+            .replace("{{indonesian}}", about.indonesian)
+            .replace("{{english}}", about.english)
+            .replace("{{pages}}", &pages)
             .replace("{{notice}}", about.notice);
         let page = Bytes::from(page);
         get(async move || ([(CONTENT_SECURITY_POLICY, policy)], Html(page)))

@@ -5,6 +5,7 @@ mod config_error;
 use std::{error::Error, io, net::SocketAddr};
 
 pub use self::config_error::ConfigError;
+use crate::tls::TlsError;
 
 /// Why a process ends with an error.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +29,9 @@ pub enum Failure {
         /// What the system said.
         error: io::Error,
     },
+    /// There is no certificate to speak TLS with.
+    #[error("cannot start: {0}")]
+    Tls(#[from] TlsError),
     /// `healthcheck` found the service unhealthy, for this reason.
     #[error("{0}")]
     Unhealthy(String),

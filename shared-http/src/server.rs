@@ -11,21 +11,27 @@ mod connection;
 mod drain;
 mod http1;
 mod kernel_buffers;
+mod listener;
 mod rejected;
 mod signal;
+mod stream;
 mod sweep;
 mod table;
+mod tls;
 mod tracked_stream;
 
 use std::{sync::Arc, time::Duration};
 
 use axum::Router;
-use tokio::net::TcpListener;
 
-pub use self::signal::{shutdown_signal, survive_file_size_limit};
 use self::{
     accept::accept, budget::Budgets, drain::drain, kernel_buffers::bound_receive_buffers, sweep::sweep,
     table::ConnectionTable,
+};
+pub use self::{
+    body::Endless,
+    listener::Listener,
+    signal::{shutdown_signal, survive_file_size_limit},
 };
 pub(crate) use self::{budget::OverBudget, connection::Connection, rejected::Rejected};
 use crate::{client::TrustedProxies, metrics::ConnectionMetrics};
@@ -62,17 +68,19 @@ impl Default for Limits {
     }
 }
 
-/// Serves `app` until `shutdown` resolves, then drains: requests in flight are answered. Connections that wait for the
-/// head of a request are closed at once, those that wait for a body at half of the grace, and all others at its end.
+/// Serves `app` on a [`Listener`], or on a TCP listener without TLS, until `shutdown` resolves, then drains:
+/// requests in flight are answered, and responses without an end are ended. Connections that wait for the head of a
+/// request are closed at once, those that wait for a body at half of the grace, and all others at its end.
 pub async fn serve(
-    listener: TcpListener,
+    listener: impl Into<Listener>,
     app: Router,
     limits: Limits,
     metrics: ConnectionMetrics,
     shutdown: impl Future<Output = ()>,
 ) {
     let Limits { max_connections, request_timeout, shutdown_grace, buffered, proxies } = limits;
-    bound_receive_buffers(&listener);
+    let listener = listener.into();
+    bound_receive_buffers(&listener.tcp);
     let budgets = Budgets::new(buffered);
     let table = Arc::new(ConnectionTable::new(capacity(max_connections), budgets, proxies, metrics));
     tokio::select! {

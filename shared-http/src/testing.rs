@@ -15,10 +15,11 @@ use axum::{
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use parking_lot::Mutex;
+use rustls::ServerConfig;
 use serde_json::Value;
 use socket2::SockRef;
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpSocket, TcpStream},
     process::{Child, Command},
     sync::oneshot,
@@ -29,7 +30,7 @@ use tower::ServiceExt;
 
 use crate::{
     metrics::ConnectionMetrics,
-    server::{Limits, serve},
+    server::{Limits, Listener, serve},
 };
 
 /// A request to a router in process.
@@ -82,10 +83,37 @@ impl Call {
 
     /// Sends the request and reads the whole answer.
     pub async fn send(self) -> Answer {
+        self.open().await.answer().await
+    }
+
+    /// Sends the request and reads the head of the answer.
+    pub async fn open(self) -> Opened {
         let response = self.app.oneshot(self.request).await.expect("infallible");
         let (parts, body) = response.into_parts();
-        let body = body.collect().await.expect("a whole body").to_bytes();
-        Answer { status: parts.status, headers: parts.headers, body }
+        Opened { status: parts.status, headers: parts.headers, body }
+    }
+}
+
+/// An answer whose body is not read yet. It may have no end.
+pub struct Opened {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    body: Body,
+}
+
+impl Opened {
+    /// The whole answer.
+    pub async fn answer(self) -> Answer {
+        let body = self.body.collect().await.expect("a whole body").to_bytes();
+        Answer { status: self.status, headers: self.headers, body }
+    }
+
+    /// The next piece of the body; `None` at its end. Panics after `at_most`.
+    pub async fn next(&mut self, at_most: Duration) -> Option<Bytes> {
+        let frame = timeout(at_most, self.body.frame()).await.expect("a piece in time")?;
+        Some(frame.expect("a piece").into_data().expect("data"))
     }
 }
 
@@ -128,9 +156,15 @@ pub struct Server {
 impl Server {
     /// Starts serving `app`.
     pub async fn start(app: Router, limits: Limits) -> Self {
+        Self::start_with(app, limits, None).await
+    }
+
+    /// Starts serving `app`, with TLS if there is a configuration for it.
+    pub async fn start_with(app: Router, limits: Limits, tls: Option<Arc<ServerConfig>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let (stop, stopped) = oneshot::channel();
+        let listener = Listener::new(listener, tls);
         let task = tokio::spawn(serve(listener, app, limits, ConnectionMetrics::default(), async {
             drop(stopped.await);
         }));
@@ -148,8 +182,8 @@ impl Server {
     }
 }
 
-/// A connection on which a test writes bytes of its own making.
-pub struct Raw(TcpStream);
+/// A connection on which a test writes bytes of its own making, over TCP or something on top of it.
+pub struct Raw<S = TcpStream>(S);
 
 impl Raw {
     /// Connects, and sends `bytes`.
@@ -176,6 +210,18 @@ impl Raw {
     pub fn local_port(&self) -> u16 {
         self.0.local_addr().expect("an address").port()
     }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
+    /// A connection that is there already.
+    pub fn over(stream: S) -> Self {
+        Self(stream)
+    }
+
+    /// What it goes over.
+    pub fn stream(&mut self) -> &mut S {
+        &mut self.0
+    }
 
     /// Whether the server closes the connection within `at_most`. What it sends before is discarded.
     pub async fn is_closed(&mut self, at_most: Duration) -> bool {
@@ -185,6 +231,7 @@ impl Raw {
     /// Sends more. If the server has closed the connection, the next read shows it.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         drop(self.0.write_all(bytes.as_ref()).await);
+        drop(self.0.flush().await);
     }
 
     /// Everything that the server sends until it closes the connection. Panics after `at_most`.

@@ -442,6 +442,8 @@ async fn cors_headers_are_sent_to_the_origins_that_were_named_and_to_no_other() 
         assert_eq!(answer.header(header("access-control-allow-origin")), allowed);
         let exposed = answer.header(header("access-control-expose-headers"));
         assert_eq!(exposed.contains("idempotency-replayed"), cors != Cors::Off, "{exposed}");
+        let of_no_page = testing::get(&app, "/quick").send().await;
+        assert_eq!(of_no_page.header(header("access-control-expose-headers")), "");
 
         let preflight = testing::call(&app, axum::http::Method::OPTIONS, "/quick")
             .header(header("origin"), origin)

@@ -8,6 +8,7 @@ use shared_http::{
     config::{HttpArgs, Settings},
     process::ConfigError,
     process::Failure,
+    tls::CertificateSource,
 };
 use shared_store::{Location, Maintenance, StoreArgs};
 
@@ -39,6 +40,18 @@ impl CommonArgs {
         let environment = self.http.environment(&mut settings);
         let address = self.http.address(&mut settings, environment, default_port);
         settings.finish(address)
+    }
+
+    /// The certificate that the service shows when it runs. `file_name` as for [`location`](Self::location).
+    ///
+    /// # Errors
+    ///
+    /// A setting of TLS is wrong, or one of those that [`location`](Self::location) reads.
+    pub fn certificate(&self, file_name: &str) -> Result<Option<CertificateSource>, ConfigError> {
+        let mut settings = Settings::default();
+        let location = self.store.check(&mut settings, file_name);
+        let source = self.http.tls(&mut settings, location.directory());
+        settings.finish(source)
     }
 
     /// Where the data is kept. `file_name` is added to a `DATABASE_URL` that names a directory.

@@ -1,6 +1,7 @@
 //! `doctor`: checks everything that has to be right before an event begins.
 
 mod peer;
+mod tls;
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -15,6 +16,7 @@ use shared_http::{
     report::Report,
     shown_settings::{NONE, ShownSettings},
     text::printable,
+    tls::Pinned,
 };
 
 use crate::{
@@ -43,7 +45,12 @@ pub(crate) async fn examine<S: Service>(
     let own = config.as_ref().map(S::shown);
     let address = common.address(S::INFO.default_port).ok();
     let running = examine_running(report, S::INFO.name, address, own.as_ref()).await;
-    if let Some(settings) = running.as_ref().or(own.as_ref()) {
+    let settings = running.as_ref().or(own.as_ref());
+    let trusted = settings.and_then(|settings| tls::examine(report, settings, running.is_some()));
+    if let Some(settings) = &running {
+        examine_readiness(report, settings, address, trusted.as_ref()).await;
+    }
+    if let Some(settings) = settings {
         examine_environment(report, settings);
         examine_proxies(report, settings);
         common.token.examine(report, running.as_ref());
@@ -54,7 +61,7 @@ pub(crate) async fn examine<S: Service>(
     }
     examine_clock(report, SystemTime::now());
     if let Some(url) = peer {
-        peer::examine(report, url, S::INFO, S::PEER).await;
+        peer::examine(report, url, trusted.as_ref(), S::INFO, S::PEER).await;
     }
     report.finish()
 }
@@ -82,7 +89,7 @@ fn examine_configuration<T>(
     }
 }
 
-/// Reports whether `service` runs at `address` and is ready, and which of its settings differ from `own`, the settings
+/// Reports whether `service` runs at `address`, and which of its settings differ from `own`, the settings
 /// of this environment. Returns its settings if it runs.
 async fn examine_running(
     report: &mut Report,
@@ -117,12 +124,22 @@ async fn examine_running(
              the service, or run doctor with the service's settings"
         ));
     }
+    Some(settings)
+}
+
+/// Reports whether the running service, whose settings are given, can do its work.
+async fn examine_readiness(
+    report: &mut Report,
+    settings: &ShownSettings,
+    address: Option<SocketAddr>,
+    trusted: Option<&Pinned>,
+) {
+    let Some(port) = address.map(|address| address.port()) else { return };
     let host = settings.get("HOST").parse().unwrap_or(Ipv4Addr::LOCALHOST.into());
-    match health_client::ready(SocketAddr::new(host, port)).await {
+    match health_client::ready(SocketAddr::new(host, port), trusted).await {
         Ok(()) => report.good("ready: the running service can do its work"),
         Err(reason) => report.wrong(format_args!("ready: {reason}; see to that")),
     }
-    Some(settings)
 }
 
 /// Reports whether the environment is production, whose defaults are strict.

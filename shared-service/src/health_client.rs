@@ -14,8 +14,12 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use shared_http::text::printable_sentence;
-use tokio::{net::TcpStream, time::timeout};
+use shared_http::{text::printable_sentence, tls::Pinned};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time::timeout,
+};
 
 /// How long `/health` may take.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(3);
@@ -27,13 +31,13 @@ const READY_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_BODY_BYTES: usize = 16 << 10;
 
 /// Asks the service that listens on `address` for its `/health`. An unspecified address, such as 0.0.0.0, is
-/// asked over loopback.
+/// asked over loopback. If a certificate is `trusted`, it has to be the service's; without one plain HTTP is spoken.
 ///
 /// # Errors
 ///
 /// Why the service is unhealthy, as a sentence: it cannot be reached, or does not answer 200 within three seconds.
-pub(crate) async fn check(address: SocketAddr) -> Result<(), String> {
-    identify(address).await.map(drop)
+pub(crate) async fn check(address: SocketAddr, trusted: Option<&Pinned>) -> Result<(), String> {
+    identify(address, trusted).await.map(drop)
 }
 
 /// The name of the service in the answer of `/health` on `address`. Empty if the answer has none.
@@ -41,8 +45,8 @@ pub(crate) async fn check(address: SocketAddr) -> Result<(), String> {
 /// # Errors
 ///
 /// Those of [`check`].
-pub(crate) async fn identify(address: SocketAddr) -> Result<String, String> {
-    match get(address, "/health", HEALTH_TIMEOUT).await? {
+pub(crate) async fn identify(address: SocketAddr, trusted: Option<&Pinned>) -> Result<String, String> {
+    match get(address, trusted, "/health", HEALTH_TIMEOUT).await? {
         Answer { status: StatusCode::OK, body, .. } => Ok(text_of(&body, "service").unwrap_or_default()),
         Answer { status, url, .. } => Err(format!("{url} answers {status}")),
     }
@@ -53,8 +57,8 @@ pub(crate) async fn identify(address: SocketAddr) -> Result<String, String> {
 /// # Errors
 ///
 /// Why the service cannot do its work: the `detail` of its answer where there is one, safe to show on a terminal.
-pub(crate) async fn ready(address: SocketAddr) -> Result<(), String> {
-    match get(address, "/ready", READY_TIMEOUT).await? {
+pub(crate) async fn ready(address: SocketAddr, trusted: Option<&Pinned>) -> Result<(), String> {
+    match get(address, trusted, "/ready", READY_TIMEOUT).await? {
         Answer { status: StatusCode::OK, .. } => Ok(()),
         Answer { status, url, body } => Err(match text_of(&body, "detail") {
             Some(detail) => printable_sentence(&detail).to_string(),
@@ -75,26 +79,38 @@ struct Answer {
     body: Bytes,
 }
 
-async fn get(address: SocketAddr, path: &str, limit: Duration) -> Result<Answer, String> {
+async fn get(
+    address: SocketAddr,
+    trusted: Option<&Pinned>,
+    path: &str,
+    limit: Duration,
+) -> Result<Answer, String> {
     let host = match address.ip() {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
         specific => specific,
     };
     let address = SocketAddr::new(host, address.port());
-    let url = format!("http://{address}{path}");
-    match timeout(limit, ask(address, path)).await {
+    let scheme = if trusted.is_some() { "https" } else { "http" };
+    let url = format!("{scheme}://{address}{path}");
+    match timeout(limit, ask(address, trusted, path)).await {
         Ok(Ok((status, body))) => Ok(Answer { url, status, body }),
         Ok(Err(error)) => Err(format!("{url} cannot be reached: {error}")),
         Err(_elapsed) => Err(format!("{url} does not answer")),
     }
 }
 
-async fn ask(
-    address: SocketAddr,
-    path: &str,
-) -> Result<(StatusCode, Bytes), Box<dyn std::error::Error + Send + Sync>> {
+type Asked = Result<(StatusCode, Bytes), Box<dyn std::error::Error + Send + Sync>>;
+
+async fn ask(address: SocketAddr, trusted: Option<&Pinned>, path: &str) -> Asked {
     let stream = TcpStream::connect(address).await?;
+    match trusted {
+        Some(trusted) => ask_over(trusted.connect(stream, address.ip()).await?, address, path).await,
+        None => ask_over(stream, address, path).await,
+    }
+}
+
+async fn ask_over(stream: impl AsyncRead + AsyncWrite + Unpin, address: SocketAddr, path: &str) -> Asked {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let request = Request::get(path).header(HOST, address.to_string()).body(Body::empty())?;
     let answer = async {
@@ -139,21 +155,21 @@ mod tests {
     #[tokio::test]
     async fn an_answer_of_any_program_is_bounded_and_its_control_characters_are_escaped() {
         let detail = answering("503 Busy", r#"{"detail":"full\u001b[2J"}"#.to_owned()).await;
-        assert_eq!(ready(detail).await, Err(r"full\u{1b}[2J".to_owned()));
+        assert_eq!(ready(detail, None).await, Err(r"full\u{1b}[2J".to_owned()));
         let long = answering("503 Busy", format!(r#"{{"detail":"{}"}}"#, "x".repeat(1000))).await;
-        assert_eq!(ready(long).await, Err(format!("{}…", "x".repeat(256))));
+        assert_eq!(ready(long, None).await, Err(format!("{}…", "x".repeat(256))));
         let silent = answering("404 Lost", "<html>".to_owned()).await;
-        assert_eq!(ready(silent).await, Err(format!("http://{silent}/ready answers 404 Not Found")));
+        assert_eq!(ready(silent, None).await, Err(format!("http://{silent}/ready answers 404 Not Found")));
         let endless = answering("200 OK", "x".repeat(1 << 20)).await;
-        let refused = identify(endless).await.expect_err("too long");
+        let refused = identify(endless, None).await.expect_err("too long");
         assert!(refused.contains("/health cannot be reached: "), "{refused}");
     }
 
     #[tokio::test]
     async fn a_service_is_asked_for_its_name() {
         let named = answering("200 OK", r#"{"status":"ok","service":"attendance"}"#.to_owned()).await;
-        assert_eq!(identify(named).await, Ok("attendance".to_owned()));
+        assert_eq!(identify(named, None).await, Ok("attendance".to_owned()));
         let other = answering("200 OK", "hello".to_owned()).await;
-        assert_eq!(identify(other).await, Ok(String::new()));
+        assert_eq!(identify(other, None).await, Ok(String::new()));
     }
 }

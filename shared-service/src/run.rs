@@ -8,8 +8,9 @@ use shared_http::{
     metrics::Registry,
     metrics_listener,
     process::Failure,
-    server,
+    server::{self, Listener},
     telemetry::{self, Telemetry},
+    tls::{CertificateSource, Pinned},
 };
 use shared_store::maintenance;
 
@@ -45,7 +46,10 @@ async fn carry_out<S: Service>(command: &Command, args: &S::Args, unread: &Unrea
     match command {
         Command::Healthcheck => {
             let address = common.address(S::INFO.default_port)?;
-            health_client::check(address).await.map_err(Failure::Unhealthy)
+            let source = common.certificate(S::FILE_NAME)?;
+            let trusted = source.map(|source| Pinned::load(&source.certificate_file())).transpose();
+            let trusted = trusted.map_err(|error| Failure::Unhealthy(error.to_string()))?;
+            health_client::check(address, trusted.as_ref()).await.map_err(Failure::Unhealthy)
         }
         Command::Doctor { peer } => doctor::examine::<S>(args, unread, peer.as_deref()).await,
         Command::Maintenance(task) => {
@@ -69,15 +73,19 @@ async fn serve<S: Service>(config: &S::Config, unread: &Unread) -> Result<(), Fa
         // Opening may wait for a backup to end, or for PostgreSQL.
         () = &mut shutdown => return Ok(()),
     };
+    let tls = http.tls.as_ref().map(CertificateSource::open).transpose()?;
     let listener = process::listen(http.address).await?;
     if let Some(address) = http.telemetry.metrics_addr {
         metrics_listener::serve(address, registry).await?;
     }
     let address = listener.local_addr()?;
+    if let Some(source) = &http.tls {
+        tracing::info!(certificate = %source.certificate_file().display(), "speaking TLS, and no plain HTTP");
+    }
     running::show(S::INFO.name, address.port(), S::shown(config));
     S::announce(config, address);
 
-    server::serve(listener, app, http.limits.clone(), connections, shutdown).await;
+    server::serve(Listener::new(listener, tls), app, http.limits.clone(), connections, shutdown).await;
     tracing::info!("stopped");
     Ok(())
 }

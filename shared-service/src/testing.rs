@@ -6,6 +6,7 @@ pub mod flood;
 pub mod forge;
 pub mod pages;
 pub mod property;
+pub mod roles;
 pub mod routes;
 pub mod schema;
 

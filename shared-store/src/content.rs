@@ -1,9 +1,9 @@
 //! What a service keeps in its SQLite file, and which service a file belongs to.
 
-use std::{collections::BTreeSet, pin::Pin};
+use std::{collections::BTreeSet, fmt::Write, pin::Pin};
 
 use shared_http::text::printable;
-use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
+use sqlx::{AssertSqlSafe, Row, SqliteConnection, sqlite::SqliteRow};
 
 use crate::migrations::{Migrations, State};
 
@@ -24,6 +24,8 @@ pub struct Content {
     pub migrations: fn() -> Migrations,
     /// Reads all rows as a start does, and returns how many there are.
     pub read: for<'c> fn(&'c mut SqliteConnection) -> RowCount<'c>,
+    /// What else is counted where there is any: a name for people, such as `events`, and the table.
+    pub others: &'static [(&'static str, &'static str)],
     /// A query for the newest row. Its columns are texts, which are shown one after the other.
     pub newest: &'static str,
 }
@@ -76,11 +78,19 @@ impl Content {
             }
             State::Current => {}
         }
-        let count = (self.read)(connection).await?;
+        let mut counts = format!("{} {}", (self.read)(connection).await?, self.name);
+        for (name, table) in self.others {
+            let count = AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
+            let count: i64 = sqlx::query_scalar(count).fetch_one(&mut *connection).await?;
+            if count > 0 {
+                // Writing to a String does not fail.
+                let _ = write!(counts, ", {count} {name}");
+            }
+        }
         let newest = sqlx::query(self.newest).fetch_optional(connection).await?;
         let newest = newest.map(|row| joined(&row)).transpose()?;
         let newest = newest.map(|newest| format!(", the newest {newest}")).unwrap_or_default();
-        Ok(format!("{count} {}{newest}", self.name))
+        Ok(counts + &newest)
     }
 }
 

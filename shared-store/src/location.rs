@@ -2,7 +2,7 @@
 
 use std::{
     fmt::{self, Display},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use clap::Args;
@@ -88,6 +88,14 @@ impl Location {
         parse(settings.get("DATABASE_URL"), "", is_expected)
             .ok()
             .filter(|location| !matches!(location, Self::Postgres(_)))
+    }
+
+    /// The directory of the SQLite file, if the data is in one.
+    pub fn directory(&self) -> Option<&Path> {
+        match self {
+            Self::Sqlite { path, .. } => path.parent(),
+            Self::Memory | Self::Postgres(_) => None,
+        }
     }
 
     /// Adds the location to the settings that an operator is shown.

@@ -4,12 +4,14 @@
 
 mod postgres;
 mod sqlite;
+mod transaction;
 mod writer;
 
 use std::sync::Arc;
 
 use sqlx::{FromRow, postgres::PgRow, sqlite::SqliteRow};
 
+pub use self::transaction::{Change, Transaction};
 use self::{postgres::PostgresSql, sqlite::SqliteSql};
 use crate::{CommitMetrics, Content, Location, Migrations, OpenError};
 
@@ -60,7 +62,7 @@ impl SqlStore {
         commits: CommitMetrics,
     ) -> Result<Self, OpenError> {
         Ok(Self(match location {
-            Location::Memory => Backend::Sqlite(SqliteSql::in_memory(content)),
+            Location::Memory => return Ok(Self::in_memory(content)),
             Location::Sqlite { path, is_expected } => {
                 Backend::Sqlite(SqliteSql::open(path, *is_expected, content, commits).await?)
             }
@@ -68,6 +70,11 @@ impl SqlStore {
                 Backend::Postgres(Box::new(PostgresSql::open(url, schema, commits).await?))
             }
         }))
+    }
+
+    /// A database in the memory of this process, whatever the service keeps its data in.
+    pub fn in_memory(content: &'static Content) -> Self {
+        Self(Backend::Sqlite(SqliteSql::in_memory(content)))
     }
 
     /// The first row that `sql` selects at a start. No client waits, so SQLite may take as long as it needs.
@@ -78,23 +85,36 @@ impl SqlStore {
     pub async fn fetch_at_start<T: SqlRow>(&self, sql: &'static str) -> Result<Option<T>, SqlError> {
         match &self.0 {
             Backend::Sqlite(sqlite) => sqlite.fetch_at_start(sql).await,
-            Backend::Postgres(postgres) => postgres.fetch_optional(sql, &[]).await,
+            Backend::Postgres(postgres) => Ok(postgres.fetch_all(sql, &[]).await?.into_iter().next()),
         }
     }
 
-    /// The first row that `sql` selects.
+    /// The only row that `sql` selects.
     ///
     /// # Errors
     ///
-    /// The storage does not answer in time, or `sql` and `T` do not fit.
+    /// Those of [`fetch_all`](Self::fetch_all).
     pub async fn fetch_optional<T: SqlRow>(
         &self,
         sql: &'static str,
         arguments: &[&str],
     ) -> Result<Option<T>, SqlError> {
+        Ok(self.fetch_all(sql, arguments).await?.into_iter().next())
+    }
+
+    /// All rows that `sql` selects, which must have a `LIMIT` if they can be many: they have to come in time.
+    ///
+    /// # Errors
+    ///
+    /// The storage does not answer in time, or `sql` and `T` do not fit.
+    pub async fn fetch_all<T: SqlRow>(
+        &self,
+        sql: &'static str,
+        arguments: &[&str],
+    ) -> Result<Vec<T>, SqlError> {
         match &self.0 {
-            Backend::Sqlite(sqlite) => sqlite.fetch_optional(sql, arguments).await,
-            Backend::Postgres(postgres) => postgres.fetch_optional(sql, arguments).await,
+            Backend::Sqlite(sqlite) => sqlite.fetch_all(sql, arguments).await,
+            Backend::Postgres(postgres) => postgres.fetch_all(sql, arguments).await,
         }
     }
 
@@ -123,6 +143,19 @@ impl SqlStore {
         match &self.0 {
             Backend::Sqlite(sqlite) => sqlite.execute(sql, arguments).await,
             Backend::Postgres(postgres) => postgres.execute(sql, arguments).await,
+        }
+    }
+
+    /// Makes a change of several statements: all of them take effect, or none. Once begun it is finished even if the
+    /// caller goes, with SQLite.
+    ///
+    /// # Errors
+    ///
+    /// The storage takes no writes, or does not answer in time.
+    pub async fn transact<C: Change>(&self, change: C) -> Result<C::Outcome, SqlError> {
+        match &self.0 {
+            Backend::Sqlite(sqlite) => sqlite.transact(change).await,
+            Backend::Postgres(postgres) => postgres.transact(&change).await,
         }
     }
 

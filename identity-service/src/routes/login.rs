@@ -1,28 +1,31 @@
-use std::time::{Duration, Instant};
+use std::{net::IpAddr, time::Instant};
 
-use axum::{Json, extract::State, http::header::CACHE_CONTROL, response::IntoResponse};
+use axum::{Json, extract::State, response::IntoResponse};
 use serde::Serialize;
 use shared_http::{
     ApiError, ValidJson,
     client::ClientAddr,
     describe_body,
     error::ErrorBody,
-    json::{Fields, Schema, text},
+    json::{Field as _, Fields, Schema, boolean, text},
     openapi::{AnyRoute, JsonBody},
 };
 use utoipa::ToSchema;
 
-use super::whole_seconds;
+use super::{NO_STORE, too_many_logins};
 use crate::{
     AppState,
+    bcrypt_queue::Permit,
+    login_guard::LoginAttempt,
     password::{Password, Verification},
-    store::Username,
+    store::{Opening, StoredUser, Username},
 };
 
 /// Somebody who wants a token.
 pub(super) struct LoginRequest {
     username: Username,
     password: String,
+    remember: bool,
 }
 
 impl Schema for LoginRequest {
@@ -32,7 +35,12 @@ impl Schema for LoginRequest {
         let username = text("username").about("The name.").example("panitia1");
         let password =
             text("password").about("The password, of at most 72 bytes of UTF-8.").example("secret");
-        Self { username: Username(fields.get(username)), password: fields.get(password) }
+        let remember = boolean("remember").about("Whether a refresh token is wanted. Left out it is not.");
+        Self {
+            username: Username(fields.get(username)),
+            password: fields.get(password),
+            remember: fields.get(remember.optional().or(Some(false))).unwrap_or_default(),
+        }
     }
 }
 
@@ -47,6 +55,10 @@ pub(super) struct TokenBody {
     /// Always `bearer`.
     #[schema(example = "bearer")]
     token_type: &'static str,
+    /// For `POST /auth/refresh`. Only with `remember`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "8nTgbiO9wMhIyLJGDwnTcGc1CSULpSJ8qvGGLTlzqCQ")]
+    refresh_token: Option<String>,
 }
 
 /// Log in
@@ -88,42 +100,74 @@ async fn log_in(
     client: Option<ClientAddr>,
     request: LoginRequest,
 ) -> Result<impl IntoResponse + use<>, ApiError> {
-    let password = Password::new(request.password)?;
-    let client = client.map(|ClientAddr(address)| address);
-    let guard = state.login_guard.as_ref();
-    let username = &request.username.0;
-    if let Some(guard) = guard {
-        guard.check(username, client).map_err(too_many)?;
+    let LoginRequest { username, password, remember } = request;
+    let password = Password::new(password)?;
+    let Candidate { user, permit, attempt } =
+        Candidate::of(state, client.map(|ClientAddr(address)| address), &username).await?;
+    let hash = user.as_ref().map(|user| user.user.password.clone());
+    let verification = state.passwords.verify(permit, password, hash, settle(attempt)).await?;
+    let (Some(user), Verification::Match { rehashed }) = (user, verification) else { return Err(wrong()) };
+    if let Some(rehashed) = rehashed {
+        // This login does not depend on it. The store logs a failure, and the next login tries again.
+        let _ = state.users.rehash(&user.user, rehashed).await;
     }
-    let user = state.users.find(&request.username).await?;
-    let permit = state.passwords.acquire_permit(client, username).await?;
-    let attempt = match guard {
-        Some(guard) => Some(guard.begin(username, client).await.map_err(too_many)?),
-        None => None,
-    };
-    let hash = user.as_ref().map(|user| user.password.clone());
-    // Called on bcrypt's thread, so that the attempt counts even if the client disconnects now.
-    let on_result = move |matches| match attempt {
+    let refresh_token = if remember { Some(open_session(state, &user).await?) } else { None };
+    let access_token =
+        state.issuer.issue(&user.user.username.0, user.user.role).map_err(ApiError::internal)?;
+    Ok((NO_STORE, Json(TokenBody { access_token, token_type: "bearer", refresh_token })))
+}
+
+/// Somebody whose password is about to be checked.
+pub(super) struct Candidate {
+    /// `None` if the user is unknown or inactive: both are refused alike, and in the same time.
+    pub(super) user: Option<StoredUser>,
+    pub(super) permit: Permit,
+    pub(super) attempt: Option<LoginAttempt>,
+}
+
+impl Candidate {
+    /// Waits for a permit of the bcrypt queue, and for the login guard.
+    pub(super) async fn of(
+        state: &AppState,
+        client: Option<IpAddr>,
+        username: &Username,
+    ) -> Result<Self, ApiError> {
+        let guard = state.login_guard.as_ref();
+        if let Some(guard) = guard {
+            guard.check(&username.0, client).map_err(too_many_logins)?;
+        }
+        let user = state.users.find(username).await?.filter(|user| user.active);
+        let permit = state.passwords.acquire_permit(client, &username.0).await?;
+        let attempt = match guard {
+            Some(guard) => Some(guard.begin(&username.0, client).await.map_err(too_many_logins)?),
+            None => None,
+        };
+        Ok(Self { user, permit, attempt })
+    }
+}
+
+/// Tells the login guard whether the password was right. Called on bcrypt's thread, so that the attempt counts even if
+/// the client disconnects meanwhile.
+pub(super) fn settle(attempt: Option<LoginAttempt>) -> impl FnOnce(bool) + Send + 'static {
+    move |matches| match attempt {
         Some(attempt) if matches => attempt.succeeded(Instant::now()),
         Some(attempt) => attempt.failed(Instant::now()),
         None => {}
-    };
-    let verification = state.passwords.verify(permit, password, hash, on_result).await?;
-    let (Some(user), Verification::Match { rehashed }) = (user, verification) else {
-        return Err(ApiError::BadRequest("Username atau password salah".into()));
-    };
-    if let Some(rehashed) = rehashed {
-        // This login does not depend on it. The store logs a failure, and the next login tries again.
-        let _ = state.users.rehash(&user, rehashed).await;
     }
-    let access_token = state.issuer.issue(&user.username.0, user.role).map_err(ApiError::internal)?;
-    Ok(([(CACHE_CONTROL, "no-store")], Json(TokenBody { access_token, token_type: "bearer" })))
 }
 
-fn too_many(wait: Duration) -> ApiError {
-    let seconds = whole_seconds(wait);
-    ApiError::TooMany {
-        detail: format!("Terlalu banyak percobaan login, coba lagi dalam {seconds} detik"),
-        seconds,
+async fn open_session(state: &AppState, user: &StoredUser) -> Result<String, ApiError> {
+    let opened = state.people.open_session(user, state.clock.now()).await.map_err(ApiError::from);
+    match state.sessions.count_errors(opened)? {
+        Opening::Opened(token) => {
+            state.sessions.opened.inc();
+            Ok(token.to_text())
+        }
+        // The password is no longer right, or the user is inactive or gone.
+        Opening::UserChanged => Err(wrong()),
     }
+}
+
+fn wrong() -> ApiError {
+    ApiError::BadRequest("Username atau password salah".into())
 }

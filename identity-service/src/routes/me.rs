@@ -1,8 +1,8 @@
-use axum::{Json, http::header::CACHE_CONTROL, response::IntoResponse};
-use shared_auth::{AuthUser, openapi::Unauthorized};
+use axum::{Json, response::IntoResponse};
+use shared_auth::User;
 use shared_http::openapi::AnyRoute;
 
-use super::UserBody;
+use super::{NO_STORE, UserBody};
 use crate::store::Username;
 
 /// Who the token belongs to
@@ -10,10 +10,9 @@ use crate::store::Username;
     get,
     path = "/auth/me",
     tag = "auth",
-    security(("bearer" = [])),
-    responses((status = 200, description = "As the token's claims say.", body = UserBody), Unauthorized, AnyRoute)
+    responses((status = 200, description = "As the token's claims say.", body = UserBody), AnyRoute)
 )]
-pub(super) async fn me(AuthUser(claims): AuthUser) -> impl IntoResponse {
-    let user = UserBody { username: Username(claims.sub.to_string()), role: claims.role };
-    ([(CACHE_CONTROL, "no-store")], Json(user))
+pub(super) async fn me(User { name, role }: User) -> impl IntoResponse {
+    let user = UserBody { username: Username(name.to_string()), role };
+    (NO_STORE, Json(user))
 }

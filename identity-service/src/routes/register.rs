@@ -8,7 +8,7 @@ use axum::{
     extract::{FromRequestParts, State},
     http::request::Parts,
 };
-use shared_auth::{AuthUser, Role, openapi::Unauthorized};
+use shared_auth::{Role, extract::authenticate, openapi::Unauthorized};
 use shared_http::{
     ApiError, ValidJson,
     client::ClientAddr,
@@ -18,7 +18,7 @@ use shared_http::{
     openapi::{AnyRoute, JsonBody},
 };
 
-use super::{UserBody, whole_seconds};
+use super::{UserBody, parse_role, whole_seconds};
 use crate::{
     AppState,
     config::RegistrationPolicy,
@@ -67,8 +67,8 @@ impl FromRequestParts<AppState> for Registrar {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
-        let user = AuthUser::from_request_parts(parts, state).await;
-        let is_admin = user.as_ref().is_ok_and(|AuthUser(claims)| claims.role == Role::Admin);
+        let user = authenticate(parts, &state.verifier);
+        let is_admin = user.as_ref().is_ok_and(|claims| claims.is_admin());
         let refusal = match (state.registration, user) {
             (RegistrationPolicy::Open, _) => return Ok(Self { is_admin: false }),
             (RegistrationPolicy::Committee, _) => return Ok(Self { is_admin }),
@@ -189,11 +189,6 @@ fn too_many(wait: Duration) -> ApiError {
     }
 }
 
-fn parse_role(role: &str) -> Result<Role, ApiError> {
-    let role = role.trim().to_lowercase().parse();
-    role.map_err(|_| ApiError::BadRequest("Invalid role (use 'committee' or 'admin')".into()))
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::IpAddr;
@@ -208,7 +203,7 @@ mod tests {
     use crate::{
         config::Args,
         password_hash::{Cost, PasswordHash},
-        store::StoreError,
+        store::{StoreError, StoredUser},
     };
 
     /// A store whose registrations wait for the test.
@@ -222,7 +217,7 @@ mod tests {
 
     #[async_trait]
     impl UserStore for SlowStore {
-        async fn find(&self, username: &Username) -> Result<Option<User>, StoreError> {
+        async fn find(&self, username: &Username) -> Result<Option<StoredUser>, StoreError> {
             self.users.find(username).await
         }
 

@@ -16,7 +16,7 @@ use super::{
     schema::{CONTENT, SCHEMA},
     stored_role,
 };
-use crate::password_hash::PasswordHash;
+use crate::{clock::Micros, password_hash::PasswordHash};
 
 /// Why a command of an operator failed.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +57,8 @@ pub enum OperatorError {
 pub struct UserWithOrigin {
     /// The user.
     pub user: User,
+    /// Whether the user may log in.
+    pub active: bool,
     /// Whether the operator made it, or gave it its password.
     pub by_operator: bool,
 }
@@ -74,8 +76,8 @@ pub enum OperatorStore {
     Postgres(Lease),
 }
 
-/// A selected row: name, role, hash, and whether the operator made the user.
-type UserRow = (String, String, String, bool);
+/// A selected row: name, role, hash, whether the user is active, and whether the operator made it.
+type UserRow = (String, String, String, bool, bool);
 
 impl OperatorStore {
     /// Opens the table at `location`, and brings it up to date. Locks the file, if it is in one.
@@ -119,7 +121,7 @@ impl OperatorStore {
     ///
     /// The database cannot be asked.
     pub async fn find(&mut self, username: &Username) -> Result<Option<UserWithOrigin>, OperatorError> {
-        let select = "SELECT username, role, password_hash, made.username IS NOT NULL
+        let select = "SELECT username, role, password_hash, active, made.username IS NOT NULL
                       FROM users LEFT JOIN made_by_operator AS made USING (username) WHERE users.username = $1";
         let rows = self.select(select, &[&username.0]).await?;
         Ok(rows.into_iter().next().map(user_with_origin).transpose()?)
@@ -132,12 +134,14 @@ impl OperatorStore {
     /// The database takes no writes.
     pub async fn add(&mut self, user: &User) -> Result<bool, OperatorError> {
         let insert =
-            "INSERT INTO users (username, role, password_hash) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+            "INSERT INTO users (username, role, password_hash, created_at) VALUES ($1, $2, $3, CAST($4 AS BIGINT))
+             ON CONFLICT DO NOTHING";
+        let now = Micros::of_machine().0.to_string();
         let (role, password) = (user.role.as_str(), user.password.as_ref());
         // In one transaction: without a row in `made_by_operator` a user counts as registered by somebody else. After
         // an error, closing the connection rolls it back.
         self.raw("BEGIN").await?;
-        let is_added = self.execute(insert, &[&user.username.0, role, password]).await? == 1;
+        let is_added = self.execute(insert, &[&user.username.0, role, password, &now]).await? == 1;
         if is_added {
             self.record_made_by_operator(&user.username).await?;
         }
@@ -157,7 +161,7 @@ impl OperatorStore {
         Ok(())
     }
 
-    /// Gives a user a new password, and records the user as made by the operator.
+    /// Gives a user a new password, ends its sessions, and records the user as made by the operator.
     ///
     /// # Errors
     ///
@@ -168,7 +172,8 @@ impl OperatorStore {
         password: &PasswordHash,
     ) -> Result<(), OperatorError> {
         self.raw("BEGIN").await?;
-        let update = "UPDATE users SET password_hash = $2 WHERE username = $1";
+        let update =
+            "UPDATE users SET password_hash = $2, session_epoch = session_epoch + 1 WHERE username = $1";
         if self.execute(update, &[&username.0, password.as_ref()]).await? == 0 {
             return Err(OperatorError::Unknown(username.clone()));
         }
@@ -176,7 +181,7 @@ impl OperatorStore {
         self.raw("COMMIT").await
     }
 
-    /// Gives a user a role. The user is not recorded as made by the operator, because whoever registered it still knows
+    /// Gives a user a role, and ends its sessions if that is another one. The user is not recorded as made by the operator, because whoever registered it still knows
     /// the password. The last admin keeps the role, unless `forced`.
     ///
     /// # Errors
@@ -190,12 +195,31 @@ impl OperatorStore {
     ) -> Result<(), OperatorError> {
         let forced = forced || role == Role::Admin;
         self.begin_without_last_admin(username, forced).await?;
-        let update = "UPDATE users SET role = $2 WHERE username = $1";
+        let update = "UPDATE users SET role = $2, session_epoch = session_epoch + 1
+                      WHERE username = $1 AND role <> $2";
         self.execute(update, &[&username.0, role.as_str()]).await?;
         self.raw("COMMIT").await
     }
 
-    /// Removes a user. The last admin stays, unless `forced`.
+    /// Lets a user log in, or no longer, which ends its sessions. The last admin stays active, unless `forced`.
+    ///
+    /// # Errors
+    ///
+    /// Nobody has the name, it is the last admin, or the database takes no writes.
+    pub async fn set_active(
+        mut self,
+        username: &Username,
+        active: bool,
+        forced: bool,
+    ) -> Result<(), OperatorError> {
+        self.begin_without_last_admin(username, forced || active).await?;
+        let update = "UPDATE users SET active = CAST($2 AS BOOLEAN), session_epoch = session_epoch + 1
+                      WHERE username = $1 AND active <> CAST($2 AS BOOLEAN)";
+        self.execute(update, &[&username.0, if active { "1" } else { "0" }]).await?;
+        self.raw("COMMIT").await
+    }
+
+    /// Removes a user, and with it its sessions. The last admin stays, unless `forced`.
     ///
     /// # Errors
     ///
@@ -231,9 +255,9 @@ impl OperatorStore {
         })
         .await?;
         let found = self.find(username).await?.ok_or_else(|| OperatorError::Unknown(username.clone()))?;
-        let others = "SELECT username, role, password_hash, FALSE FROM users
-                      WHERE role = 'admin' AND username <> $1 LIMIT 1";
-        let is_admin = found.user.role == Role::Admin;
+        let others = "SELECT username, role, password_hash, active, FALSE FROM users
+                      WHERE role = 'admin' AND active AND username <> $1 LIMIT 1";
+        let is_admin = found.user.role == Role::Admin && found.active;
         if is_admin && !forced && self.select(others, &[&username.0]).await?.is_empty() {
             return Err(OperatorError::LastAdmin(username.clone()));
         }
@@ -292,7 +316,7 @@ pub async fn list(location: &Location) -> Result<Vec<UserWithOrigin>, OperatorEr
             list_file(path).await?
         }
         Location::Postgres(_) => {
-            let select = "SELECT username, role, password_hash, made.username IS NOT NULL
+            let select = "SELECT username, role, password_hash, active, made.username IS NOT NULL
                           FROM users LEFT JOIN made_by_operator AS made USING (username) ORDER BY users.username";
             OperatorStore::open(location).await?.select(select, &[]).await?
         }
@@ -302,21 +326,30 @@ pub async fn list(location: &Location) -> Result<Vec<UserWithOrigin>, OperatorEr
 
 async fn list_file(path: &Path) -> sqlx::Result<Vec<UserRow>> {
     let mut connection = open_read_only(path).await?;
-    // Listing migrates nothing, so the file may be from a version without `made_by_operator`.
-    let knows = "SELECT count(*) > 0 FROM sqlite_schema WHERE type = 'table' AND name = 'made_by_operator'";
-    let select = if sqlx::query_scalar(knows).fetch_one(&mut connection).await? {
-        "SELECT username, role, password_hash, made.username IS NOT NULL
-         FROM users LEFT JOIN made_by_operator AS made USING (username) ORDER BY seq"
-    } else {
-        "SELECT username, role, password_hash, FALSE FROM users ORDER BY seq"
+    // Listing migrates nothing, so the file may be from a version without `made_by_operator`, or without `active`.
+    let knows =
+        "SELECT (SELECT count(*) > 0 FROM sqlite_schema WHERE type = 'table' AND name = 'made_by_operator'),
+                        (SELECT count(*) > 0 FROM pragma_table_info('users') WHERE name = 'active')";
+    let select = match sqlx::query_as(knows).fetch_one(&mut connection).await? {
+        (true, true) => {
+            "SELECT username, role, password_hash, active, made.username IS NOT NULL
+             FROM users LEFT JOIN made_by_operator AS made USING (username) ORDER BY seq"
+        }
+        (true, false) => {
+            "SELECT username, role, password_hash, TRUE, made.username IS NOT NULL
+             FROM users LEFT JOIN made_by_operator AS made USING (username) ORDER BY seq"
+        }
+        (false, _) => "SELECT username, role, password_hash, TRUE, FALSE FROM users ORDER BY seq",
     };
     let rows = sqlx::query_as(select).fetch_all(&mut connection).await?;
     connection.close().await?;
     Ok(rows)
 }
 
-fn user_with_origin((username, role, password, by_operator): UserRow) -> sqlx::Result<UserWithOrigin> {
+fn user_with_origin(
+    (username, role, password, active, by_operator): UserRow,
+) -> sqlx::Result<UserWithOrigin> {
     let (username, role) = (Username(username), stored_role(&role)?);
     let user = User { username, role, password: PasswordHash::from_stored(password) };
-    Ok(UserWithOrigin { user, by_operator })
+    Ok(UserWithOrigin { user, active, by_operator })
 }

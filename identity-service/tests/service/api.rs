@@ -8,15 +8,27 @@ mod login;
 mod me;
 mod model;
 mod pages;
+mod passes;
+mod password;
 mod register;
 mod rehash;
+mod roles;
 mod schema;
+mod sessions;
+mod users;
 
-use std::sync::Arc;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::{Extension, Router};
 use identity_service::{
     AppState,
+    clock::{Clock, Micros},
     config::{Args, Config},
 };
 use serde_json::json;
@@ -25,13 +37,22 @@ use shared_http::{
     telemetry::Telemetry,
     testing::{Answer, get, post},
 };
-use shared_service::testing::{Store, app::args};
+use shared_service::testing::{
+    Store,
+    app::args,
+    forge::{now, token},
+};
 
 use crate::{STRONG, WRONG};
 
 const REGISTER: &str = "/auth/register";
 const LOGIN: &str = "/auth/login";
 const ME: &str = "/auth/me";
+const PASSWORD: &str = "/auth/password";
+const REFRESH: &str = "/auth/refresh";
+const LOGOUT: &str = "/auth/logout";
+const PASSES: &str = "/auth/passes";
+const USERS: &str = "/users";
 
 const TOO_LONG: &str =
     r#"{"detail":"Password terlalu panjang (maks 72 bytes). Gunakan password lebih pendek."}"#;
@@ -55,6 +76,64 @@ pub(crate) async fn app_at(url: &str, settings: &[(&str, &str)]) -> Router {
     let config = config(url, settings);
     let state = AppState::open(&config, &mut Registry::default()).await.unwrap();
     identity_service::app(state, &config, Telemetry::default())
+}
+
+/// How much later it is for a service than the clock of the machine shows, in seconds.
+#[derive(Clone, Default)]
+pub(crate) struct Later(Arc<AtomicU64>);
+
+impl Later {
+    pub(crate) fn by(&self, seconds: u64) {
+        self.0.fetch_add(seconds, Ordering::Relaxed);
+    }
+}
+
+/// The service with its users at `url`, and its clock.
+pub(crate) async fn app_and_clock(url: &str, settings: &[(&str, &str)]) -> (Router, Later) {
+    let config = config(url, settings);
+    let state = AppState::open(&config, &mut Registry::default()).await.unwrap();
+    let later = Later::default();
+    let shift = later.clone();
+    let earliest = state.people.latest_use().await.unwrap().unwrap_or_default();
+    let clock = Clock::new(earliest, move || {
+        Micros::of_machine() + Duration::from_secs(shift.0.load(Ordering::Relaxed))
+    });
+    let state = AppState { clock: Arc::new(clock), ..state };
+    (identity_service::app(state, &config, Telemetry::default()), later)
+}
+
+/// The service with a store that nobody else has, and its clock.
+async fn app_with_clock(store: Store, settings: &[(&str, &str)]) -> (Router, Later) {
+    let directory = tempfile::tempdir().unwrap();
+    let (app, later) = app_and_clock(&store.new_url(directory.path()).await, settings).await;
+    // The directory goes when the last clone of the router does.
+    (app.layer(Extension(Arc::new(directory))), later)
+}
+
+/// A token of the demo admin.
+pub(crate) async fn admin(app: &Router) -> String {
+    token_of(&log_in(app, "admin1", "secret").await)
+}
+
+/// A token that says so, whoever is registered.
+pub(crate) fn token_as(username: &str, role: &str) -> String {
+    token(&json!({ "sub": username, "role": role, "iat": now(), "exp": now() + 3600 }))
+}
+
+/// Logs in, and asks to be remembered: the refresh token.
+pub(crate) async fn remembered(app: &Router, username: &str, password: &str) -> String {
+    let body = json!({ "username": username, "password": password, "remember": true });
+    refresh_token_of(&post(app, LOGIN).json(&body).send().await)
+}
+
+pub(crate) async fn refresh(app: &Router, token: &str) -> Answer {
+    post(app, REFRESH).json(&json!({ "refresh_token": token })).send().await
+}
+
+pub(crate) fn refresh_token_of(answer: &Answer) -> String {
+    let body = answer.json();
+    assert_eq!(answer.status, 200, "{body}");
+    body["refresh_token"].as_str().expect("a refresh token").to_owned()
 }
 
 pub(crate) fn config(url: &str, settings: &[(&str, &str)]) -> Config {

@@ -45,7 +45,7 @@ async fn a_demo_user_logs_in_through_docs_and_asks_who_it_is() {
         let example: Value = serde_json::from_str(&example.expect("a value").expect("some")).expect("JSON");
         assert_eq!(
             example,
-            json!({"username": "panitia1", "password": "secret"}),
+            json!({"username": "panitia1", "password": "secret", "remember": false}),
             "what is sent as it stands"
         );
         let (status, answer) = page.execute("#operations-auth-login").await;

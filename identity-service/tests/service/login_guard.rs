@@ -58,6 +58,45 @@ fn five_failures_are_free_and_the_delay_doubles_up_to_a_minute() {
 }
 
 #[test]
+fn refreshes_are_counted_for_an_address_and_apart_from_logins() {
+    let (guard, now) = (Arc::new(LoginGuard::new()), Instant::now());
+    let fail_refresh = |client| guard.try_begin_refresh(client, now).map(|attempt| attempt.failed(now));
+    for _ in 0..200 {
+        // What fails for a reason of ours is not counted.
+        guard.try_begin_refresh(HOME, now).unwrap().cancel();
+    }
+    for number in 0..100 {
+        assert_eq!(fail_refresh(HOME), Ok(()), "{number}");
+    }
+    assert_eq!(fail_refresh(HOME), Err(Refusal::Wait(SECOND)));
+    assert_eq!(fail_refresh(address(1)), Ok(()), "another address");
+    assert_eq!(fail_refresh(None), Ok(()), "a request over no socket");
+    assert_eq!(succeed(&guard, "budi", HOME, now), Ok(()), "a login from the same address");
+    assert!(guard.try_begin_refresh(HOME, now + SECOND).is_ok());
+
+    // Those that succeed are limited as logins are.
+    for number in 0..600 {
+        let attempt = guard.try_begin_refresh(address(2), now);
+        assert_eq!(attempt.map(|attempt| attempt.succeeded(now)), Ok(()), "{number}");
+    }
+    let wait = Duration::from_millis(200);
+    assert_eq!(guard.try_begin_refresh(address(2), now).err(), Some(Refusal::Wait(wait)));
+}
+
+#[test]
+fn an_attempt_that_is_cancelled_makes_room_for_others() {
+    let (guard, now) = (Arc::new(LoginGuard::new()), Instant::now());
+    let under_way: Vec<_> = (0..100).map(|_| guard.try_begin_refresh(HOME, now).unwrap()).collect();
+    assert_eq!(guard.try_begin_refresh(HOME, now).err(), Some(Refusal::Pending));
+    let mut waiting = Box::pin(guard.begin_refresh(HOME));
+    assert!((&mut waiting).now_or_never().is_none());
+    for attempt in under_way {
+        attempt.cancel();
+    }
+    assert!(waiting.now_or_never().is_some());
+}
+
+#[test]
 fn failures_decay_one_by_one() {
     let (guard, mut now) = (Arc::new(LoginGuard::new()), Instant::now());
     for _ in 0..5 {

@@ -50,6 +50,7 @@ const BINARY: &str = env!("CARGO_BIN_EXE_identity-service");
 const REGISTER: &str = "POST /auth/register";
 const LOGIN: &str = "POST /auth/login";
 const ME: &str = "GET /auth/me";
+const REFRESH: &str = "POST /auth/refresh";
 
 const WRONG: &str = r#"{"detail":"Username atau password salah"}"#;
 const UNAVAILABLE: &str = r#"{"detail":"Penyimpanan tidak tersedia, coba lagi"}"#;

@@ -3,18 +3,21 @@
 use std::process::Stdio;
 
 use serde_json::json;
-use shared_http::testing::{Process, fetch};
+use shared_http::testing::{Process, fetch, post};
 use shared_service::{on_lasting_stores, testing::Store};
 use tokio::io::AsyncWriteExt;
 
 use crate::{
-    LOGIN, ME, REGISTER, Said, ask_with, assert_says, file, json_of, refusal, said_by, service_at, token_of,
+    LOGIN, ME, REGISTER, Said,
+    api::{app_at, refresh, register_with, remembered},
+    ask_with, assert_says, file, json_of, refusal, said_by, service_at, token_of,
 };
 
 on_lasting_stores![
     an_operator_sees_and_changes_who_is_registered,
     what_an_operator_gets_wrong_changes_nothing,
     a_name_that_a_stranger_has_is_not_the_first_admins,
+    what_an_operator_does_to_users_ends_their_sessions,
 ];
 
 /// Runs `users` with these arguments and with `input` on stdin.
@@ -68,13 +71,13 @@ async fn an_operator_sees_and_changes_who_is_registered(store: Store) {
         [("siti", "committee"), ("tamu", "admin"), ("wawan", "committee"), (hostile, "committee")];
     register(&process, &registered).await;
     let list = succeed(url, &["list"], "").await;
-    assert!(list.starts_with("ROLE       BY OPERATOR  USERNAME\n"), "{list}");
+    assert!(list.starts_with("ROLE       ACTIVE  BY OPERATOR  USERNAME\n"), "{list}");
     assert_says(
         &list,
         &[
-            "committee  no           siti\n",
-            "admin      no           tamu\n",
-            "committee  no           \\u{1b}[2Jnimda\\u{202e}\n",
+            "committee  yes     no           siti\n",
+            "admin      yes     no           tamu\n",
+            "committee  yes     no           \\u{1b}[2Jnimda\\u{202e}\n",
         ],
     );
     assert!(!list.contains(['\u{1b}', '\u{202e}']), "{list:?}");
@@ -121,14 +124,63 @@ async fn an_operator_sees_and_changes_who_is_registered(store: Store) {
     assert_says(
         &list,
         &[
-            "admin      yes          kepala\n",
-            "admin      yes          siti\n",
-            "committee  yes          tamu\n",
+            "admin      yes     yes          kepala\n",
+            "admin      yes     yes          siti\n",
+            "committee  yes     yes          tamu\n",
             // Changing only the role does not count as made by the operator, nor does a name that such a user had before.
-            "admin      no           wawan\n",
-            "committee  no           \\u{1b}[2Jnimda\\u{202e}\n",
+            "admin      yes     no           wawan\n",
+            "committee  yes     no           \\u{1b}[2Jnimda\\u{202e}\n",
         ],
     );
+}
+
+async fn what_an_operator_does_to_users_ends_their_sessions(store: Store) {
+    let directory = tempfile::tempdir().unwrap();
+    let url = &store.new_url(directory.path()).await;
+    let names = ["same", "password", "role", "inactive", "back", "removed"];
+    let app = app_at(url, &[]).await;
+    let mut tokens = Vec::new();
+    for name in names {
+        assert_eq!(register_with(&app, "", name, "rahasia", "committee").await.status, 200);
+        tokens.push(remembered(&app, name, "rahasia").await);
+    }
+    // The file is locked until the service has closed it.
+    drop(app);
+    let kepala = users(url, &["add", "kepala", "admin"], "rahasia\n").await;
+    assert_eq!(kepala.status, Some(0), "{}", kepala.stderr);
+    succeed(url, &["role", "same", "committee"], "").await;
+    succeed(url, &["activate", "same"], "").await;
+    succeed(url, &["password", "password"], "gerbang timur\n").await;
+    succeed(url, &["role", "role", "admin"], "").await;
+    let said = succeed(url, &["deactivate", "inactive"], "").await;
+    assert_eq!(said, "inactive: inactive. Tokens stay good until they expire.\n");
+    succeed(url, &["deactivate", "back"], "").await;
+    assert_eq!(succeed(url, &["activate", "back"], "").await, "back: active\n");
+    succeed(url, &["remove", "removed"], "").await;
+    assert_says(&succeed(url, &["list"], "").await, &["committee  no      no           inactive\n"]);
+
+    let app = app_at(url, &[("login-guard", "off")]).await;
+    for (name, token) in names.iter().zip(&tokens) {
+        let expected = if *name == "same" { 200 } else { 401 };
+        assert_eq!(refresh(&app, token).await.status, expected, "{name}");
+    }
+    for (name, password, expected) in [("inactive", "rahasia", 400), ("back", "rahasia", 200)] {
+        let body = json!({ "username": name, "password": password });
+        assert_eq!(post(&app, "/auth/login").json(&body).send().await.status, expected, "{name}");
+    }
+    drop(app);
+
+    // An inactive admin is none.
+    succeed(url, &["deactivate", "role"], "").await;
+    for arguments in [&["deactivate", "kepala"][..], &["remove", "kepala"], &["role", "kepala", "committee"]]
+    {
+        assert_says(&refused(url, arguments, "").await, &[r#""kepala" is the last admin"#]);
+    }
+    assert_says(&refused(url, &["deactivate", "nobody"], "").await, &[r#"nobody is registered as "nobody""#]);
+    succeed(url, &["deactivate", "kepala", "--force"], "").await;
+    let mut command = service_at(url);
+    command.env("ADMIN_USERNAME", "kepala");
+    assert_says(&Process::start(command).await.finish().await, &["ADMIN_USERNAME is inactive"]);
 }
 
 async fn what_an_operator_gets_wrong_changes_nothing(store: Store) {
@@ -160,7 +212,7 @@ async fn what_an_operator_gets_wrong_changes_nothing(store: Store) {
     succeed(url, &["role", "kepala", "committee", "--force"], "").await;
     succeed(url, &["role", "siti", "admin"], "").await;
     succeed(url, &["remove", "siti", "--force"], "").await;
-    assert!(succeed(url, &["list"], "").await.ends_with("committee  yes          kepala\n"));
+    assert!(succeed(url, &["list"], "").await.ends_with("committee  yes     yes          kepala\n"));
 }
 
 async fn a_name_that_a_stranger_has_is_not_the_first_admins(store: Store) {

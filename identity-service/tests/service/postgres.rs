@@ -10,7 +10,8 @@ use std::{
     time::Instant,
 };
 
-use shared_http::testing::Process;
+use serde_json::json;
+use shared_http::testing::{Process, fetch};
 use shared_store::testing::{Server, execute, new_database, new_tls_database, undisturbed};
 use sqlx::{Connection, PgConnection, query_scalar};
 use tokio::{
@@ -21,7 +22,7 @@ use tokio::{
 use url::form_urlencoded::Serializer;
 
 use crate::{
-    IN_TIME, LOGIN, REGISTER, SECOND, UNAVAILABLE, ask, ask_with, assert_says, file,
+    IN_TIME, LOGIN, REFRESH, REGISTER, SECOND, UNAVAILABLE, ask, ask_with, assert_says, file, json_of,
     operator::{refused, users},
     refusal, run, service_at,
 };
@@ -278,6 +279,88 @@ async fn a_server_that_restarts_loses_nobody() {
         refused.iter().sum::<usize>()
     );
     assert_eq!(names(&url).await, seen.into_iter().collect::<Vec<_>>());
+}
+
+/// Refreshes one token after the other at both replicas until told to stop. How often, and how often there was no storage.
+async fn refresh_on(doors: &[Process; 2], stop: &AtomicBool, mut token: String) -> (usize, usize) {
+    let (mut refreshed, mut unavailable) = (0, 0);
+    while !stop.load(Ordering::Relaxed) {
+        let body = json!({ "refresh_token": token }).to_string();
+        let door = &doors[(refreshed + unavailable) % 2];
+        let (status, body) = fetch(door.address, REFRESH, "", &body).await;
+        if status == 200 {
+            token = json_of(&body)["refresh_token"].as_str().unwrap().to_owned();
+            refreshed += 1;
+        } else {
+            assert_eq!((status, &*body), (503, UNAVAILABLE));
+            unavailable += 1;
+        }
+    }
+    (refreshed, unavailable)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL"]
+async fn a_server_that_restarts_logs_nobody_out() {
+    let server = Server::alone().await;
+    let url = new_database().await;
+    let unguarded = || {
+        let mut command = service_at(&url);
+        command.env("LOGIN_GUARD", "off");
+        command
+    };
+    let doors = Arc::new([Process::start(unguarded()).await, Process::start(unguarded()).await]);
+    assert_eq!(ask(&doors[0], REGISTER, "budi").await.0, 200);
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut clients = JoinSet::new();
+    for _ in 0..4 {
+        let body = r#"{"username":"budi","password":"rahasia","remember":true}"#;
+        let (_, answer) = fetch(doors[1].address, LOGIN, "", body).await;
+        let token = json_of(&answer)["refresh_token"].as_str().unwrap().to_owned();
+        let (doors, stop) = (doors.clone(), stop.clone());
+        clients.spawn(async move { refresh_on(&doors, &stop, token).await });
+    }
+    for mode in ["immediate", "fast", "immediate"] {
+        sleep(SECOND).await;
+        server.ctl(&["restart", "--mode", mode]).await;
+    }
+    sleep(SECOND).await;
+    stop.store(true, Ordering::Relaxed);
+    let seen = clients.join_all().await;
+    println!("server restarted: 3 times, refreshed and unavailable: {seen:?}");
+    assert!(seen.iter().all(|(refreshed, _)| *refreshed > 0), "{seen:?}");
+}
+
+/// Each replica asks the database who is an admin.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL"]
+async fn of_two_admins_who_are_removed_at_two_replicas_one_stays() {
+    let _turn = undisturbed().await;
+    let url = new_database().await;
+    let doors = Arc::new([Process::start(service_at(&url)).await, Process::start(service_at(&url)).await]);
+    for round in 0..10 {
+        let mut removals = JoinSet::new();
+        let admins = [format!("siti{round}"), format!("wawan{round}")];
+        for admin in &admins {
+            let body = json!({ "username": admin, "password": "rahasia", "role": "admin" }).to_string();
+            assert_eq!(fetch(doors[0].address, REGISTER, "", &body).await.0, 200);
+        }
+        // Nobody else is one.
+        execute(&url, &format!("DELETE FROM identity.users WHERE username NOT LIKE '%{round}'")).await;
+        let (status, answer) = ask(&doors[0], LOGIN, &admins[0]).await;
+        assert_eq!(status, 200, "{answer}");
+        let token = json_of(&answer)["access_token"].as_str().unwrap().to_owned();
+        for (number, admin) in admins.into_iter().enumerate() {
+            let (doors, token) = (doors.clone(), token.clone());
+            removals.spawn(async move {
+                fetch(doors[number].address, &format!("DELETE /users/{admin}"), &token, "").await.0
+            });
+        }
+        let mut statuses = removals.join_all().await;
+        statuses.sort_unstable();
+        assert_eq!(statuses, [200, 409], "round {round}");
+        assert_eq!(names(&url).await.len(), 1);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

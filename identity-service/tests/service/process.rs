@@ -6,3 +6,4 @@ mod first_admin;
 mod limits;
 mod log;
 mod settings;
+mod tls;

@@ -4,15 +4,16 @@ mod disk;
 
 use std::{fs, path::Path, time::Instant};
 
-use axum::Router;
+use axum::{Router, http::Method};
 use identity_service::store::schema::FILE_NAME;
-use shared_http::testing::{Process, get};
+use serde_json::json;
+use shared_http::testing::{Process, call, get};
 use sqlx::{ConnectOptions, Connection, SqliteConnection, query, query_scalar, sqlite::SqliteConnectOptions};
 use tokio::time::sleep;
 
 use crate::{
     IN_TIME, REGISTER, SECOND, UNAVAILABLE,
-    api::{app_at, log_in, register},
+    api::{app_at, log_in, refresh, refresh_token_of, register, remembered, token_as},
     ask, assert_says, eventually, operator, refusal, run, service_at,
 };
 
@@ -80,7 +81,7 @@ async fn a_file_that_no_version_with_operators_has_opened_is_listed_and_left_as_
     let before = fs::read(&path).unwrap();
     let said = operator::users(&url(directory.path()), &["list"], "").await;
     assert_eq!(said.status, Some(0), "{}", said.stderr);
-    assert!(said.stdout.ends_with("admin      no           siti\n"), "{}", said.stdout);
+    assert!(said.stdout.ends_with("admin      yes     no           siti\n"), "{}", said.stdout);
     assert_eq!(fs::read(&path).unwrap(), before);
 }
 
@@ -129,6 +130,74 @@ async fn the_name_of_a_user_cannot_draw_on_the_terminal_of_an_operator() {
     let said = run(check).await.stdout;
     let shown = r"the newest \u{1b}[2J\u{9b}31m\u{202e}nimda (committee)";
     assert!(said.trim_end().ends_with(shown), "{said:?}");
+}
+
+#[tokio::test]
+async fn a_backup_holds_the_sessions_too_and_check_counts_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let (url, copy) = (url(directory.path()), directory.path().join("copy.db"));
+    let app = app_at(&url, &[]).await;
+    assert_eq!(register(&app, "siti", "rahasia").await.status, 200);
+    let tokens = [remembered(&app, "siti", "rahasia").await, remembered(&app, "siti", "rahasia").await];
+    let maintain = async |arguments: &[&str]| {
+        let mut command = service_at(&url);
+        command.args(arguments);
+        let said = run(command).await;
+        assert_eq!(said.status, Some(0), "{arguments:?}: {}", said.stderr);
+        said.stdout
+    };
+    let copy = copy.to_str().unwrap();
+    maintain(&["backup", copy]).await;
+    let newer = refresh_token_of(&refresh(&app, &tokens[0]).await);
+    remembered(&app, "siti", "rahasia").await;
+    drop(app);
+    let said = maintain(&["check"]).await;
+    assert_says(&said, &["whole, 1 users, 3 sessions, the newest siti (committee)"]);
+    maintain(&["restore", copy]).await;
+    assert_says(&maintain(&["check"]).await, &["whole, 1 users, 2 sessions, the newest siti (committee)"]);
+
+    let app = app_at(&url, &[]).await;
+    for token in &tokens {
+        assert_eq!(refresh(&app, token).await.status, 200);
+    }
+    // To the file that came back a token from after the backup is one that never was.
+    assert_eq!(refresh(&app, &newer).await.status, 401);
+}
+
+#[tokio::test]
+async fn a_session_that_cannot_be_read_is_an_error_at_the_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let app = app_at(&url(directory.path()), &[]).await;
+    assert_eq!(register(&app, "siti", "rahasia").await.status, 200);
+    remembered(&app, "siti", "rahasia").await;
+    drop(app);
+    let mut file = open_file(directory.path()).await;
+    query("UPDATE sessions SET used = 'no list'").execute(&mut file).await.unwrap();
+    file.close().await.unwrap();
+    assert_says(&why_it_does_not_start(directory.path()).await, &[FILE_NAME, "expected"]);
+}
+
+#[tokio::test]
+async fn while_nothing_is_written_nobody_is_refused_for_good() {
+    let directory = tempfile::tempdir().unwrap();
+    let app = app_at(&url(directory.path()), &[]).await;
+    assert_eq!(register(&app, "siti", "rahasia").await.status, 200);
+    let token = remembered(&app, "siti", "rahasia").await;
+    let (file, aside) = (directory.path().join(FILE_NAME), directory.path().join("aside"));
+    fs::rename(&file, &aside).unwrap();
+    is_out(&app, "budi").await;
+    // Neither is a session that may be there said to have ended, nor a user that may be there to be unknown.
+    for token in [&token, &"A".repeat(43)] {
+        assert_eq!(refresh(&app, token).await.text(), (503, UNAVAILABLE));
+    }
+    let admin = token_as("kepala", "admin");
+    for (method, path) in [(Method::PATCH, "/users/siti"), (Method::DELETE, "/users/siti")] {
+        let answer = call(&app, method, path).bearer(&admin).json(&json!({ "active": false })).send().await;
+        assert_eq!(answer.text(), (503, UNAVAILABLE), "{path}");
+    }
+    fs::rename(&aside, &file).unwrap();
+    is_back(&app).await;
+    assert_eq!(refresh(&app, &token).await.status, 200);
 }
 
 #[tokio::test]

@@ -7,12 +7,13 @@ use clap::Command;
 use super::dotenv::Dotenv;
 use crate::text::printable;
 
-/// Settings that the other service, Compose and the scripts read. All of them share one `.env`. The settings of the
+/// Settings that the other service, Compose, the scripts and their tools read. All of them share one `.env`. The settings of the
 /// service itself are known from its command line.
 const READ_ELSEWHERE: &[&str] = &[
     "ADMIN_PASSWORD_FILE",
     "ADMIN_USERNAME",
     "ATTENDANCE_PORT",
+    "ATTENDANCE_URL",
     "BCRYPT_COST",
     "BIND_ADDRESS",
     "COMPOSE_FILE",
@@ -21,6 +22,7 @@ const READ_ELSEWHERE: &[&str] = &[
     "DEMO_USERS",
     "GRAFANA_PORT",
     "IDENTITY_PORT",
+    "IDENTITY_URL",
     "IMAGE_REGISTRY",
     "IMAGE_TAG",
     "LOGIN_GUARD",
@@ -31,6 +33,7 @@ const READ_ELSEWHERE: &[&str] = &[
     "REGISTRATIONS_PER_HOUR",
     "SMOKE_PASSWORD",
     "SMOKE_USERNAME",
+    "SSL_CERT_FILE",
     "TOKEN_EXPIRE_MINUTES",
 ];
 
@@ -200,6 +203,8 @@ mod tests {
             "INVOCATION_ID",
             "JOURNAL_STREAM",
             "TEST_POSTGRES_URL",
+            "SSL_CERT_FILE",
+            "SSL_CERT_DIR",
             "TOKEN",
             "DATABASE",
             "IMAGE",

@@ -11,6 +11,10 @@ use serde_json::Number;
 /// The deepest nesting that is read, the same as that of `serde_json`.
 pub(super) const MAX_DEPTH: usize = 127;
 
+/// How many values and names of members a text may have. A body of 64 KiB cannot have as many, and a list of 50,000 tickets
+/// has a third of them. Each takes 12 bytes.
+pub(super) const MAX_NODES: usize = 1 << 20;
+
 const EXPECTING_VALUE: &str = "Expecting value";
 pub(super) const LONE_SURROGATE: &str = "Lone surrogate in string";
 pub(super) const OUT_OF_RANGE: &str = "Number out of range";
@@ -23,6 +27,7 @@ pub(crate) enum Fault {
         message: &'static str,
     },
     TooDeep,
+    TooMany,
 }
 
 /// The position of one value, or of the name of a member, in a text. No body is too long for `u32`.
@@ -41,11 +46,11 @@ pub(super) fn parse(text: &str) -> Result<Vec<Node>, Fault> {
     let mut scanner = Scanner { text, at: 0, depth: 0, nodes: Vec::new() };
     match scanner.document() {
         Ok(()) => Ok(scanner.nodes),
-        Err(Fault::TooDeep) => Err(Fault::TooDeep),
         Err(Fault::Syntax { offset, message }) => {
             let offset = text.char_indices().take_while(|(i, _)| *i < offset).count();
             Err(Fault::Syntax { offset, message })
         }
+        Err(fault) => Err(fault),
     }
 }
 
@@ -104,6 +109,9 @@ impl<'a> Scanner<'a> {
     /// Adds a node for what `read` reads.
     fn node(&mut self, read: impl FnOnce(&mut Self) -> Scan) -> Scan {
         let index = self.nodes.len();
+        if index == MAX_NODES {
+            return Err(Fault::TooMany);
+        }
         self.nodes.push(Node { start: self.at as u32, end: 0, next: 0 });
         read(self)?;
         let (end, next) = (self.at as u32, self.nodes.len() as u32);

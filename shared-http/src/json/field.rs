@@ -1,6 +1,7 @@
 //! The fields of a body, such as `text("event_id").min(1).no_nul()`. A field reads its value, or reports a failure in
 //! the words of FastAPI, and describes itself for OpenAPI.
 
+mod boolean;
 mod integer;
 mod list;
 mod moment;
@@ -12,6 +13,7 @@ use serde_json::Value as Json;
 use utoipa::openapi::{Object, ObjectBuilder, RefOr, Type, schema::Schema as OpenApiSchema};
 
 pub use self::{
+    boolean::{BooleanField, boolean},
     integer::{IntegerField, integer},
     list::{ListField, list_of},
     moment::{Moment, MomentField, moment},
@@ -60,6 +62,16 @@ pub trait Field: Sized {
     /// The field may be left out or be `null`, and is `None` then.
     fn optional(self) -> Optional<Self> {
         Optional(self)
+    }
+
+    /// The field may be left out, and is `None` then. It may not be `null`.
+    fn omittable(self) -> Omittable<Self> {
+        Omittable(self)
+    }
+
+    /// The field may be left out, and is `None` then. It may be `null`, and is `Some(None)` then.
+    fn clearable(self) -> Clearable<Self> {
+        Clearable(self.optional())
     }
 }
 
@@ -161,6 +173,60 @@ impl<F: Field> Field for Optional<F> {
     }
 }
 
+/// A field that may be left out, but not be `null`: [`Field::omittable`].
+pub struct Omittable<F>(F);
+
+impl<F: Field> Field for Omittable<F> {
+    type Value = Option<F::Value>;
+
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    fn read_text(&self, text: Cow<'_, str>) -> Result<Self::Value, Failure> {
+        self.0.read_text(text).map(Some)
+    }
+
+    fn read(&self, value: Element<'_>, at: &mut Context) -> Option<Self::Value> {
+        self.0.read(value, at).map(Some)
+    }
+
+    fn absent(&self) -> Option<Self::Value> {
+        Some(None)
+    }
+
+    fn property(&self) -> Property {
+        Property { required: false, ..self.0.property() }
+    }
+}
+
+/// A field that may be left out, which is not the same as `null`: [`Field::clearable`].
+pub struct Clearable<F>(Optional<F>);
+
+impl<F: Field> Field for Clearable<F> {
+    type Value = Option<Option<F::Value>>;
+
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    fn read_text(&self, text: Cow<'_, str>) -> Result<Self::Value, Failure> {
+        self.0.read_text(text).map(Some)
+    }
+
+    fn read(&self, value: Element<'_>, at: &mut Context) -> Option<Self::Value> {
+        self.0.read(value, at).map(Some)
+    }
+
+    fn absent(&self) -> Option<Self::Value> {
+        Some(None)
+    }
+
+    fn property(&self) -> Property {
+        self.0.property()
+    }
+}
+
 fn or_null(schema: &mut OpenApiSchema) {
     use utoipa::openapi::schema::SchemaType;
     let kind = match schema {
@@ -168,8 +234,10 @@ fn or_null(schema: &mut OpenApiSchema) {
         OpenApiSchema::Array(array) => &mut array.schema_type,
         _ => return,
     };
-    if let SchemaType::Type(one) = kind {
-        *kind = SchemaType::from_iter([one.clone(), Type::Null]);
+    match kind {
+        SchemaType::Type(one) => *kind = SchemaType::from_iter([one.clone(), Type::Null]),
+        SchemaType::Array(types) => types.push(Type::Null),
+        SchemaType::AnyValue => {}
     }
 }
 

@@ -7,12 +7,22 @@ use super::{
     field::{Field, Property},
     flat::Flat,
 };
-use crate::error::{FieldError, Input, Location};
+use crate::{
+    error::{FieldError, Input, Location},
+    json::BODY_LIMIT,
+};
 
 /// A request body. [`describe_body!`](crate::describe_body) makes it known to the OpenAPI document.
 pub trait Schema: Sized {
     /// What it is, in a sentence for the OpenAPI document.
     const DESCRIPTION: &'static str;
+
+    /// The longest body that is read, in bytes.
+    const BODY_LIMIT: usize = BODY_LIMIT;
+
+    /// How many failures are reported at most. Without a limit a long body could ask for an answer that is many times as
+    /// long.
+    const MAX_FAILURES: Option<usize> = None;
 
     /// Reads every field with one [`Fields::get`], in the order in which failures are reported. What is returned is
     /// used only if no field failed.
@@ -31,6 +41,8 @@ enum Source<'a> {
     Flat(Flat<'a>),
     /// Any other object. `echo` quotes the whole object in the failure of a missing field.
     Object { object: Element<'a>, echo: Option<Input> },
+    /// The parameters of a query: name and value.
+    Query(&'a [(String, String)]),
     /// No body: the fields are only described.
     Description(Vec<Property>),
 }
@@ -40,6 +52,10 @@ enum Source<'a> {
 pub struct Context {
     path: Vec<Location>,
     failures: Vec<FieldError>,
+    /// How many failures there were, whether they are reported or not.
+    count: usize,
+    /// How many are reported at most, if there is a limit.
+    max: Option<usize>,
     failed: bool,
 }
 
@@ -56,6 +72,14 @@ impl Fields<'_> {
                 Some(text) => field.read_text(text).ok(),
                 None => field.absent(),
             },
+            Source::Query(parameters) => self.at.enter(Location::Name(field.name()), |at| {
+                match parameters.iter().rev().find(|(name, _)| name == field.name()) {
+                    Some((_, text)) => field
+                        .read_text(text.into())
+                        .map_or_else(|failure| at.fail(failure, Input::new(text)), Some),
+                    None => field.absent().or_else(|| at.fail(missing(), Input::new(&()))),
+                }
+            }),
             Source::Object { object, echo } => {
                 self.at.enter(Location::Name(field.name()), |at| match object.member(field.name()) {
                     Some(value) => field.read(value, at),
@@ -71,9 +95,26 @@ impl Fields<'_> {
             F::Value::default()
         })
     }
+
+    /// A rule about several fields, to be called after the last of them. If it is broken and no field has failed, that
+    /// is reported of the object as a whole: `msg` says what is wanted.
+    pub fn require(&mut self, is_kept: bool, msg: &str) {
+        if is_kept || self.at.failed {
+            return;
+        }
+        self.at.failed = true;
+        let failure = Failure::new("value_error", format!("Value error, {msg}"));
+        if let Source::Object { object, .. } = &self.source {
+            self.at.fail::<()>(failure, Input::new(object));
+        }
+    }
 }
 
 impl Context {
+    fn reporting(max: Option<usize>) -> Self {
+        Self { max, ..Self::default() }
+    }
+
     /// Calls `read` with the path extended by `step`.
     pub(super) fn enter<T>(&mut self, step: Location, read: impl FnOnce(&mut Self) -> T) -> T {
         self.path.push(step);
@@ -84,7 +125,10 @@ impl Context {
 
     /// Reports a failure of the value at this path, which was `input`.
     pub(super) fn fail<T>(&mut self, failure: Failure, input: Input) -> Option<T> {
-        self.failures.push(failure.at(self.path.clone(), input));
+        self.count += 1;
+        if self.max.is_none_or(|max| self.failures.len() < max) {
+            self.failures.push(failure.at(self.path.clone(), input));
+        }
         None
     }
 }
@@ -97,7 +141,8 @@ pub struct Failure {
 }
 
 impl Failure {
-    pub(super) fn new(kind: &'static str, msg: impl Into<String>) -> Self {
+    /// A failure of this kind, in a sentence.
+    pub fn new(kind: &'static str, msg: impl Into<String>) -> Self {
         Self { kind, msg: msg.into(), ctx: None }
     }
 
@@ -106,11 +151,13 @@ impl Failure {
         self.at(vec![Location::Name("body")], input)
     }
 
-    fn at(self, loc: Vec<Location>, input: Input) -> FieldError {
+    /// The failure of what stands at `loc`, which was `input`.
+    pub fn at(self, loc: Vec<Location>, input: Input) -> FieldError {
         FieldError { kind: self.kind, loc, msg: self.msg, input, ctx: self.ctx }
     }
 
-    pub(super) fn with(self, ctx: serde_json::Value) -> Self {
+    /// Adds the limit that was broken, or what a parser says.
+    pub fn with(self, ctx: serde_json::Value) -> Self {
         Self { ctx: Some(ctx), ..self }
     }
 }
@@ -126,9 +173,17 @@ pub(super) fn read_flat<T: Schema>(text: &str) -> Option<T> {
 
 /// Reads `value`, or returns every failure in it.
 pub(super) fn read<T: Schema>(value: Element<'_>) -> Result<T, Vec<FieldError>> {
-    let mut at = Context::default();
+    let mut at = Context::reporting(T::MAX_FAILURES);
     let body = at.enter(Location::Name("body"), |at| read_at(value, at));
     body.ok_or(at.failures)
+}
+
+/// Reads the parameters of a query, or returns every failure in them.
+pub(crate) fn read_query<T: Schema>(parameters: &[(String, String)]) -> Result<T, Vec<FieldError>> {
+    let at = Context { path: vec![Location::Name("query")], ..Context::default() };
+    let mut fields = Fields { source: Source::Query(parameters), at };
+    let query = T::read(&mut fields);
+    if fields.at.failed { Err(fields.at.failures) } else { Ok(query) }
 }
 
 /// Reads an object that is part of a body. Failures are reported to `at`.
@@ -136,11 +191,11 @@ pub(super) fn read_at<T: Schema>(value: Element<'_>, at: &mut Context) -> Option
     if !value.is_object() {
         return at.fail(not_an_object(), Input::new(&value));
     }
-    let failures = at.failures.len();
+    let failures = at.count;
     let mut fields = Fields { source: Source::Object { object: value, echo: None }, at: std::mem::take(at) };
     let body = T::read(&mut fields);
     *at = fields.at;
-    (at.failures.len() == failures).then_some(body)
+    (at.count == failures).then_some(body)
 }
 
 pub(super) fn missing() -> Failure {
@@ -181,5 +236,9 @@ macro_rules! describe_body {
     )+};
 }
 
+#[cfg(test)]
+mod change_tests;
+#[cfg(test)]
+mod range_tests;
 #[cfg(test)]
 mod tests;

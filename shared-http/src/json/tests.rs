@@ -1,35 +1,20 @@
-//! The limit on a body, and which JSON is read, echoed and refused, compared with `CPython` and with `serde_json`.
+//! Which JSON is read, echoed and refused, compared with `CPython` and with `serde_json`.
 
-use std::{
-    convert::Infallible,
-    process::{Command, Stdio},
-};
+use std::process::{Command, Stdio};
 
-use axum::body::Body;
-use bytes::Bytes;
-use futures_util::stream;
 use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 use serde_json::Value;
 
 use super::{
-    BODY_LIMIT,
-    cpython::{Fault, LONE_SURROGATE, MAX_DEPTH, OUT_OF_RANGE, parse},
+    cpython::{Fault, LONE_SURROGATE, MAX_DEPTH, MAX_NODES, OUT_OF_RANGE, parse},
     document::Document,
-    read,
 };
-use crate::error::ApiError;
 
-#[tokio::test]
-async fn a_body_of_several_frames_is_read_up_to_the_limit() {
-    let body = |lengths: [usize; 2]| {
-        let frames = lengths.map(|length| Ok::<_, Infallible>(Bytes::from(vec![b' '; length])));
-        Body::from_stream(stream::iter(frames))
-    };
-    assert_eq!(read(body([BODY_LIMIT - 10, 10])).await.unwrap().len(), BODY_LIMIT);
-    for lengths in [[BODY_LIMIT - 10, 11], [BODY_LIMIT, 1]] {
-        let refused = read(body(lengths)).await;
-        assert!(matches!(refused, Err(ApiError::BodyTooLarge)), "{lengths:?}");
-    }
+#[test]
+fn a_text_of_too_many_values_is_refused() {
+    let list = |values: usize| format!("[{}1]", "1,".repeat(values - 1));
+    assert_eq!(parse(&list(MAX_NODES - 1)).unwrap().len(), MAX_NODES);
+    assert_eq!(parse(&list(MAX_NODES)), Err(Fault::TooMany));
 }
 
 /// A text as it would be echoed.

@@ -3,7 +3,7 @@
 use std::{
     convert::Infallible,
     panic::AssertUnwindSafe,
-    pin::pin,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -21,12 +21,15 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::{FutureExt, future::BoxFuture, poll};
-use tokio::time::timeout;
+use http_body::Body as _;
+use tokio::time::{Instant, error::Elapsed, timeout};
 use tower::{Layer, Service};
 
 use crate::{
+    body::LONGEST_BODY,
     client::{Caller, TrustedProxies},
     error::ApiError,
+    json::BODY_LIMIT,
     request_id::{REQUEST_ID, RequestIds},
     request_record::RequestRecord,
     server::Connection,
@@ -95,6 +98,7 @@ where
         let record = RequestRecord::begin(&request, id, caller.clone(), shared.telemetry.clone());
         request.extensions_mut().insert(caller);
         let deadline = shared.deadline;
+        let for_body = time_for_body(request.body().size_hint().lower());
         let handling = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
 
         Box::pin(async move {
@@ -102,7 +106,7 @@ where
             // Most responses are ready at once. Only the others need a timer.
             let outcome = match poll!(handling.as_mut()) {
                 Poll::Ready(outcome) => Ok(outcome),
-                Poll::Pending => timeout(deadline, handling).await,
+                Poll::Pending => wait(handling, deadline, for_body, connection.as_deref()).await,
             };
             let mut response = match outcome {
                 Ok(Ok(Ok(response))) => response,
@@ -118,6 +122,35 @@ where
             headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
             Ok(record.finish(response))
         })
+    }
+}
+
+/// The slowest client that can send a long body: 32 KiB a second, in bytes. That is a bad day of a mobile network.
+const SLOWEST: u64 = 32 * 1024;
+
+/// The time that a body of `length` bytes may take beyond the deadline of the request. Only what no ordinary route reads
+/// has any, and nothing has more than the longest body that is read.
+fn time_for_body(length: u64) -> Duration {
+    let length = length.min(LONGEST_BODY as u64);
+    if length <= BODY_LIMIT as u64 { Duration::ZERO } else { Duration::from_secs(length / SLOWEST) }
+}
+
+/// Waits for the response, for `deadline`. As long as the client sends a long body, it waits once more, until
+/// `for_body` is over too.
+async fn wait<F: Future>(
+    mut handling: Pin<&mut F>,
+    deadline: Duration,
+    for_body: Duration,
+    connection: Option<&Connection>,
+) -> Result<F::Output, Elapsed> {
+    let begin = Instant::now();
+    loop {
+        // As it is now, so that the handler has the whole deadline once the body has arrived.
+        let awaits_body = connection.is_some_and(Connection::awaits_body);
+        match timeout(deadline, handling.as_mut()).await {
+            Err(_) if awaits_body && begin.elapsed() < for_body => {}
+            outcome => return outcome,
+        }
     }
 }
 

@@ -4,7 +4,6 @@ use std::{cmp::Reverse, io, mem, sync::Arc, time::Duration};
 
 use axum::Router;
 use tokio::{
-    net::TcpListener,
     sync::OwnedSemaphorePermit,
     time::{sleep, timeout},
 };
@@ -13,6 +12,7 @@ use super::{
     connection::{Phase, READ_TIME},
     http1::serve_connection,
     kernel_buffers::bound_send_buffer,
+    listener::Listener,
     table::ConnectionTable,
 };
 
@@ -25,7 +25,7 @@ const FAIR_SHARE_DIVISOR: usize = 64;
 
 /// Accepts connections and serves them. It never ends by itself.
 pub(super) async fn accept(
-    listener: TcpListener,
+    listener: Listener,
     app: Router,
     request_timeout: Duration,
     table: &Arc<ConnectionTable>,
@@ -34,12 +34,12 @@ pub(super) async fn accept(
     loop {
         // The permit comes first: a connection that is not accepted yet waits in the kernel.
         let permit = permit(table).await;
-        match listener.accept().await {
+        match listener.tcp.accept().await {
             Ok((stream, peer)) => {
                 is_failing = false;
                 bound_send_buffer(&stream, table.len());
                 table.spawn(peer, permit, |connection| {
-                    serve_connection(stream, app.clone(), connection, request_timeout)
+                    serve_connection(stream, listener.tls.clone(), app.clone(), connection, request_timeout)
                 });
             }
             Err(error) if is_about_one_connection(&error) => {}

@@ -9,6 +9,7 @@ use std::{
 
 use axum::{BoxError, body::Body};
 use bytes::{Buf, Bytes};
+use futures_util::{FutureExt, future::BoxFuture};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 
@@ -115,15 +116,28 @@ impl Buf for Chunk {
     }
 }
 
+/// A response with this extension has no end of its own, such as a stream of events. The server ends it at a shutdown and
+/// when it needs room for other connections, and closes its connection when the client is gone or reads nothing for
+/// half a minute.
+#[derive(Clone, Copy, Debug)]
+pub struct Endless;
+
 /// The body of a response. It sets the phase of its connection while it is sent and when it ends.
 pub(super) struct ResponseBody {
     body: Body,
     connection: Arc<Connection>,
+    /// Resolves when a body without an end has to end.
+    end: Option<BoxFuture<'static, ()>>,
 }
 
 impl ResponseBody {
-    pub(super) fn new(body: Body, connection: Arc<Connection>) -> Self {
-        Self { body, connection }
+    pub(super) fn new(body: Body, connection: Arc<Connection>, is_endless: bool) -> Self {
+        let end = is_endless.then(|| {
+            connection.set_endless(true);
+            let connection = connection.clone();
+            async move { connection.closing().await }.boxed()
+        });
+        Self { body, connection, end }
     }
 }
 
@@ -135,7 +149,11 @@ impl http_body::Body for ResponseBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        let frame = match Pin::new(&mut self.body).poll_frame(cx) {
+            // What is ready is sent before the end. Never polled again: hyper drops a body that has ended.
+            Poll::Pending if self.end.as_mut().is_some_and(|end| end.poll_unpin(cx).is_ready()) => None,
+            frame => ready!(frame),
+        };
         if !self.body.is_end_stream() {
             self.connection.enter_phase(Phase::Response);
         }
@@ -160,6 +178,9 @@ impl http_body::Body for ResponseBody {
 
 impl Drop for ResponseBody {
     fn drop(&mut self) {
+        if self.end.is_some() {
+            self.connection.set_endless(false);
+        }
         self.connection.enter_phase(Phase::Head);
     }
 }

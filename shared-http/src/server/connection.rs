@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::task::AbortHandle;
+use tokio::{sync::Notify, task::AbortHandle};
 
 use super::{
     budget::{Budgets, OverBudget},
@@ -49,6 +49,10 @@ pub(crate) struct Connection {
     response_bytes: AtomicUsize,
     task: OnceLock<AbortHandle>,
     closes_after_response: AtomicBool,
+    /// Told when the connection is to close after its response: one without an end has to end then.
+    closing: Notify,
+    /// The response has no end of its own.
+    is_endless: AtomicBool,
 }
 
 impl Connection {
@@ -79,6 +83,8 @@ impl Connection {
             response_bytes: AtomicUsize::new(0),
             task: OnceLock::new(),
             closes_after_response: AtomicBool::new(false),
+            closing: Notify::new(),
+            is_endless: AtomicBool::new(false),
         }
     }
 
@@ -215,9 +221,25 @@ impl Connection {
         }
     }
 
-    /// Closes the connection after the response to the current or the next request.
+    /// Closes the connection after the response to the current or the next request. A response without an end ends now.
     pub(super) fn close_after_response(&self) {
         self.closes_after_response.store(true, Ordering::Relaxed);
+        self.closing.notify_one();
+    }
+
+    /// Resolves when the connection is to close after its response. Only one may wait for it.
+    pub(super) async fn closing(&self) {
+        if !self.closes_after_response() {
+            self.closing.notified().await;
+        }
+    }
+
+    pub(super) fn set_endless(&self, is_endless: bool) {
+        self.is_endless.store(is_endless, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_endless(&self) -> bool {
+        self.is_endless.load(Ordering::Relaxed)
     }
 
     pub(super) fn closes_after_response(&self) -> bool {

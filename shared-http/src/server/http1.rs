@@ -16,25 +16,48 @@ use tokio::{
 use tower::Service;
 
 use super::{
-    body::{RequestBody, ResponseBody},
+    body::{Endless, RequestBody, ResponseBody},
     connection::{Connection, Phase},
     rejected,
+    stream::Stream,
+    tls::{Greeting, Tls},
     tracked_stream::TrackedStream,
 };
 
 /// The size of hyper's buffer for one connection, in bytes. It is also the longest head of a request.
 const BUFFER: usize = 16 * 1024;
 
-/// Serves all requests of a connection, one after the other.
+/// Serves all requests of a connection, one after the other. With `tls` the client has to begin with a handshake.
 pub(super) async fn serve_connection(
-    stream: TcpStream,
-    mut app: Router,
+    tcp: TcpStream,
+    tls: Option<Tls>,
+    app: Router,
     connection: Arc<Connection>,
     request_timeout: Duration,
 ) {
     // Responses are written whole, so waiting for more data (Nagle's algorithm) would only delay them.
-    let _ = stream.set_nodelay(true);
+    let _ = tcp.set_nodelay(true);
+    let (stream, app) = match tls {
+        None => (Stream::Plain(tcp), app),
+        // In a box of its own, which is free again once the handshake is over.
+        Some(tls) => match Box::pin(tls.accept(tcp)).await {
+            Ok(Greeting::Handshake(stream)) => (Stream::Tls(stream), app),
+            Ok(Greeting::Plain(tcp)) => (Stream::Plain(tcp), tls.redirect),
+            Err(error) => {
+                tracing::debug!(peer = %connection.peer(), %error, "no TLS handshake");
+                return;
+            }
+        },
+    };
+    serve_requests(stream, app, connection, request_timeout).await;
+}
 
+async fn serve_requests(
+    stream: Stream,
+    mut app: Router,
+    connection: Arc<Connection>,
+    request_timeout: Duration,
+) {
     let service = service_fn(|request: Request<Incoming>| {
         let mut request = request.map(|body| RequestBody::new(body, connection.clone()));
         request.extensions_mut().insert(connection.clone());
@@ -46,7 +69,8 @@ pub(super) async fn serve_connection(
             if connection.closes_after_response() {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
-            Ok::<_, Infallible>(response.map(|body| ResponseBody::new(body, connection)))
+            let is_endless = response.extensions_mut().remove::<Endless>().is_some();
+            Ok::<_, Infallible>(response.map(|body| ResponseBody::new(body, connection, is_endless)))
         }
     });
     // hyper's own time-out would arm a timer for every request. The sweep checks all connections instead.
@@ -72,7 +96,7 @@ pub(super) async fn serve_connection(
 
 /// Reads on after a response that was sent before the whole request had arrived. Closing at once would reset the
 /// connection, and the client would lose the response.
-async fn linger(stream: &mut TcpStream, connection: &Connection, at_most: Duration) {
+async fn linger(stream: &mut Stream, connection: &Connection, at_most: Duration) {
     connection.enter_phase(Phase::Body);
     let rest = async {
         stream.shutdown().await?;

@@ -14,6 +14,9 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// only when a third of its buffer is free.
 const STALLED: Duration = Duration::from_secs(600);
 
+/// The same if the response has no end: nobody waits minutes for news.
+const STALLED_ENDLESS: Duration = Duration::from_secs(30);
+
 /// The same while memory is short.
 const STALLED_WHILE_SHORT: Duration = Duration::from_secs(2);
 
@@ -32,6 +35,7 @@ pub(super) async fn sweep(table: &ConnectionTable, request_timeout: Duration) {
         was_short = excess > 0;
         table.close_if(|connection| match connection.phase() {
             Phase::Head => connection.since().elapsed() >= request_timeout,
+            Phase::Response if connection.is_endless() => connection.since().elapsed() >= STALLED_ENDLESS,
             Phase::Response => connection.since().elapsed() >= STALLED,
             Phase::Body | Phase::Handler => false,
         });

@@ -9,37 +9,49 @@ use std::{
 };
 
 use socket2::SockRef;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::connection::Connection;
+use super::{
+    connection::{Connection, Phase},
+    stream::Stream,
+};
 
 /// After a connection is closed, the kernel drops data that the client has not acknowledged for this long.
 const ORPHAN_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// While a response has no end, a connection is closed if the client acknowledges nothing for this long. It is gone then:
+/// otherwise the kernel would try on for a quarter of an hour.
+const LOST_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// The head and the body of a response that is not longer than this are written as one, which costs the kernel less.
 const SHORT_WRITE: usize = 1024;
 
-/// A TCP stream that records on its connection whether the kernel takes what is written. hyper cannot tell: it has the
-/// end of a response in its buffer long before the client has read it.
+/// A stream that records on its connection whether the kernel takes what is written. hyper cannot tell: it has the end of
+/// a response in its buffer long before the client has read it. What TLS writes of its own passes below.
 pub(super) struct TrackedStream {
-    stream: TcpStream,
+    stream: Stream,
     connection: Arc<Connection>,
+    /// Whether [`LOST_TIMEOUT`] is set.
+    has_lost_timeout: bool,
 }
 
 impl TrackedStream {
-    pub(super) fn new(stream: TcpStream, connection: Arc<Connection>) -> Self {
-        Self { stream, connection }
+    pub(super) fn new(stream: Stream, connection: Arc<Connection>) -> Self {
+        Self { stream, connection, has_lost_timeout: false }
     }
 
     /// The stream itself, for what hyper does not write.
-    pub(super) fn untracked(&mut self) -> &mut TcpStream {
+    pub(super) fn untracked(&mut self) -> &mut Stream {
         &mut self.stream
     }
 
-    fn track_write<T>(&self, outcome: Poll<T>) -> Poll<T> {
+    fn track_write<T>(&mut self, outcome: Poll<T>) -> Poll<T> {
+        if self.connection.is_endless() != self.has_lost_timeout {
+            self.has_lost_timeout = !self.has_lost_timeout;
+            let timeout = self.has_lost_timeout.then_some(LOST_TIMEOUT);
+            // Without it the client holds its place for longer.
+            let _ = SockRef::from(self.stream.tcp()).set_tcp_user_timeout(timeout);
+        }
         self.connection.set_write_blocked(outcome.is_pending());
         outcome
     }
@@ -94,8 +106,12 @@ impl AsyncWrite for TrackedStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.connection.flushed();
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let outcome = Pin::new(&mut self.stream).poll_flush(cx);
+        let outcome = self.track_write(outcome);
+        if outcome.is_ready() {
+            self.connection.flushed();
+        }
+        outcome
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -110,9 +126,12 @@ impl Drop for TrackedStream {
     fn drop(&mut self) {
         // Otherwise the kernel would keep unsent data for minutes, and try to send it.
         if self.connection.is_write_blocked() {
-            let _ = self.stream.set_zero_linger();
+            let _ = self.stream.tcp().set_zero_linger();
         } else {
-            let _ = SockRef::from(&self.stream).set_tcp_user_timeout(Some(ORPHAN_TIMEOUT));
+            if self.connection.phase() == Phase::Head {
+                self.stream.notify_close();
+            }
+            let _ = SockRef::from(self.stream.tcp()).set_tcp_user_timeout(Some(ORPHAN_TIMEOUT));
         }
     }
 }

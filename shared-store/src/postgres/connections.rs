@@ -20,9 +20,14 @@ use super::errors::{is_unavailable, no_answer};
 
 /// Limits that the server enforces by itself, even if this process is gone: on a statement, and on an open transaction
 /// that sends no statement. And the schema in which tables without one are looked up.
+///
+/// A connection keeps the plan of a statement, and a plan that was made for a small table may read all of it. So plans take
+/// an index wherever there is one. The planner takes those that have none for very expensive, but they are not worth
+/// compiling.
 fn session_settings(schema: &str) -> String {
     format!(
-        "SET statement_timeout = '1500ms'; SET idle_in_transaction_session_timeout = '60s'; SET search_path = {schema}"
+        "SET statement_timeout = '1500ms'; SET idle_in_transaction_session_timeout = '60s'; SET search_path = {schema};
+        SET enable_seqscan = off; SET jit = off"
     )
 }
 

@@ -1,15 +1,24 @@
 //! Statements on PostgreSQL, or on what speaks its protocol. Any number of replicas share it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use sqlx::{
-    Postgres,
+    Connection as _, Postgres,
     postgres::{PgArguments, PgRow},
     query::Query,
 };
 use tokio::time::Instant;
 
-use super::{PostgresSchema, SqlError, SqlRow};
+use super::{
+    PostgresSchema, SqlError, SqlRow,
+    transaction::{Change, Connection, Transaction},
+};
 use crate::{
     CommitMetrics,
     postgres::{Connections, Database, PostgresError, WriteProbe, is_our_fault},
@@ -38,20 +47,20 @@ impl PostgresSql {
         Ok(Self { connections, commits, write_probe: WriteProbe::default() })
     }
 
-    pub(super) async fn fetch_optional<T: SqlRow>(
+    pub(super) async fn fetch_all<T: SqlRow>(
         &self,
         sql: &'static str,
         arguments: &[&str],
-    ) -> Result<Option<T>, SqlError> {
+    ) -> Result<Vec<T>, SqlError> {
         // PostgreSQL stores no NUL, so no row has one.
         if arguments.iter().any(|argument| argument.contains('\0')) {
-            return Ok(None);
+            return Ok(Vec::new());
         }
         let fetch = || async {
             let mut connection = self.connections.lease().await?;
-            let row = query(sql, arguments).fetch_optional(&mut *connection).await?;
+            let rows = query(sql, arguments).fetch_all(&mut *connection).await?;
             connection.release();
-            row.map(|row: PgRow| T::from_row(&row)).transpose()
+            rows.iter().map(|row: &PgRow| T::from_row(row)).collect()
         };
         self.connections.retry(STATEMENT_DEADLINE, fetch).await.map_err(sql_error)
     }
@@ -63,6 +72,29 @@ impl PostgresSql {
             self.commits.observe(begin.elapsed(), 1);
         }
         Ok(changed)
+    }
+
+    pub(super) async fn transact<C: Change>(&self, change: &C) -> Result<C::Outcome, SqlError> {
+        let begin = Instant::now();
+        let may_be_done = AtomicBool::new(false);
+        let run = || async {
+            let mut connection = self.connections.lease().await?;
+            let mut open = connection.begin().await?;
+            let mut transaction =
+                Transaction::new(Connection::Postgres(&mut open), may_be_done.load(Ordering::Relaxed));
+            let outcome = change.run(&mut transaction).await?;
+            let changed = transaction.changed;
+            may_be_done.store(true, Ordering::Relaxed);
+            open.commit().await?;
+            connection.release();
+            Ok((outcome, changed))
+        };
+        let done = self.connections.retry(STATEMENT_DEADLINE, run).await;
+        let (outcome, changed) = done.map_err(sql_error)?;
+        if changed > 0 {
+            self.commits.observe(begin.elapsed(), 1);
+        }
+        Ok(outcome)
     }
 
     pub(super) async fn probe_write(&self) -> Result<(), SqlError> {
@@ -82,7 +114,7 @@ impl PostgresSql {
     }
 }
 
-fn query<'q>(sql: &'static str, arguments: &[&'q str]) -> Query<'q, Postgres, PgArguments> {
+pub(super) fn query<'q>(sql: &'static str, arguments: &[&'q str]) -> Query<'q, Postgres, PgArguments> {
     arguments.iter().fold(sqlx::query(sql), |query, argument| query.bind(*argument))
 }
 

@@ -22,7 +22,8 @@ use tokio::{
 
 use super::{
     SqlError, SqlRow,
-    writer::{Statement, Write, Writer, execute_or_recover, recover},
+    transaction::Change,
+    writer::{Insert, Probe, Statement, Transact, Write, Writer, recover, write_or_recover},
 };
 use crate::{
     CommitMetrics, Content,
@@ -108,31 +109,32 @@ impl SqliteSql {
         row.map_err(|error| SqlError::Internal(Arc::new(error)))
     }
 
-    pub(super) async fn fetch_optional<T: SqlRow>(
+    pub(super) async fn fetch_all<T: SqlRow>(
         &self,
         sql: &'static str,
         arguments: &[&str],
-    ) -> Result<Option<T>, SqlError> {
-        let row = self.fetch_row(sql, arguments).await?;
-        row.map(|row| T::from_row(&row)).transpose().map_err(|error| SqlError::Internal(Arc::new(error)))
+    ) -> Result<Vec<T>, SqlError> {
+        let rows = self.fetch_rows(sql, arguments).await?;
+        let rows = rows.iter().map(|row| T::from_row(row)).collect::<sqlx::Result<_>>();
+        rows.map_err(|error| SqlError::Internal(Arc::new(error)))
     }
 
-    /// Selects at most one row. In WAL mode this does not wait for a write.
-    async fn fetch_row(&self, sql: &'static str, arguments: &[&str]) -> Result<Option<SqliteRow>, SqlError> {
+    /// In WAL mode this does not wait for a write.
+    async fn fetch_rows(&self, sql: &'static str, arguments: &[&str]) -> Result<Vec<SqliteRow>, SqlError> {
         let Some(reader) = &self.shared.reader else {
             let mut writer = timeout(WRITE_DEADLINE, self.writer.lock()).await.map_err(too_slow)?;
-            let Some(connection) = &mut writer.connection else { return Ok(None) };
-            let row = query(sql, arguments.iter().copied()).fetch_optional(connection).await;
-            return row.map_err(|error| unavailable(&error));
+            let Some(connection) = &mut writer.connection else { return Ok(Vec::new()) };
+            let rows = query(sql, arguments.iter().copied()).fetch_all(connection).await;
+            return rows.map_err(|error| unavailable(&error));
         };
         // Only a slow read counts as an outage. A long queue of requests is not the fault of the disk.
         let mut connection = timeout(QUEUE_DEADLINE, reader.connection.lock()).await.map_err(too_slow)?;
         let read = async {
             let connection = connection.as_mut().ok_or_else(not_connected)?;
-            query(sql, arguments.iter().copied()).fetch_optional(connection).await
+            query(sql, arguments.iter().copied()).fetch_all(connection).await
         };
         let read = match timeout(READ_DEADLINE, read).await {
-            Ok(Ok(row)) => return Ok(row),
+            Ok(Ok(rows)) => return Ok(rows),
             Ok(Err(error)) => unavailable(&error),
             Err(elapsed) => too_slow(elapsed),
         };
@@ -155,25 +157,29 @@ impl SqliteSql {
     }
 
     pub(super) async fn execute(&self, sql: &'static str, arguments: &[&str]) -> Result<u64, SqlError> {
-        self.write(Write::Statement(Statement::new(sql, arguments))).await
+        self.write(Statement::new(sql, arguments)).await
     }
 
     pub(super) async fn insert(&self, sql: &'static str, arguments: &[&str]) -> Result<u64, SqlError> {
-        self.write(Write::Insert(Statement::new(sql, arguments))).await
+        self.write(Insert(Statement::new(sql, arguments))).await
     }
 
     pub(super) async fn probe_write(&self) -> Result<(), SqlError> {
-        self.write(Write::Probe).await.map(drop)
+        self.write(Probe).await
     }
 
-    /// Writes as soon as no other write is under way. Returns how many rows were changed.
-    async fn write(&self, write: Write) -> Result<u64, SqlError> {
+    pub(super) async fn transact<C: Change>(&self, change: C) -> Result<C::Outcome, SqlError> {
+        self.write(Transact(change)).await
+    }
+
+    /// Writes as soon as no other write is under way.
+    async fn write<W: Write>(&self, write: W) -> Result<W::Outcome, SqlError> {
         if let Some(reason) = self.outage() {
             return Err(SqlError::Unavailable(reason));
         }
         let writer = Arc::clone(&self.writer);
         // Its own task: once begun, a write is finished even if its client disconnects.
-        let done = async { tokio::spawn(execute_or_recover(writer.lock_owned().await, write)).await };
+        let done = async { tokio::spawn(write_or_recover(writer.lock_owned().await, write)).await };
         let done = timeout(WRITE_DEADLINE, done).await.map_err(too_slow)?;
         done.map_err(|panicked| SqlError::Internal(Arc::new(panicked)))?
     }

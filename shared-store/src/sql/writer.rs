@@ -15,6 +15,7 @@ use tokio::{
 use super::{
     SqlError,
     sqlite::{Shared, not_connected, query},
+    transaction::{self, Change, Transaction},
 };
 use crate::{
     CommitMetrics,
@@ -37,18 +38,29 @@ pub(super) struct Writer {
     pub(super) shared: Arc<Shared>,
 }
 
-pub(super) enum Write {
-    Statement(Statement),
-    /// A statement that inserts rows of the content.
-    Insert(Statement),
-    /// A test write that changes nothing.
-    Probe,
+/// Something that the writing connection does.
+pub(super) trait Write: Send + 'static {
+    type Outcome: Send + 'static;
+
+    fn run(self, writer: &mut Writer) -> impl Future<Output = Result<Self::Outcome, Failure>> + Send;
 }
 
+type Failure = Box<dyn Error + Send + Sync>;
+
+/// One statement. Its outcome is how many rows it changed.
 pub(super) struct Statement {
     sql: &'static str,
     arguments: Vec<String>,
 }
+
+/// A statement that inserts rows of the content.
+pub(super) struct Insert(pub(super) Statement);
+
+/// Several statements.
+pub(super) struct Transact<C>(pub(super) C);
+
+/// A test write that changes nothing.
+pub(super) struct Probe;
 
 impl Statement {
     pub(super) fn new(sql: &'static str, arguments: &[&str]) -> Self {
@@ -56,60 +68,94 @@ impl Statement {
     }
 }
 
-impl Writer {
-    /// Returns how many rows were changed.
-    async fn execute(&mut self, write: &Write) -> Result<u64, Box<dyn Error + Send + Sync>> {
-        if let Some((lock, _)) = &self.file {
-            lock.check_in_place()?;
+impl Write for Statement {
+    type Outcome = u64;
+
+    async fn run(self, writer: &mut Writer) -> Result<u64, Failure> {
+        let begin = Instant::now();
+        let connection = writer.connection().await?;
+        let statement = query(self.sql, self.arguments.iter().map(String::as_str));
+        let changed = statement.execute(connection).await?.rows_affected();
+        writer.wrote(changed, begin);
+        Ok(changed)
+    }
+}
+
+impl Write for Insert {
+    type Outcome = u64;
+
+    async fn run(self, writer: &mut Writer) -> Result<u64, Failure> {
+        let inserted = self.0.run(writer).await?;
+        writer.shared.rows.fetch_add(inserted, Ordering::Relaxed);
+        Ok(inserted)
+    }
+}
+
+impl<C: Change> Write for Transact<C> {
+    type Outcome = C::Outcome;
+
+    async fn run(self, writer: &mut Writer) -> Result<C::Outcome, Failure> {
+        let begin = Instant::now();
+        let mut open = writer.connection().await?.begin_with("BEGIN IMMEDIATE").await?;
+        let mut transaction = Transaction::new(transaction::Connection::Sqlite(&mut open), false);
+        let outcome = self.0.run(&mut transaction).await?;
+        let (changed, removed) = (transaction.changed, transaction.removed);
+        open.commit().await?;
+        writer.wrote(changed, begin);
+        writer.shared.rows.fetch_sub(removed, Ordering::Relaxed);
+        Ok(outcome)
+    }
+}
+
+impl Write for Probe {
+    type Outcome = ();
+
+    async fn run(self, writer: &mut Writer) -> Result<(), Failure> {
+        if writer.file.is_some() && writer.wrote_at.elapsed() > PROBE_VALID_FOR {
+            probe_write(writer.connection().await?).await?;
+            writer.wrote_at = Instant::now();
         }
-        Ok(match write {
-            Write::Statement(statement) => self.run(statement).await?,
-            Write::Insert(statement) => {
-                let inserted = self.run(statement).await?;
-                self.shared.rows.fetch_add(inserted, Ordering::Relaxed);
-                inserted
+        Ok(())
+    }
+}
+
+impl Writer {
+    async fn connection(&mut self) -> sqlx::Result<&mut SqliteConnection> {
+        match &mut self.connection {
+            Some(connection) => Ok(connection),
+            none if self.file.is_none() => {
+                Ok(none.insert(open_in_memory(&(self.shared.content.migrations)()).await?))
             }
-            Write::Probe => self.probe().await?,
-        })
+            None => Err(not_connected()),
+        }
     }
 
-    async fn run(&mut self, Statement { sql, arguments }: &Statement) -> sqlx::Result<u64> {
-        let begin = Instant::now();
-        let connection = match &mut self.connection {
-            Some(connection) => connection,
-            none if self.file.is_none() => {
-                none.insert(open_in_memory(&(self.shared.content.migrations)()).await?)
-            }
-            None => return Err(not_connected()),
-        };
-        let done = query(sql, arguments.iter().map(String::as_str)).execute(connection).await?;
-        if done.rows_affected() > 0 {
+    /// Observes a commit of so many rows.
+    fn wrote(&mut self, changed: u64, begin: Instant) {
+        if changed > 0 {
             self.wrote_at = Instant::now();
             if let Some((_, commits)) = &self.file {
                 commits.observe(begin.elapsed(), 1);
             }
         }
-        Ok(done.rows_affected())
-    }
-
-    async fn probe(&mut self) -> sqlx::Result<u64> {
-        if self.file.is_some() && self.wrote_at.elapsed() > PROBE_VALID_FOR {
-            probe_write(self.connection.as_mut().ok_or_else(not_connected)?).await?;
-            self.wrote_at = Instant::now();
-        }
-        Ok(0)
     }
 }
 
-pub(super) async fn execute_or_recover(
+pub(super) async fn write_or_recover<W: Write>(
     mut writer: OwnedMutexGuard<Writer>,
-    write: Write,
-) -> Result<u64, SqlError> {
+    write: W,
+) -> Result<W::Outcome, SqlError> {
     let shared = Arc::clone(&writer.shared);
-    let error = match await_disk(writer.execute(&write), &shared.broken).await {
-        Ok(changed) => {
+    let run = async {
+        if let Some((lock, _)) = &writer.file {
+            lock.check_in_place()?;
+        }
+        write.run(&mut writer).await
+    };
+    let error = match await_disk(run, &shared.broken).await {
+        Ok(outcome) => {
             *shared.broken.write() = None;
-            return Ok(changed);
+            return Ok(outcome);
         }
         Err(error) => error,
     };

@@ -15,6 +15,7 @@ pub const CONTENT: Content = Content {
     name: "check-ins",
     migrations,
     read: |database| Box::pin(count(database)),
+    others: &[],
     newest: "SELECT ticket_id, ' to ', event_id, ' by ', checked_in_by,
                  ' at ' || strftime('%Y-%m-%dT%H:%M:%fZ', checked_in_at / 1000000.0, 'unixepoch')
              FROM check_ins ORDER BY seq DESC LIMIT 1",

@@ -18,9 +18,9 @@ async fn the_document_lists_every_route_with_every_status() {
     pages::the_document_is_openapi_3_1_and_tells_how_to_authorize(&app, SERVICE).await;
     let ticket = "/attendance/{event_id}/tickets/{ticket_id}";
     let own: &[pages::Operation] = &[
-        ("/checkins", "post", true, &["200", "400", "401", "408", "413", "422", "500", "503"]),
-        ("/attendance/{event_id}", "get", true, &["200", "304", "400", "401", "500", "503"]),
-        (ticket, "get", true, &["200", "400", "401", "404", "500", "503"]),
+        ("/checkins", "post", true, &["200", "400", "401", "403", "408", "413", "422", "500", "503"]),
+        ("/attendance/{event_id}", "get", true, &["200", "304", "400", "401", "403", "500", "503"]),
+        (ticket, "get", true, &["200", "400", "401", "403", "404", "500", "503"]),
     ];
     pages::the_document_lists_every_route_with_every_status(&app, own).await;
 }

@@ -4,7 +4,7 @@ use axum::Router;
 use identity_service::{
     AppState, app,
     password_hash::{Cost, PasswordHash},
-    store::{User, Username, demo_users},
+    store::{User, Username, demo::demo_users},
 };
 use prometheus_client::encoding::text::encode;
 use shared_auth::Role;
@@ -37,7 +37,7 @@ impl Service {
 
     async fn find(&self, username: &str) -> User {
         let found = self.state.users.find(&Username(username.to_owned())).await;
-        found.expect("a store").expect("a user")
+        found.expect("a store").expect("a user").user
     }
 
     async fn cost(&self, username: &str) -> u32 {

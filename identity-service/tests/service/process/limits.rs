@@ -3,9 +3,9 @@
 use std::time::Instant;
 
 use serde_json::json;
-use shared_http::testing::{Process, Raw};
+use shared_http::testing::{Process, Raw, fetch};
 
-use crate::{LOGIN, REGISTER, SECOND, WRONG, ask, ask_with, service, token_of};
+use crate::{LOGIN, REFRESH, REGISTER, SECOND, WRONG, ask, ask_with, json_of, service, token_of};
 
 /// The answer to whoever says that it comes from `claimed`, and from elsewhere in another header. The token may be empty.
 async fn ask_from(
@@ -88,6 +88,43 @@ async fn clients_behind_a_trusted_proxy_are_counted_apart_and_a_known_device_is_
     }
 }
 
+#[tokio::test]
+async fn a_client_whose_refreshes_fail_has_to_wait_and_keeps_nobody_from_logging_in() {
+    let process = Process::start(service(&[("TRUSTED_PROXIES", "127.0.0.1")])).await;
+    let send = async |claimed: &str, head: &str, body: &str| {
+        let request = format!(
+            "{head} HTTP/1.1\r\nHost: t\r\nConnection: close\r\nX-Forwarded-For: {claimed}\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        Raw::open(process.address, request).await.rest(SECOND * 30).await
+    };
+    let login = r#"{"username":"panitia1","password":"secret","remember":true}"#;
+    let answer = send("203.0.113.1", LOGIN, login).await;
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    let token = json_of(body)["refresh_token"].as_str().unwrap().to_owned();
+    let good = json!({ "refresh_token": token }).to_string();
+    for number in 0..100 {
+        // What is no token, and what could be one.
+        let token = if number % 2 == 0 { "x".to_owned() } else { "A".repeat(43) };
+        let body = json!({ "refresh_token": token }).to_string();
+        let answer = send("203.0.113.1", REFRESH, &body).await;
+        assert!(answer.starts_with("HTTP/1.1 401 "), "{number}: {answer}");
+    }
+    let mut refused = 0;
+    for _ in 0..20 {
+        let answer = send("203.0.113.1", REFRESH, r#"{"refresh_token":"x"}"#).await;
+        if answer.starts_with("HTTP/1.1 429 ") {
+            refused += 1;
+            assert!(answer.contains("retry-after: "), "{answer}");
+            assert!(answer.contains("Terlalu banyak percobaan login, coba lagi dalam"), "{answer}");
+        }
+    }
+    assert!(refused > 0, "it may go on for ever");
+    assert!(send("203.0.113.1", LOGIN, login).await.starts_with("HTTP/1.1 200 "), "a login");
+    assert!(send("203.0.113.2", REFRESH, &good).await.starts_with("HTTP/1.1 200 "), "another client");
+}
+
 /// The processor's time that the process has had until now, in hundredths of a second.
 fn processor_time(process: &Process) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.id())).unwrap();
@@ -97,18 +134,25 @@ fn processor_time(process: &Process) -> u64 {
 
 /// Measured is what a login takes of the processor: how long it takes depends on what else the machine does.
 #[tokio::test]
-async fn an_unknown_user_and_a_wrong_password_take_the_same_time() {
+async fn an_unknown_user_an_inactive_one_and_a_wrong_password_take_the_same_time() {
     let process = Process::start(service(&[("BCRYPT_COST", "9"), ("LOGIN_GUARD", "off")])).await;
-    let mut times = [0; 2];
+    let token = token_of(&process, "admin1", "secret").await;
+    assert_eq!(ask(&process, REGISTER, "inactive").await.0, 200);
+    let deactivate = "PATCH /users/inactive";
+    assert_eq!(fetch(process.address, deactivate, &token, r#"{"active":false}"#).await.0, 200);
+    let logins = [("panitia1", "wrong"), ("nobody", "wrong"), ("inactive", "rahasia")];
+    let mut times = [0; 3];
     for _ in 0..30 {
-        for (time, username) in times.iter_mut().zip(["panitia1", "nobody"]) {
+        for (time, (username, password)) in times.iter_mut().zip(logins) {
             let before = processor_time(&process);
-            assert_eq!(ask_with(&process, LOGIN, username, "wrong").await, (400, WRONG.to_owned()));
+            assert_eq!(ask_with(&process, LOGIN, username, password).await, (400, WRONG.to_owned()));
             *time += processor_time(&process) - before;
         }
     }
-    let ratio = times[0] as f64 / times[1] as f64;
-    assert!((0.8..1.25).contains(&ratio), "known and unknown: {times:?}");
+    for time in &times[1..] {
+        let ratio = times[0] as f64 / *time as f64;
+        assert!((0.8..1.25).contains(&ratio), "known, unknown and inactive: {times:?}");
+    }
 }
 
 #[tokio::test]

@@ -15,6 +15,8 @@ async fn every_mistake_in_the_settings_is_named_at_once_with_exit_status_78() {
     let mistakes = [
         ("HOST", "localhost", "an IP address such as 127.0.0.1 or 0.0.0.0"),
         ("PORT", "65536", "a port number, 0 to 65535"),
+        ("TLS", "on", "self-signed"),
+        ("TLS_NAMES", "gate lan", "addresses and names separated by commas"),
         ("JWT_ALG", "RS256", "HS256"),
         ("TOKEN_EXPIRE_MINUTES", "0", "a whole number from 1 to 525600"),
         ("BCRYPT_COST", "3", "a whole number from 4 to 15"),

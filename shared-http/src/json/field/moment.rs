@@ -6,7 +6,7 @@ use speedate::{
     Date, DateTime, DateTimeConfig, MicrosecondsPrecisionOverflowBehavior, ParseError, Time, TimeConfig,
 };
 use strum::EnumMessage;
-use utoipa::openapi::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
+use utoipa::openapi::{KnownFormat, ObjectBuilder, SchemaFormat, Type, schema::SchemaType};
 
 use super::{About, Field, Property};
 use crate::{
@@ -20,6 +20,13 @@ use crate::{
 /// A date and a time of day, as a client gave it: with an offset from UTC, or without one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Moment(DateTime);
+
+impl Moment {
+    /// Microseconds since 1970-01-01 UTC. A moment without an offset counts as UTC.
+    pub fn micros(&self) -> i64 {
+        self.0.timestamp_tz() * 1_000_000 + i64::from(self.0.time.microsecond)
+    }
+}
 
 /// 1970-01-01T00:00:00Z
 impl Default for Moment {
@@ -61,6 +68,11 @@ impl MomentField {
     }
 }
 
+/// The numbers of the first and of the last year that a calendar has. As with FastAPI, a number this far from 0 counts
+/// milliseconds.
+const FIRST: i64 = -62_135_596_800_000;
+const LAST: i64 = 253_402_300_799_999;
+
 /// What FastAPI sets: digits after the sixth are dropped, and what is a number is UTC.
 fn config() -> DateTimeConfig {
     let digits = MicrosecondsPrecisionOverflowBehavior::Truncate;
@@ -83,7 +95,13 @@ fn read_number(source: &str) -> Result<Moment, Failure> {
         (_, Ok(seconds)) => DateTime::from_float_with_config(seconds, &config()),
         _ => return Err(no_moment()),
     };
-    moment.map(Moment).map_err(|error| failure("datetime_parsing", "datetime", why(&error)))
+    match moment {
+        Ok(DateTime { date: Date { year: 0, .. }, .. }) => {
+            Err(failure("datetime_parsing", "datetime", "year 0 is out of range"))
+        }
+        Ok(moment) => Ok(Moment(moment)),
+        Err(error) => Err(failure("datetime_parsing", "datetime", why(&error))),
+    }
 }
 
 fn no_moment() -> Failure {
@@ -124,6 +142,8 @@ impl Field for MomentField {
 
     fn property(&self) -> Property {
         let format = SchemaFormat::KnownFormat(KnownFormat::DateTime);
-        self.0.property(ObjectBuilder::new().schema_type(Type::String).format(Some(format)))
+        let types = SchemaType::Array(vec![Type::String, Type::Number]);
+        let object = ObjectBuilder::new().schema_type(types).format(Some(format)).min_length(Some(1));
+        self.0.property(object.minimum(Some(FIRST)).maximum(Some(LAST)))
     }
 }

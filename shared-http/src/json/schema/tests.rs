@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     error::ApiError,
     json::{
-        Field as _, Fields, Moment, Schema, describe, integer, list_of, moment, parse_like_fastapi,
+        Field as _, Fields, Moment, Schema, boolean, describe, integer, list_of, moment, parse_like_fastapi,
         schema::read_flat, text,
     },
 };
@@ -19,6 +19,7 @@ struct Body {
     count: i64,
     scans: Option<Vec<Scan>>,
     at: Option<Moment>,
+    open: Option<bool>,
 }
 
 impl Schema for Body {
@@ -31,6 +32,7 @@ impl Schema for Body {
             count: fields.get(integer("count").min(1).max(100).or(5)),
             scans: fields.get(list_of("scans", 2).min(1).optional()),
             at: fields.get(moment("at").optional()),
+            open: fields.get(boolean("open").about("Whether it is open.").optional()),
         }
     }
 }
@@ -209,6 +211,59 @@ fn moments_keep_their_offset() {
 }
 
 #[test]
+fn truth_is_read_as_fastapi_reads_it() {
+    for (values, expected) in [
+        (
+            [
+                "true",
+                "1",
+                "1.0",
+                r#""true""#,
+                r#""TRUE""#,
+                r#""1""#,
+                r#""oN""#,
+                r#""y""#,
+                r#""yes""#,
+                r#""T""#,
+            ],
+            true,
+        ),
+        (
+            [
+                "false",
+                "0",
+                "-0.0",
+                r#""false""#,
+                r#""F""#,
+                r#""0""#,
+                r#""off""#,
+                r#""N""#,
+                r#""no""#,
+                r#""n""#,
+            ],
+            false,
+        ),
+    ] {
+        for value in values {
+            assert_eq!(read(&format!(r#"{{"open":{value}}}"#)).unwrap().open, Some(expected), "{value}");
+        }
+    }
+    assert_eq!(read(r#"{"open":null}"#).unwrap().open, None);
+    let uninterpretable = "Input should be a valid boolean, unable to interpret input";
+    for value in ["2", "-1", "2.0", r#"" true""#, r#""true ""#, r#""""#, r#""ja""#, r#""1.0""#] {
+        assert_eq!(
+            refusal("open", value),
+            ("bool_parsing".to_owned(), uninterpretable.to_owned()),
+            "{value}"
+        );
+    }
+    for value in ["0.5", "1000000000000000000000000000000", "[]", "{}"] {
+        let expected = ("bool_type".to_owned(), "Input should be a valid boolean".to_owned());
+        assert_eq!(refusal("open", value), expected, "{value}");
+    }
+}
+
+#[test]
 fn a_list_says_which_of_its_items_is_wrong() {
     let scans = |items: &str| read(&format!(r#"{{"scans":{items}}}"#));
     let good = scans(r#"[{"event_id":"a"},{"event_id":"b","gate":null}]"#).unwrap().scans.unwrap();
@@ -295,7 +350,9 @@ fn the_openapi_schema_has_every_limit() {
                         }
                     }
                 },
-                "at": {"type": ["string", "null"], "format": "date-time"}
+                "at": {"type": ["string", "number", "null"], "format": "date-time", "minLength": 1,
+                    "minimum": -62135596800000_i64, "maximum": 253402300799999_i64},
+                "open": {"type": ["boolean", "null"], "description": "Whether it is open."}
             }
         })
     );
@@ -305,7 +362,7 @@ proptest! {
     /// A body that the fast path accepts is read as the slow path reads it.
     #[test]
     fn the_fast_path_reads_what_the_slow_path_reads(
-        members in prop::collection::vec(("title|kind|count|at|other", "[ab5\\\\\"é\0]{0,4}|2026-12-01"), 0..5)
+        members in prop::collection::vec(("title|kind|count|at|open|other", "[ab5\\\\\"é\0]{0,4}|2026-12-01|yes"), 0..5)
     ) {
         let members: Vec<_> = members.iter().map(|(name, value)| format!("{}:{}", json!(name), json!(value))).collect();
         let text = format!("{{{}}}", members.join(","));
