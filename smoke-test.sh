@@ -12,6 +12,7 @@ Defaults: http://localhost:18081 http://localhost:18082 (what ./run.sh starts).
 Logs in as the demo user, or registers a throw-away user where that one is refused.
 SMOKE_USERNAME and SMOKE_PASSWORD, set together, choose another user. Without them, where not everybody may
 register, nobody logs in.
+CURL_CA_BUNDLE names the certificate to trust where that of https:// is self-signed, such as data/tls/certificate.pem.
 Exit status: 0 every answer right, 1 an answer wrong or missing, 2 used wrongly.
 EOF
 }

@@ -2,12 +2,16 @@
 
 client.py check-in ADDRESS EVENT FIRST COUNT   checks in COUNT tickets, numbered from FIRST
 client.py write FILE EVENT FIRST COUNT [keys]  the same, into the SQLite file of a service that does not run
+client.py events ADDRESS COUNT                 makes COUNT events, and prints their ids on one line
+client.py tickets ADDRESS EVENT FIRST COUNT    puts COUNT tickets on the list of an event, and prints the seconds that took
+client.py write-tickets FILE EVENTS COUNT      events with COUNT tickets each, into such a file
+client.py look ADDRESS EVENT LOOKERS           looks on live until it is ended; says "looking" once all do
 client.py first-answer BINARY RUNS             milliseconds from exec to the first 200 on /health, median
 client.py login-flood ADDRESS LOGINS           name and value of every figure, one a line
 client.py list-readers ADDRESS EVENT READERS SECONDS ENCODING
                                                the same, of check-ins while READERS read one list again and again
 
-The token is in the environment variable TOKEN.
+The token is in the environment variable TOKEN. Numbers of tickets have ten digits.
 """
 
 import gzip
@@ -71,6 +75,64 @@ def write(path, event, first, count, keys=None):
     )
     database.commit()
     database.close()
+
+
+def ask(address, method, path, body, content_type):
+    connection = http.client.HTTPConnection(address, timeout=TIMEOUT)
+    headers = {"Content-Type": content_type, **dict([bearer().split(": ")])}
+    connection.request(method, path, body, headers)
+    response = connection.getresponse()
+    content = response.read()
+    if response.status != 200:
+        sys.exit(f"{method} {path} was answered {response.status}: {content[:500].decode(errors='replace')}")
+    return json.loads(content)
+
+
+def events(address, count):
+    made = [ask(address, "POST", "/events", '{"title":"Konser"}', "application/json") for _ in range(int(count))]
+    print(*(event["id"] for event in made))
+
+
+# 20 characters.
+NAME = "Siti Rahayu Kusuma W"
+
+
+def tickets(address, event, first, count):
+    lines = (f"{n},{NAME}" for n in range(int(first), int(first) + int(count)))
+    body = "\r\n".join(["ticket_id,name", *lines, ""]).encode()
+    begin = time.monotonic()
+    counts = ask(address, "PUT", f"/events/{event}/tickets", body, "text/csv")
+    took = time.monotonic() - begin
+    if counts["added"] != int(count):
+        sys.exit(f"not all tickets are on the list: {counts}")
+    print(f"{took:.2f}")
+
+
+def write_tickets(path, events, count):
+    database = sqlite3.connect(path)
+    for event in range(int(events)):
+        row = (event + 1, str(uuid.UUID(int=event, version=4)), "Konser", "admin1", time.time_ns() // 1000)
+        database.execute("INSERT INTO events (seq, event_id, title, created_by, created_at) VALUES (?, ?, ?, ?, ?)", row)
+        rows = ((event + 1, f"{n:012}", NAME) for n in range(int(count)))
+        database.executemany("INSERT INTO tickets (event, ticket_id, name) VALUES (?, ?, ?)", rows)
+    database.commit()
+    database.close()
+
+
+def look(address, event, lookers):
+    request = [f"GET /attendance/{event}/live HTTP/1.1", "Host: localhost", bearer(), "", ""]
+    selector = selectors.DefaultSelector()
+    for _ in range(int(lookers)):
+        connection = connect(address)
+        connection.sendall("\r\n".join(request).encode())
+        if not connection.recv(1 << 16).startswith(b"HTTP/1.1 200 "):
+            sys.exit("a looker was refused")
+        selector.register(connection, selectors.EVENT_READ)
+    print("looking", flush=True)
+    while True:
+        for key, _ in selector.select():
+            if not key.fileobj.recv(1 << 16):
+                sys.exit("a looker lost its connection")
 
 
 def first_answer(binary, runs):
@@ -249,6 +311,10 @@ def list_readers(address, event, readers, seconds, encoding):
 COMMANDS = {
     "check-in": check_in,
     "write": write,
+    "events": events,
+    "tickets": tickets,
+    "write-tickets": write_tickets,
+    "look": look,
     "first-answer": first_answer,
     "login-flood": login_flood,
     "list-readers": list_readers,

@@ -15,7 +15,7 @@ for service in $services; do
     start "$service" "$bin/$service-service"
     curl -q -fsS --max-time 10 "http://${address[$service]}/health" >/dev/null
     idle=$(calculate "sprintf(\"%.1f\", $(kilobytes "$service") * 1024 / 1e6)")
-    judge "$service-service, idle: resident memory" '<=' 8 "$idle" ' MB'
+    judge "$service-service, idle: resident memory" '<=' 9 "$idle" ' MB'
 done
 
 log_in identity

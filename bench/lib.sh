@@ -78,13 +78,13 @@ stop() {
     unset "pid[$1]"
 }
 
-# log_in NAME: sets TOKEN, for the clients to find in their environment.
+# log_in NAME [USER]: sets TOKEN, for the clients to find in their environment.
 log_in() {
-    local answer
+    local answer user=${2:-panitia1}
     answer=$(curl -q -sS --max-time 10 -H 'Content-Type: application/json' \
-        -d '{"username":"panitia1","password":"secret"}' "http://${address[$1]}/auth/login")
+        -d "{\"username\":\"$user\",\"password\":\"secret\"}" "http://${address[$1]}/auth/login")
     TOKEN=$(printf '%s' "$answer" | sed -n 's/.*"access_token":"\([^"]*\)".*/\1/p')
-    [ -n "$TOKEN" ] || die "panitia1 could not log in: $answer"
+    [ -n "$TOKEN" ] || die "$user could not log in: $answer"
     export TOKEN
 }
 

@@ -130,9 +130,9 @@ start_postgres() {
 cat >"$tmp/insert.sql" <<'SQL'
 \set ticket random(1, 9000000000000000000)
 INSERT INTO attendance.check_ins
-    (ticket, attempt, event, event_id, ticket_id, checked_in_by, idempotency_key, checked_in_at)
+    (ticket, attempt, event, event_id, ticket_id, checked_in_by, idempotency_key, checked_in_at, entry)
 VALUES (sha256((:ticket || 'ticket')::bytea), sha256((:ticket || 'attempt')::bytea), sha256('evt-pgbench'),
-    'evt-pgbench', :ticket::text, 'panitia1', NULL, now())
+    'evt-pgbench', :ticket::text, 'panitia1', NULL, now(), (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)
 ON CONFLICT DO NOTHING;
 SQL
 load_pgbench() {

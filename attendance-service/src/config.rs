@@ -2,14 +2,14 @@
 
 use std::net::SocketAddr;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use shared_auth::Secrets;
 use shared_http::{
     config::{Environment, HttpConfig, Settings},
     process::ConfigError,
     shown_settings::ShownSettings,
 };
-use shared_service::{ATTENDANCE, Command, CommonArgs};
+use shared_service::{ATTENDANCE, CommonArgs};
 use shared_store::Location;
 
 use crate::store::sqlite;
@@ -33,6 +33,19 @@ pub struct Args {
     /// What to do instead of serving
     #[command(subcommand)]
     pub command: Option<Command>,
+}
+
+/// The subcommands of the service. Without one it serves.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Those of every service.
+    #[command(flatten)]
+    Common(shared_service::Command),
+    /// Show a text as a QR code in the terminal, such as the address of the gate
+    Qr {
+        /// The text
+        text: String,
+    },
 }
 
 /// The settings of the service, checked.

@@ -1,13 +1,14 @@
 //! What a check-in is made of.
 
 use std::{
+    borrow::Cow,
     fmt::{self, Display},
     sync::Arc,
 };
 
 use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use utoipa::ToSchema;
 
 /// Names an event. Ids are compared byte by byte, without Unicode normalization.
@@ -58,6 +59,11 @@ impl Timestamp {
         Self(Utc::now())
     }
 
+    /// As it is displayed, but with `Z` for the offset.
+    pub fn with_z(self) -> String {
+        self.0.to_rfc3339_opts(SecondsFormat::Micros, true)
+    }
+
     /// Microseconds since 1970-01-01 UTC, the form in which stores keep it.
     pub fn micros(self) -> i64 {
         self.0.timestamp_micros()
@@ -84,6 +90,12 @@ impl Timestamp {
     }
 }
 
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 impl Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text())
@@ -101,9 +113,28 @@ pub struct Scan {
     pub checked_in_by: Arc<str>,
     /// The client's name for this attempt, if it sent one. Equal keys of different users are different attempts.
     pub idempotency_key: Option<IdempotencyKey>,
+    /// At which gate, if the client said so.
+    pub gate: Option<Box<str>>,
+    /// When it was scanned, if the client said so, as text.
+    pub scanned_at: Option<Box<str>>,
+    /// Whether the guest has been let in already, by a client without a network.
+    pub admitted: bool,
 }
 
 impl Scan {
+    /// The scan of a ticket by a client that says nothing else.
+    pub fn new(event_id: EventId, ticket_id: TicketId, checked_in_by: Arc<str>) -> Self {
+        Self {
+            event_id,
+            ticket_id,
+            checked_in_by,
+            idempotency_key: None,
+            gate: None,
+            scanned_at: None,
+            admitted: false,
+        }
+    }
+
     /// Whether at most one of the two scans can be accepted: they are of the same ticket, or the same attempt.
     pub fn conflicts_with(&self, other: &Self) -> bool {
         let same_ticket = self.ticket_id == other.ticket_id && self.event_id == other.event_id;
@@ -177,16 +208,50 @@ impl RecordPrefix {
     }
 }
 
+/// What a [`Record`] says besides its event.
+#[derive(Debug, Deserialize)]
+pub struct RecordFields<'a> {
+    /// The ticket.
+    #[serde(borrow)]
+    pub ticket_id: Cow<'a, str>,
+    /// Who scanned it.
+    #[serde(borrow)]
+    pub checked_in_by: Cow<'a, str>,
+    /// When, as it is displayed.
+    pub checked_in_at: &'a str,
+}
+
+impl<'a> RecordFields<'a> {
+    /// Reads the record at the beginning of `json`. Returns its length in bytes, too.
+    ///
+    /// # Errors
+    ///
+    /// There is no record.
+    pub fn read(json: &'a [u8]) -> serde_json::Result<(Self, usize)> {
+        let mut values = serde_json::Deserializer::from_slice(json).into_iter();
+        let fields = values.next().unwrap_or_else(|| Err(serde::de::Error::custom("there is no record")))?;
+        Ok((fields, values.byte_offset()))
+    }
+
+    /// When the ticket was checked in.
+    ///
+    /// # Errors
+    ///
+    /// That is no moment.
+    pub fn at(&self) -> serde_json::Result<Timestamp> {
+        let at = DateTime::parse_from_rfc3339(self.checked_in_at).map_err(serde::de::Error::custom)?;
+        Ok(Timestamp(at.to_utc()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn scan(event: &str, ticket: &str, user: &str, key: Option<&str>) -> Scan {
         Scan {
-            event_id: EventId(event.to_owned()),
-            ticket_id: TicketId(ticket.to_owned()),
-            checked_in_by: user.into(),
             idempotency_key: key.map(|key| IdempotencyKey::new(key.as_bytes()).unwrap()),
+            ..Scan::new(EventId(event.to_owned()), TicketId(ticket.to_owned()), user.into())
         }
     }
 

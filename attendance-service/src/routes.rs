@@ -1,9 +1,25 @@
 //! The routes. Each module has the request, the response, the OpenAPI description and the handler of one route.
 
+mod accept;
 mod attendance;
+mod batch;
+mod changes;
 mod check_in;
+mod event_attendance;
+mod event_check_in;
+mod events;
+mod generate;
+mod history;
+mod import;
+mod live;
+mod offline;
+mod path;
+mod qr;
 mod ready;
 mod ticket;
+mod ticket_csv;
+mod tickets;
+mod undo;
 
 use shared_auth::openapi::BearerScheme;
 use shared_http::{
@@ -43,8 +59,29 @@ struct Description;
 shared_auth::routes! {
     AppState, Description:
     Any post "/checkins" => check_in::check_in,
+    AnyGate post "/checkins/batch" => batch::batch,
     Any get "/attendance/{event_id}/tickets/{ticket_id}" => ticket::ticket,
+    Gate delete "/attendance/{event_id}/tickets/{ticket_id}" => undo::undo,
+    Any get "/attendance/{event_id}/tickets/{ticket_id}/history" => history::history,
+    Admin post "/attendance/{event_id}/undo" => undo::undo_all,
+    Gate get "/attendance/{event_id}/changes" => changes::changes,
+    Gate get "/attendance/{event_id}/live" => live::live,
     Any get "/attendance/{event_id}" => attendance::attendance,
+    AnyGate get "/events" => events::list,
+    Admin post "/events" => events::create,
+    Gate get "/events/{event_id}" => events::show,
+    Admin put "/events/{event_id}" => events::update,
+    Admin delete "/events/{event_id}" => events::delete,
+    Gate post "/events/{event_id}/checkins" => event_check_in::check_in,
+    Admin get "/events/{event_id}/attendance" => event_attendance::attendance,
+    Admin get "/events/{event_id}/summary" => event_attendance::summary,
+    Any get "/events/{event_id}/tickets" => tickets::list,
+    Admin put "/events/{event_id}/tickets" => import::import,
+    Admin post "/events/{event_id}/tickets/generate" => generate::generate,
+    Admin delete "/events/{event_id}/tickets/{ticket_id}" => tickets::revoke,
+    Gate get "/events/{event_id}/offline" => offline::offline,
+    Any get "/qr" => qr::qr,
+    Any post "/qr" => qr::qr_of_body,
 }
 
 /// The `detail` of the 503 for a check-in when the store is full.

@@ -1,10 +1,17 @@
 //! Implements the trait of `shared-service` that starts a service.
 
-use std::{error::Error, net::SocketAddr};
+use std::{
+    error::Error,
+    io::{self, Write},
+    net::SocketAddr,
+};
 
 use axum::Router;
 use shared_http::{
-    config::HttpConfig, metrics::Registry, process::ConfigError, shown_settings::ShownSettings,
+    config::HttpConfig,
+    metrics::Registry,
+    process::{ConfigError, Failure},
+    shown_settings::ShownSettings,
     telemetry::Telemetry,
 };
 use shared_service::{ATTENDANCE, CommonArgs, IDENTITY, Service, ServiceInfo, Task};
@@ -12,7 +19,8 @@ use shared_store::{Content, Location};
 
 use crate::{
     AppState, app,
-    config::{Args, Config},
+    config::{Args, Command, Config},
+    qr_code,
     store::sqlite,
 };
 
@@ -33,7 +41,11 @@ impl Service for Attendance {
     }
 
     fn task(args: &Args) -> Task<'_> {
-        args.command.as_ref().map_or(Task::Serve, Task::Common)
+        match &args.command {
+            None => Task::Serve,
+            Some(Command::Common(command)) => Task::Common(command),
+            Some(Command::Qr { text }) => Task::Own(Box::pin(async move { show(text) })),
+        }
     }
 
     fn check(args: &Args) -> Result<Config, ConfigError> {
@@ -63,4 +75,12 @@ impl Service for Attendance {
     ) -> Result<Router, Box<dyn Error + Send + Sync>> {
         Ok(app(AppState::open(config, registry).await?, config, telemetry))
     }
+}
+
+/// Writes `text` to stdout as a QR code.
+fn show(text: &str) -> Result<(), Failure> {
+    let code = qr_code::terminal(text).ok_or_else(|| {
+        Failure::Maintenance("the text is too long for a QR code; take a shorter one".into())
+    })?;
+    Ok(io::stdout().write_all(code.as_bytes())?)
 }

@@ -37,23 +37,33 @@ start() {
     address=${address#address=}
 }
 
-# check SERVICE ADDRESS [OPTION...]: with the same cases at every run.
+examples=300
+# check SERVICE ADDRESS [OPTION...]: with the same cases at every run. The live state is left out, for it has no end.
 check() {
     local service=$1 address=$2
     shift 2
-    timeout 120 "$st" --config-file "$config" --no-color run "http://$address/openapi.json" --checks all --max-examples 300 \
-        --generation-deterministic --continue-on-failure --warnings off "$@" ||
-        die "$service and its OpenAPI document disagree, or two minutes were not enough; it says so above."
+    timeout 300 "$st" --config-file "$config" --no-color run "http://$address/openapi.json" --checks all --max-examples "$examples" \
+        --generation-deterministic --continue-on-failure --warnings off --exclude-path-regex '/live$' "$@" ||
+        die "$service and its OpenAPI document disagree, or five minutes were not enough; it says so above."
 }
 
 start identity-service
 identity=$address
 start attendance-service
 attendance=$address
-token=$(curl -fsS "http://$identity/auth/login" -H 'Content-Type: application/json' \
-    -d '{"username":"panitia1","password":"secret"}' | jq -r .access_token)
+log_in() {
+    curl -fsS "http://$identity/auth/login" -H 'Content-Type: application/json' \
+        -d "{\"username\":\"$1\",\"password\":\"secret\"}" | jq -r .access_token
+}
+token=$(log_in panitia1)
+admin=$(log_in admin1)
 
 for options in '' "--header=Authorization: Bearer $token"; do
     check identity-service "$identity" ${options:+"$options"}
     check attendance-service "$attendance" ${options:+"$options"}
 done
+# An admin makes events and thousands of tickets, which all that comes after has to list.
+examples=50
+check attendance-service "$attendance" "--header=Authorization: Bearer $admin"
+# Last, for it may delete both.
+check identity-service "$identity" "--header=Authorization: Bearer $admin"

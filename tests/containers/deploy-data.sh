@@ -30,12 +30,12 @@ check 'and serves' serves
 mend
 
 # A migration, and what the oldest version that can work with it is.
-perl -0pi -e 's/(Migrations::new\(&\[.*?)(,?\s*\]\))/$1, Migration { name: "gates", sql: "ALTER TABLE check_ins ADD COLUMN gate TEXT; CREATE TABLE IF NOT EXISTS min_reader (version BIGINT NOT NULL); UPDATE min_reader SET version = 1", min_reader: 1 }$2/s' \
+perl -0pi -e 's/(Migrations::new\(&\[.*?)(,?\s*\]\))/$1, Migration { name: "lanes", sql: "ALTER TABLE check_ins ADD COLUMN lane TEXT; CREATE TABLE IF NOT EXISTS min_reader (version BIGINT NOT NULL); UPDATE min_reader SET version = 1", min_reader: 1 }$2/s' \
     attendance-service/src/store/sqlite/rows.rs
 checking='the list of migrations has one more'
-grep -q '"gates"' attendance-service/src/store/sqlite/rows.rs
+grep -q '"lanes"' attendance-service/src/store/sqlite/rows.rs
 commit . 'One more migration'
-break_with 's/^    cp target.*/&\nRUN sed -i "s|SET version = 1|SET version = 3|" \/out\/attendance-service/'
+break_with 's/^    cp target.*/&\nRUN sed -i "s|SET version = 1|SET version = 4|" \/out\/attendance-service/'
 check 'a version that leaves no way back ends non-zero' failed_deploy
 check 'and says so' says 'cannot start with what the new one makes of the data'
 check 'and how to do without' says '--one-way'
@@ -61,7 +61,7 @@ check 'and says so' says 'The smoke test failed'
 check 'and that the previous version serves again' says 'The previous version serves again.'
 check 'which it does' same "$(running_image attendance)" "$old"
 check 'and serves' serves
-check 'the data was migrated, for it was copied before that' docker cp tixgo-attendance:/data/attendance.db.before-migration-3 "$work"
+check 'the data was migrated, for it was copied before that' docker cp tixgo-attendance:/data/attendance.db.before-migration-4 "$work"
 check 'tickets were let in by the new version' grep -qv "^$old " "$work/let-in"
 came=" $(came) "
 still_in() { while read -r _ ticket; do contains "$came" " $ticket " || return 1; done <"$work/let-in"; }

@@ -33,6 +33,8 @@ ask() {
 }
 register() { ask "$1" identity /auth/register -d "{\"username\":\"$2\",\"password\":\"secret\",\"role\":\"${3-committee}\"}"; }
 log_in() { ask "$1" identity /auth/login -d "{\"username\":\"$2\",\"password\":\"$3\"}"; }
+# session STATUS ACTION: with the refresh token of the last login that asked for one.
+session() { ask "$1" identity "/auth/$2" -d "{\"refresh_token\":\"$refresh_token\"}"; }
 # check_in STATUS TICKET [CURL-OPTION...]
 check_in() {
     local wanted=$1 ticket=$2
@@ -54,6 +56,12 @@ go_round() {
     token=$(jq -r .access_token "$work/answer")
     ask 200 identity /auth/me -H "Authorization: Bearer $token"
     ask 401 identity /auth/me
+    ask 200 identity /auth/login -d "{\"username\":\"$1-one\",\"password\":\"secret\",\"remember\":true}"
+    refresh_token=$(jq -r .refresh_token "$work/answer")
+    session 200 refresh
+    session 200 refresh
+    session 200 logout
+    session 401 refresh
     ask 405 identity /auth/me -X DELETE
     ask 405 identity /auth/me -X BREW
     ask 404 identity "/$1"

@@ -86,10 +86,13 @@ identity tixgo_build_info{service="identity-service",version="$version"} 1
 identity http_request_duration_seconds_count{method="GET",route="/health",status="200"} 1
 identity http_request_duration_seconds_count{method="POST",route="/auth/register",status="200"} 2
 identity http_request_duration_seconds_count{method="POST",route="/auth/register",status="400"} 2
-identity http_request_duration_seconds_count{method="POST",route="/auth/login",status="200"} 2
+identity http_request_duration_seconds_count{method="POST",route="/auth/login",status="200"} 3
 identity http_request_duration_seconds_count{method="POST",route="/auth/login",status="400"} $((2 + checked))
 identity http_request_duration_seconds_count{method="POST",route="/auth/login",status="503"} $busy
 identity http_request_duration_seconds_bucket{le="+Inf",method="POST",route="/auth/login",status="503"} $busy
+identity http_request_duration_seconds_count{method="POST",route="/auth/refresh",status="200"} 2
+identity http_request_duration_seconds_count{method="POST",route="/auth/refresh",status="401"} 1
+identity http_request_duration_seconds_count{method="POST",route="/auth/logout",status="200"} 1
 identity http_request_duration_seconds_count{method="GET",route="/auth/me",status="200"} 1
 identity http_request_duration_seconds_count{method="GET",route="/auth/me",status="401"} 1
 identity http_request_duration_seconds_count{method="DELETE",route="/auth/me",status="405"} 1
@@ -103,16 +106,25 @@ identity tixgo_registrations_total{outcome="refused"} 2
 identity tixgo_registrations_total{outcome="throttled"} 0
 identity tixgo_registrations_total{outcome="busy"} 0
 identity tixgo_registrations_total{outcome="failed"} 0
-identity tixgo_logins_total{outcome="accepted"} 2
+identity tixgo_logins_total{outcome="accepted"} 3
 identity tixgo_logins_total{outcome="refused"} $((2 + checked))
 identity tixgo_logins_total{outcome="throttled"} 0
 identity tixgo_logins_total{outcome="busy"} $busy
 identity tixgo_logins_total{outcome="failed"} 0
+identity tixgo_sessions_total{outcome="opened"} 1
+identity tixgo_sessions_total{outcome="refreshed"} 1
+identity tixgo_sessions_total{outcome="repeated"} 1
+identity tixgo_sessions_total{outcome="reused"} 0
+identity tixgo_sessions_total{outcome="expired"} 0
+identity tixgo_sessions_total{outcome="unknown"} 1
+identity tixgo_sessions_total{outcome="logged_out"} 1
+identity tixgo_sessions_total{outcome="throttled"} 0
+identity tixgo_sessions_total{outcome="failed"} 0
 identity tixgo_bcrypt_queue 0
-identity tixgo_bcrypt_wait_seconds_count $((6 + checked))
+identity tixgo_bcrypt_wait_seconds_count $((7 + checked))
 identity tixgo_bcrypt_refusals_total $busy
-identity tixgo_store_commit_seconds_count 2
-identity tixgo_store_commit_records_sum 2
+identity tixgo_store_commit_seconds_count 6
+identity tixgo_store_commit_records_sum 6
 identity tixgo_records 4
 attendance tixgo_build_info{service="attendance-service",version="$version"} 1
 attendance http_request_duration_seconds_count{method="GET",route="/ready",status="200"} 1
@@ -129,10 +141,13 @@ attendance http_connections_open 0
 attendance tixgo_check_ins_total{outcome="accepted"} 14
 attendance tixgo_check_ins_total{outcome="replayed"} 1
 attendance tixgo_check_ins_total{outcome="duplicate"} 1
+attendance tixgo_check_ins_total{outcome="conflict"} 0
 attendance tixgo_check_ins_total{outcome="key_reused"} 1
 attendance tixgo_check_ins_total{outcome="unavailable"} 0
 attendance tixgo_check_ins_total{outcome="full"} 0
 attendance tixgo_check_ins_total{outcome="failed"} 0
+attendance tixgo_undone_check_ins_total 0
+attendance tixgo_live_subscribers 0
 attendance tixgo_store_commit_records_sum 14
 attendance tixgo_records 14
 attendance tixgo_store_limit_bytes 268435456
@@ -151,7 +166,7 @@ check 'everything is counted (< expected, > counted)' all_counted
 
 check 'no route is counted that was not asked for' same "$(sed -n 's/^http_request_duration_seconds_count.*route="\([^"]*\)".*/\1/p' \
     "$work"/{identity,attendance}.metrics | sort -u | xargs)" \
-    '/attendance/{event_id} /attendance/{event_id}/tickets/{ticket_id} /auth/login /auth/me /auth/register /checkins /health /ready none'
+    '/attendance/{event_id} /attendance/{event_id}/tickets/{ticket_id} /auth/login /auth/logout /auth/me /auth/refresh /auth/register /checkins /health /ready none'
 check 'a commit has a time and a size' [ "$(counted attendance tixgo_store_commit_seconds_count)" = "$(counted attendance tixgo_store_commit_records_count)" ]
 for service in identity attendance; do
     resident=$(awk '$1 == "VmRSS:" { print $2 * 1024 }' "/proc/${pid[$service]}/status")

@@ -1,4 +1,4 @@
-use std::convert::Infallible;
+use std::{convert::Infallible, sync::Arc};
 
 use axum::{
     extract::{FromRequestParts, State},
@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::json;
-use shared_auth::{AuthUser, openapi::Unauthorized};
+use shared_auth::AuthUser;
 use shared_http::{
     ApiError, ValidJson, describe_body,
     error::{ErrorBody, FieldError, Input, InvalidBody, Location},
@@ -43,7 +43,7 @@ describe_body!(CheckInRequest);
 /// The ticket is in.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "for the OpenAPI document only")]
-struct CheckedIn {
+pub(super) struct CheckedIn {
     /// Always `checked_in`.
     #[schema(example = "checked_in")]
     status: String,
@@ -55,7 +55,7 @@ struct CheckedIn {
 #[derive(ToSchema)]
 #[serde(untagged)]
 #[expect(dead_code, reason = "for the OpenAPI document only")]
-enum Refused {
+pub(super) enum Refused {
     /// The body or the key breaks the schema.
     Invalid(InvalidBody),
     /// The key was used for another ticket.
@@ -67,7 +67,6 @@ enum Refused {
     post,
     path = "/checkins",
     tag = "gate",
-    security(("bearer" = [])),
     params((
         "Idempotency-Key" = Option<String>,
         Header,
@@ -85,11 +84,12 @@ enum Refused {
         ),
         (
             status = 400,
-            description = "The ticket was checked in to that event before, or the body is not UTF-8.",
+            description = "The ticket was checked in to that event before. Or the event has a list of tickets, and this one is \
+                           not on it (`Ticket tidak terdaftar`) or was revoked (`Ticket dibatalkan`). Or the body is \
+                           not UTF-8.",
             body = ErrorBody,
             example = json!({"detail": "Ticket sudah pernah check-in"})
         ),
-        Unauthorized,
         JsonBody,
         AnyRoute,
         (
@@ -108,19 +108,32 @@ pub(super) async fn check_in(
     ValidJson(request): ValidJson<CheckInRequest>,
 ) -> Result<Response, ApiError> {
     let CheckInRequest { event_id, ticket_id } = request;
-    let idempotency_key = idempotency_key?;
-    let scan = Scan { event_id, ticket_id, checked_in_by: claims.sub.clone(), idempotency_key };
+    let scan = Scan::new(event_id, ticket_id, Arc::clone(&claims.sub));
+    scan_ticket(&state, Scan { idempotency_key: idempotency_key?, ..scan }).await
+}
+
+/// Checks a ticket in, and says to the client what happened.
+pub(super) async fn scan_ticket(state: &AppState, scan: Scan) -> Result<Response, ApiError> {
     let outcome = state.check_ins.check_in(scan).await;
     state.metrics.count(&outcome);
     match outcome? {
         CheckIn::Accepted(record) => Ok(checked_in(&record)),
-        CheckIn::Replayed(record) => {
+        CheckIn::Replayed { record, .. } => {
             Ok(([("idempotency-replayed", "true")], checked_in(&record)).into_response())
         }
-        CheckIn::Duplicate => Err(ApiError::BadRequest("Ticket sudah pernah check-in".into())),
+        CheckIn::Duplicate(_) | CheckIn::Conflict(_) => Err(ApiError::BadRequest(DUPLICATE.into())),
+        CheckIn::Unregistered => Err(ApiError::BadRequest(UNREGISTERED.into())),
+        CheckIn::Revoked => Err(ApiError::BadRequest(REVOKED.into())),
         CheckIn::KeyReused => Err(ApiError::Conflicting("Idempotency-Key sudah dipakai untuk ticket lain")),
     }
 }
+
+/// The `detail` for a ticket that was used.
+const DUPLICATE: &str = "Ticket sudah pernah check-in";
+/// The `detail` for a ticket that is not on the list of its event.
+pub(super) const UNREGISTERED: &str = "Ticket tidak terdaftar";
+/// The `detail` for a ticket that is good no more.
+const REVOKED: &str = "Ticket dibatalkan";
 
 fn checked_in(record: &[u8]) -> Response {
     let body = [br#"{"status":"checked_in","record":"#, record, b"}"].concat();
@@ -129,7 +142,7 @@ fn checked_in(record: &[u8]) -> Response {
 
 /// The `Idempotency-Key` header. Extracting it never fails: a malformed key is reported after the body was checked.
 // Its own extractor, because a `HeaderMap` argument of the handler would copy all headers.
-pub(super) struct IdempotencyKeyHeader(Result<Option<IdempotencyKey>, ApiError>);
+pub(super) struct IdempotencyKeyHeader(pub(super) Result<Option<IdempotencyKey>, ApiError>);
 
 impl<S: Sync> FromRequestParts<S> for IdempotencyKeyHeader {
     type Rejection = Infallible;
@@ -154,4 +167,5 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, ApiErr
     })
 }
 
-const KEY_PATTERN: &str = "^[!-~]{1,128}$";
+/// What an idempotency key may be: [`IdempotencyKey::new`].
+pub(super) const KEY_PATTERN: &str = "^[!-~]{1,128}$";

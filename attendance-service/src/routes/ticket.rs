@@ -1,22 +1,18 @@
 use axum::{
-    extract::{Path, State, rejection::PathRejection},
+    extract::State,
     http::header::{CACHE_CONTROL, CONTENT_TYPE},
     response::{IntoResponse, Response},
 };
-use shared_auth::{AuthUser, openapi::Unauthorized};
 use shared_http::{ApiError, error::ErrorBody, openapi::AnyRoute};
 
-use crate::{
-    AppState,
-    record::{EventId, Record, TicketId},
-};
+use super::path::TicketPath;
+use crate::{AppState, record::Record};
 
 /// When a ticket was checked in, and by whom
 #[utoipa::path(
     get,
     path = "/attendance/{event_id}/tickets/{ticket_id}",
     tag = "gate",
-    security(("bearer" = [])),
     params(
         ("event_id" = String, Path, description = "The event, percent-encoded, `/` included.", example = "evt1"),
         ("ticket_id" = String, Path, description = "The ticket, percent-encoded, `/` included.", example = "TICKET123")
@@ -35,18 +31,13 @@ use crate::{
             body = ErrorBody,
             example = json!({"detail": "Ticket belum check-in"})
         ),
-        Unauthorized,
         AnyRoute
     )
 )]
 pub(super) async fn ticket(
     State(state): State<AppState>,
-    _: AuthUser,
-    path: Result<Path<(EventId, TicketId)>, PathRejection>,
+    TicketPath(event_id, ticket_id): TicketPath,
 ) -> Result<Response, ApiError> {
-    let Path((event_id, ticket_id)) = path.map_err(|_| {
-        ApiError::BadRequest("event_id and ticket_id in the path must be percent-encoded UTF-8".into())
-    })?;
     match state.check_ins.record(&event_id, &ticket_id).await? {
         Some(record) => {
             let headers = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")];

@@ -64,6 +64,13 @@ impl Budget {
     }
 }
 
+impl Reservation {
+    /// Leaves the bytes taken for good.
+    pub(super) fn keep(mut self) {
+        self.bytes = 0;
+    }
+}
+
 impl Drop for Reservation {
     fn drop(&mut self) {
         self.budget.give_back(self.bytes);

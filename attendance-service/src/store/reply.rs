@@ -16,6 +16,9 @@ pub(super) const QUEUE_CAPACITY: usize = 4096;
 /// How long a client waits for the outcome of its scan.
 const ANSWER_WITHIN: Duration = Duration::from_millis(1800);
 
+/// The same for a job that may take long, such as putting many tickets on a list. Less than the deadline of a request.
+const ANSWER_LONG_WITHIN: Duration = Duration::from_secs(8);
+
 /// Sends the outcome to the client that waits for it.
 pub(super) struct Reply<T>(oneshot::Sender<Result<T, StoreError>>);
 
@@ -38,7 +41,38 @@ pub(super) async fn submit<Job, T>(
 ) -> Result<T, StoreError> {
     let (reply, outcome) = oneshot::channel();
     jobs.try_send(job(Reply(reply))).map_err(|_| too_many())?;
-    match timeout(ANSWER_WITHIN, outcome).await {
+    wait(outcome, ANSWER_WITHIN).await
+}
+
+/// Queues a job that may take long, and waits for its outcome.
+pub(super) async fn submit_long<Job, T>(
+    jobs: &mpsc::Sender<Job>,
+    job: impl FnOnce(Reply<T>) -> Job,
+) -> Result<T, StoreError> {
+    let (reply, outcome) = oneshot::channel();
+    jobs.try_send(job(Reply(reply))).map_err(|_| too_many())?;
+    wait(outcome, ANSWER_LONG_WITHIN).await
+}
+
+/// Queues `count` jobs, all or none, and waits for their common outcome.
+pub(super) async fn submit_all<Job, T, Jobs: IntoIterator<Item = Job>>(
+    jobs: &mpsc::Sender<Job>,
+    count: usize,
+    make: impl FnOnce(Reply<T>) -> Jobs,
+) -> Result<T, StoreError> {
+    let (reply, outcome) = oneshot::channel();
+    let permits = jobs.try_reserve_many(count).map_err(|_| too_many())?;
+    for (permit, job) in permits.zip(make(Reply(reply))) {
+        permit.send(job);
+    }
+    wait(outcome, ANSWER_WITHIN).await
+}
+
+async fn wait<T>(
+    outcome: oneshot::Receiver<Result<T, StoreError>>,
+    at_most: Duration,
+) -> Result<T, StoreError> {
+    match timeout(at_most, outcome).await {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(_)) => Err(unavailable("the service is stopping")),
         Err(_) => Err(unavailable("the storage is too slow")),

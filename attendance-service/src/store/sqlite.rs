@@ -5,6 +5,8 @@
 //! once they are on the disk, and only then answers. After an error it is not known what is on the disk: the writer opens
 //! the file anew, and reads what it finds there, before it takes another scan.
 
+mod batch;
+mod events;
 mod job;
 mod rows;
 mod writer;
@@ -22,15 +24,22 @@ use tokio::sync::mpsc;
 
 pub use self::rows::{CONTENT, migrations};
 use self::{
-    job::{Job, Queued},
+    job::{BatchReply, Job, QueuedScan, ScanReply},
     writer::Writer,
 };
 use super::{
-    Attendance, CheckIn, CheckInStore, MemoryUsage, StoreError,
+    Attendance, BatchResult, CheckIn, CheckInStore, EventStore, MemoryUsage, Offline, StoreError, Summary,
+    UndoOutcome,
+    change::{Change, Changed},
     memory::{Lookup, MemoryCheckInStore},
-    reply::{QUEUE_CAPACITY, submit},
+    reply::{QUEUE_CAPACITY, submit, submit_all, submit_long},
 };
-use crate::record::{EventId, Scan, TicketId};
+use crate::{
+    event::{Event, EventChange},
+    history::{BulkUndo, Changes, HistoryEntry, Undo},
+    record::{EventId, Scan, TicketId, Timestamp},
+    ticket::{ImportCounts, NewTicket, TicketInfo, TicketPage, TicketSearch},
+};
 
 /// The name of the file in a directory that both services share.
 pub const FILE_NAME: &str = "attendance.db";
@@ -75,6 +84,42 @@ impl SqliteCheckInStore {
         Ok(Self { memory, jobs, broken })
     }
 
+    async fn change(&self, change: Change) -> Result<Changed, StoreError> {
+        self.check_writable()?;
+        submit_long(&self.jobs, |reply| Job::Change(change, reply)).await
+    }
+
+    /// The outcomes of scans, in their order.
+    async fn outcomes(&self, scans: Vec<Scan>) -> Result<Vec<CheckIn>, StoreError> {
+        let mut outcomes = Vec::with_capacity(scans.len());
+        let mut queued = Vec::new();
+        for (index, scan) in scans.into_iter().enumerate() {
+            let bytes = match self.memory.look_up(&scan)? {
+                // Once a scan waits, those after it wait too: they may be about the same ticket or the same attempt.
+                Lookup::Decided(outcome) if queued.is_empty() => {
+                    outcomes.push(Some(outcome));
+                    continue;
+                }
+                Lookup::Decided(_) => 0,
+                Lookup::Write(_, bytes) => bytes,
+            };
+            outcomes.push(None);
+            queued.push((index, scan, self.memory.reserve(bytes)?));
+        }
+        if queued.is_empty() {
+            return Ok(outcomes.into_iter().flatten().collect());
+        }
+        self.check_writable()?;
+        submit_all(&self.jobs, queued.len(), |reply| {
+            let batch = Arc::new(BatchReply::new(outcomes, reply));
+            queued.into_iter().map(move |(index, scan, reservation)| {
+                let reply = ScanReply::OfBatch(Arc::clone(&batch), index);
+                Job::CheckIn(QueuedScan { scan, reply, reservation })
+            })
+        })
+        .await
+    }
+
     fn check_writable(&self) -> Result<(), StoreError> {
         self.broken.read().clone().map_or(Ok(()), |reason| Err(StoreError::Unavailable(reason)))
     }
@@ -85,13 +130,53 @@ impl CheckInStore for SqliteCheckInStore {
     async fn check_in(&self, scan: Scan) -> Result<CheckIn, StoreError> {
         let bytes = match self.memory.look_up(&scan)? {
             Lookup::Decided(outcome) => return Ok(outcome),
-            Lookup::New(bytes) => bytes,
+            Lookup::Write(_, bytes) => bytes,
         };
         self.check_writable()?;
         // Reserved before the scan waits: a queued scan takes memory too, and memory must have room for all that is on
         // the disk.
-        let room = self.memory.reserve(bytes)?;
-        submit(&self.jobs, |reply| Job::CheckIn(Queued { scan, reply, _reservation: room })).await
+        let reservation = self.memory.reserve(bytes)?;
+        submit(&self.jobs, |reply| {
+            Job::CheckIn(QueuedScan { scan, reply: ScanReply::Alone(reply), reservation })
+        })
+        .await
+    }
+
+    async fn check_in_batch(&self, scans: Vec<Scan>) -> Result<Vec<BatchResult>, StoreError> {
+        let tickets: Vec<_> =
+            scans.iter().map(|scan| self.memory.ticket_info(&scan.event_id, &scan.ticket_id)).collect();
+        let outcomes = self.outcomes(scans).await?;
+        let results = outcomes.into_iter().zip(tickets);
+        Ok(results.map(|(outcome, ticket)| BatchResult { outcome, ticket }).collect())
+    }
+
+    async fn undo(&self, undo: Undo) -> Result<UndoOutcome, StoreError> {
+        self.check_writable()?;
+        if let Lookup::Decided(outcome) = self.memory.look_up_undo(&undo, Timestamp::now())? {
+            return Ok(outcome);
+        }
+        submit(&self.jobs, |reply| Job::Undo(undo, reply)).await
+    }
+
+    async fn undo_all(&self, undo: BulkUndo) -> Result<u64, StoreError> {
+        self.check_writable()?;
+        submit_long(&self.jobs, |reply| Job::UndoAll(undo, reply)).await
+    }
+
+    async fn history(&self, event: &EventId, ticket: &TicketId) -> Result<Vec<HistoryEntry>, StoreError> {
+        self.memory.history(event, ticket).await
+    }
+
+    async fn changes(&self, event: &EventId, after: u64, limit: usize) -> Result<Changes, StoreError> {
+        self.memory.changes(event, after, limit).await
+    }
+
+    async fn summary(&self, event: &EventId) -> Result<Summary, StoreError> {
+        self.memory.summary(event).await
+    }
+
+    async fn version(&self, event: &EventId) -> Result<u64, StoreError> {
+        self.memory.version(event).await
     }
 
     async fn attendance(&self, event: &EventId) -> Result<Attendance, StoreError> {
@@ -116,5 +201,64 @@ impl CheckInStore for SqliteCheckInStore {
         self.check_writable()?;
         self.memory.has_room()?;
         submit(&self.jobs, Job::Probe).await
+    }
+}
+
+#[async_trait]
+impl EventStore for SqliteCheckInStore {
+    async fn events(&self) -> Result<Vec<Event>, StoreError> {
+        self.memory.events().await
+    }
+
+    async fn event(&self, id: &EventId) -> Result<Option<Event>, StoreError> {
+        self.memory.event(id).await
+    }
+
+    async fn create_event(&self, event: Event) -> Result<(), StoreError> {
+        self.change(Change::Create(Box::new(event))).await.map(drop)
+    }
+
+    async fn update_event(&self, id: &EventId, change: EventChange) -> Result<Option<Event>, StoreError> {
+        Ok(self.change(Change::Update(id.clone(), Box::new(change))).await?.event())
+    }
+
+    async fn delete_event(&self, id: &EventId) -> Result<bool, StoreError> {
+        Ok(matches!(self.change(Change::Delete(id.clone())).await?, Changed::Deleted))
+    }
+
+    async fn put_tickets(
+        &self,
+        event: &EventId,
+        tickets: Vec<NewTicket>,
+    ) -> Result<Option<ImportCounts>, StoreError> {
+        Ok(self.change(Change::PutTickets(event.clone(), tickets)).await?.tickets())
+    }
+
+    async fn revoke_ticket(&self, event: &EventId, ticket: &TicketId) -> Result<Option<bool>, StoreError> {
+        Ok(self.change(Change::Revoke(event.clone(), ticket.clone())).await?.revoked())
+    }
+
+    async fn tickets(
+        &self,
+        event: &EventId,
+        search: &TicketSearch,
+    ) -> Result<Option<TicketPage>, StoreError> {
+        self.memory.tickets(event, search).await
+    }
+
+    async fn ticket_infos(
+        &self,
+        event: &EventId,
+        tickets: &[TicketId],
+    ) -> Result<Vec<Option<TicketInfo>>, StoreError> {
+        self.memory.ticket_infos(event, tickets).await
+    }
+
+    async fn offline_tag(&self, event: &EventId) -> Result<Option<String>, StoreError> {
+        self.memory.offline_tag(event).await
+    }
+
+    async fn offline(&self, event: &EventId) -> Result<Option<Offline>, StoreError> {
+        self.memory.offline(event).await
     }
 }

@@ -4,6 +4,7 @@
 mod disk;
 mod file;
 mod full;
+mod log;
 mod maintenance;
 mod privacy;
 mod readonly;
@@ -42,6 +43,7 @@ impl Directory {
         let (process, _) = directory.start().await;
         process.finish().await;
         let fill = "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 5000) INSERT INTO check_ins
+            (seq, event_id, ticket_id, checked_in_by, checked_in_at, idempotency_key)
             SELECT n, 'evt1', 'TICKET-' || n, 'panitia1', 1767446753415880 + n, 'key-' || n FROM n";
         directory.execute(fill).await;
         directory

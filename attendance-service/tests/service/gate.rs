@@ -33,6 +33,10 @@ pub(crate) fn scan(event: &str, ticket: &str, key: Option<&str>, token: &str) ->
     )
 }
 
+pub(crate) fn admin_token() -> String {
+    TokenIssuer::new(&Secret::new("dev-secret"), SECOND * 3600).issue("admin1", Role::Admin).unwrap()
+}
+
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -54,6 +58,31 @@ impl Answer {
         assert_eq!(self.status, 200, "{self:?}");
         let body = self.body.strip_prefix(r#"{"status":"checked_in","record":"#);
         body.and_then(|body| body.strip_suffix('}')).expect("a record").to_owned()
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        assert_eq!(self.status, 200, "{self:?}");
+        serde_json::from_str(&self.body).expect("JSON")
+    }
+
+    /// The records of an event's list as they were sent, by ticket; none torn, none twice, none out of order.
+    pub(crate) fn records(&self, event: &str) -> BTreeMap<String, String> {
+        let body = self.json();
+        let list = body["records"].as_array().expect("a list");
+        let moments: Vec<_> = list.iter().map(|record| record["checked_in_at"].as_str().unwrap()).collect();
+        assert!(moments.is_sorted(), "{moments:?}");
+        let records: BTreeMap<_, _> = list
+            .iter()
+            .map(|record| {
+                assert_eq!(
+                    (&record["event_id"], &record["checked_in_by"]),
+                    (&event.into(), &"panitia1".into())
+                );
+                (record["ticket_id"].as_str().unwrap().to_owned(), record.to_string())
+            })
+            .collect();
+        assert_eq!((records.len(), &body["total_checked_in"]), (list.len(), &list.len().into()), "twice");
+        records
     }
 
     /// The storage takes no writes, says the answer, and nothing else.
@@ -122,6 +151,28 @@ impl Gate {
             .await
     }
 
+    /// Any request. An error where the service is gone before its answer is whole.
+    pub(crate) async fn try_request(
+        &mut self,
+        method: &str,
+        path: &str,
+        content_type: &str,
+        body: &str,
+    ) -> io::Result<Answer> {
+        let (token, length) = (&self.token, body.len());
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: gate\r\nAuthorization: Bearer {token}\r\n\
+             Content-Type: {content_type}\r\nContent-Length: {length}\r\n\r\n{body}"
+        );
+        self.try_send(&request).await
+    }
+
+    /// Any request with a body of JSON, or none.
+    pub(crate) async fn request(&mut self, method: &str, path: &str, body: &str) -> Answer {
+        let answer = self.try_request(method, path, "application/json", body);
+        timeout(SECOND * 90, answer).await.expect("an answer in time").expect("an answer")
+    }
+
     pub(crate) async fn check_in(&mut self, event: &str, ticket: &str, key: Option<&str>) -> Answer {
         self.send(&scan(event, ticket, key, &self.token)).await
     }
@@ -142,24 +193,9 @@ impl Gate {
         list
     }
 
-    /// The records of an event as they were sent, by ticket; none torn, none twice, none out of order.
+    /// The records of an event, as [`Answer::records`] gives them.
     pub(crate) async fn records(&mut self, event: &str) -> BTreeMap<String, String> {
-        let body: Value = serde_json::from_str(&self.list(event).await.body).expect("a whole list");
-        let list = body["records"].as_array().expect("a list");
-        let moments: Vec<_> = list.iter().map(|record| record["checked_in_at"].as_str().unwrap()).collect();
-        assert!(moments.is_sorted(), "{moments:?}");
-        let records: BTreeMap<_, _> = list
-            .iter()
-            .map(|record| {
-                assert_eq!(
-                    (&record["event_id"], &record["checked_in_by"]),
-                    (&event.into(), &"panitia1".into())
-                );
-                (record["ticket_id"].as_str().unwrap().to_owned(), record.to_string())
-            })
-            .collect();
-        assert_eq!((records.len(), &body["total_checked_in"]), (list.len(), &list.len().into()), "twice");
-        records
+        self.list(event).await.records(event)
     }
 
     /// Waits until the service takes writes.

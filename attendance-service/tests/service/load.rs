@@ -73,15 +73,24 @@ impl Load {
         self.gates.join_all().await.concat()
     }
 
+    /// Ends it. The records that were seen, by ticket.
+    pub(crate) async fn seen(self) -> BTreeMap<String, String> {
+        let scanned = self.end().await.into_iter();
+        scanned.filter_map(|scan| Some((scan.ticket, scan.record?))).collect()
+    }
+
     /// Ends it: every record that was seen, by ticket, is there as it was seen.
     pub(crate) async fn assert_kept(self, gate: &mut Gate) -> BTreeMap<String, String> {
-        let scanned = self.end().await.into_iter();
-        let seen: BTreeMap<_, _> = scanned.filter_map(|scan| Some((scan.ticket, scan.record?))).collect();
-        let records = gate.records("evt1").await;
-        for (ticket, record) in &seen {
-            assert_eq!(records.get(ticket), Some(record));
-        }
+        let seen = self.seen().await;
+        assert_among(&seen, &gate.records("evt1").await);
         seen
+    }
+}
+
+/// Every record that was seen is there, as it was seen.
+pub(crate) fn assert_among(seen: &BTreeMap<String, String>, records: &BTreeMap<String, String>) {
+    for (ticket, record) in seen {
+        assert_eq!(records.get(ticket), Some(record));
     }
 }
 

@@ -10,8 +10,10 @@
 )]
 
 mod api;
+mod audit;
 mod configuration;
 mod durability;
+mod events;
 mod flood;
 mod gate;
 mod load;

@@ -1,4 +1,4 @@
-//! Idempotency keys that were used, as fingerprints that lead to a record.
+//! Idempotency keys that were used, as fingerprints that lead to an entry.
 
 use sha2::{Digest, Sha256};
 
@@ -11,11 +11,20 @@ pub(super) const KEY_BYTES: u64 = (size_of::<(Fingerprint, KeyUse)>() as u64 + 1
 /// A hash of a user and an idempotency key, too long to collide.
 pub(super) type Fingerprint = [u8; 16];
 
-/// The record that was made under a key.
+/// The entry that was made under a key.
 pub(super) struct KeyUse {
     // u32 index: half the size of an Arc, and there may be one for every record.
     pub(super) event: u32,
-    pub(super) position: LogPosition,
+    pub(super) entry: KeyEntry,
+}
+
+/// What was made under a key.
+#[derive(Clone, Copy)]
+pub(super) enum KeyEntry {
+    /// A check-in: where its record begins.
+    CheckIn(LogPosition),
+    /// A conflict: its index among the past entries of its event.
+    Conflict(u32),
 }
 
 /// Users choose their keys independently, so the user is part of it.

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use serde::de::IgnoredAny;
 
 use crate::{
-    record::RecordPrefix,
+    record::{RecordFields, RecordPrefix},
     store::{
         budget::Budget,
         chunk::{Chunk, CompressedCache},
@@ -28,10 +28,10 @@ const MIN_CHUNK: usize = 1024;
 /// A record of at least this many bytes gets a chunk of exactly its size: few others would fit behind it.
 const LONG_RECORD: usize = 16 * 1024;
 
-/// What a chunk takes besides its bytes: three entries in the list of full chunks (the list doubles when it grows, and
-/// leaves a hole of half its size), its cache, and what the allocator adds to each allocation.
+/// What a chunk takes besides its bytes: three entries in the lists of full chunks and of their first records (a list
+/// doubles when it grows, and leaves a hole of half its size), its cache, and what the allocator adds to each allocation.
 pub(super) const CHUNK_OVERHEAD: u64 =
-    3 * size_of::<Chunk>() as u64 + size_of::<CompressedCache>() as u64 + 80;
+    3 * (size_of::<Chunk>() + size_of::<u32>()) as u64 + size_of::<CompressedCache>() as u64 + 80;
 
 /// How many bytes of the last chunk a reader copies at once.
 pub(super) const MAX_COPY: usize = 16 * 1024;
@@ -47,7 +47,11 @@ pub(super) const FIRST_RETRACTION_BYTES: u64 = 10 * size_of::<(LogPosition, Retr
 pub(super) struct RecordLog {
     pub(super) full: Vec<Chunk>,
     pub(super) last: Vec<u8>,
-    /// How many records were appended or retracted so far: the number of the last entry, counted from 1.
+    /// How many records are before each chunk.
+    records_before: Vec<u32>,
+    /// How many records were appended.
+    pub(super) records: u32,
+    /// The number of the last entry, counted from 1: a record, a retraction or a conflict.
     pub(super) seq: u64,
     /// Bytes of the records that are not retracted, with their commas.
     pub(super) live: u64,
@@ -78,6 +82,52 @@ pub(super) struct NewChunk {
     pub(super) needed: usize,
 }
 
+/// A chunk of the log as it was at one point in time.
+pub(super) struct ScanChunk {
+    bytes: Bytes,
+    chunk: u32,
+    records_before: u32,
+    /// Where the retracted records begin, in order.
+    retracted: Vec<u32>,
+}
+
+/// A record that is read from a [`ScanChunk`].
+pub(super) struct ScannedRecord<'a> {
+    /// Its number among the records of the log, counted from 1.
+    pub(super) number: u32,
+    pub(super) position: LogPosition,
+    pub(super) fields: RecordFields<'a>,
+    pub(super) is_retracted: bool,
+}
+
+impl ScanChunk {
+    /// How many records are before those of the chunk.
+    pub(super) fn records_before(&self) -> u32 {
+        self.records_before
+    }
+
+    /// The records of the chunk, in order.
+    pub(super) fn records(&self) -> impl Iterator<Item = serde_json::Result<ScannedRecord<'_>>> {
+        let (mut offset, mut number) = (0, self.records_before);
+        let mut retracted = self.retracted.iter().copied().peekable();
+        std::iter::from_fn(move || {
+            // Without the comma before the record.
+            let json = self.bytes.get(offset + 1..).filter(|json| !json.is_empty())?;
+            let position = LogPosition { chunk: self.chunk, offset: offset as u32 + 1 };
+            let is_retracted = retracted.next_if_eq(&(offset as u32)).is_some();
+            number += 1;
+            let record = RecordFields::read(json).map(|(fields, length)| {
+                offset += 1 + length;
+                ScannedRecord { number, position, fields, is_retracted }
+            });
+            if record.is_err() {
+                offset = self.bytes.len();
+            }
+            Some(record)
+        })
+    }
+}
+
 impl RecordLog {
     /// The chunk that has to be begun for the record, if the last one has no room for it.
     pub(super) fn new_chunk(&self, prefix: &RecordPrefix) -> Option<NewChunk> {
@@ -98,6 +148,9 @@ impl RecordLog {
             let cache = Some(Arc::new(CompressedCache::new(Arc::clone(budget))));
             self.full.push(Chunk { json: full.into(), cache });
         }
+        if self.records_before.len() == self.full.len() {
+            self.records_before.push(self.records);
+        }
     }
 
     /// Adds a record to the last chunk, which has room for it.
@@ -106,6 +159,7 @@ impl RecordLog {
         let position = LogPosition { chunk: self.full.len() as u32, offset: self.last.len() as u32 };
         self.last.extend_from_slice(json);
         self.live += 1 + json.len() as u64;
+        self.records += 1;
         self.seq += 1;
         position
     }
@@ -132,12 +186,37 @@ impl RecordLog {
         &chunk[position.offset as usize..]
     }
 
+    /// How many bytes of the record at `position` are its ids: [`RecordPrefix::ids`].
+    pub(super) fn ids_len(&self, position: LogPosition) -> usize {
+        // These bytes are in no text of JSON: it would escape the quotes.
+        const NEXT: &[u8] = br#","checked_in_by":"#;
+        let record = self.at(position);
+        record.windows(NEXT.len()).position(|part| part == NEXT).unwrap_or(record.len())
+    }
+
     /// The record at `position`.
     pub(super) fn record(&self, position: LogPosition) -> Bytes {
         let log = self.at(position);
         let mut values = serde_json::Deserializer::from_slice(log).into_iter::<IgnoredAny>();
         values.next();
         Bytes::copy_from_slice(&log[..values.byte_offset()])
+    }
+
+    /// The chunk that holds the record with this number, counted from 1, to be read while the log goes on. Records that
+    /// were retracted up to the entry `seq` are marked.
+    pub(super) fn scan(&self, record: u32, seq: u64) -> ScanChunk {
+        let chunk = self.records_before.partition_point(|before| *before < record).saturating_sub(1) as u32;
+        let bytes = match self.full.get(chunk as usize) {
+            Some(full) => full.json.clone(),
+            None => Bytes::copy_from_slice(&self.last),
+        };
+        let begin = LogPosition { chunk, offset: 0 };
+        let end = LogPosition { chunk: chunk + 1, offset: 0 };
+        let retractions = self.retractions.range(begin..end);
+        let retracted = retractions.filter(|(_, retraction)| retraction.seq <= seq);
+        let retracted = retracted.map(|(comma, _)| comma.offset).collect();
+        let records_before = self.records_before.get(chunk as usize).copied().unwrap_or_default();
+        ScanChunk { bytes, chunk, records_before, retracted }
     }
 
     /// Up to `at_most` bytes from `position` on, and the position after them. Records that were retracted up to the entry

@@ -10,14 +10,22 @@ use super::{
     log::{FIRST_RETRACTION_BYTES, MAX_CHUNK, MAX_COPY, RETRACTION_BYTES},
     *,
 };
-use crate::record::IdempotencyKey;
+use crate::{
+    history::CheckInFilter,
+    record::{IdempotencyKey, RecordFields},
+};
 
 fn scan(event: &str, ticket: &str) -> Scan {
-    Scan {
-        event_id: EventId(event.to_owned()),
-        ticket_id: TicketId(ticket.to_owned()),
-        checked_in_by: "panitia1".into(),
-        idempotency_key: None,
+    Scan::new(EventId(event.to_owned()), TicketId(ticket.to_owned()), "panitia1".into())
+}
+
+/// Undoes the check-in of a ticket, and returns the record that stands no more.
+fn undo(store: &MemoryCheckInStore, event: &str, ticket: &str) -> Option<Bytes> {
+    let Scan { event_id, ticket_id, checked_in_by: by, .. } = scan(event, ticket);
+    match store.undo_now(&Undo { event_id, ticket_id, by, is_admin: false }).unwrap() {
+        UndoOutcome::Undone(record) => Some(record),
+        UndoOutcome::NotCheckedIn => None,
+        UndoOutcome::NotAllowed => panic!("panitia1 made all check-ins"),
     }
 }
 
@@ -140,7 +148,7 @@ async fn a_thousand_readers_that_came_between_check_ins_hold_little_of_their_own
     }
     let mut kept = Vec::new();
     for number in 3000..4000 {
-        let full = store.event(&EventId("e".to_owned())).unwrap().1.lock().log.full.len();
+        let full = store.event_state(&EventId("e".to_owned())).unwrap().1.lock().log.full.len();
         // Each has read the full chunks and the first copy of the last one, and nothing else yet.
         let mut chunks = attendance(&store, "e").await.records.chunks;
         let mut next = async || chunks.next().await.unwrap().unwrap().json;
@@ -171,19 +179,22 @@ proptest! {
         let ticket = |number: usize| format!("{number}-{}", "x".repeat(number % 7 * number * 20));
         let mut expected: Vec<usize> = Vec::new();
         let mut readers = Vec::new();
+        let mut entries = Vec::new();
         for (number, is_retraction) in steps {
             let before = attendance(&store, "e").now_or_never().unwrap();
             let is_in = expected.contains(&number);
             let has_changed = if is_retraction {
-                let (event, ticket) = (EventId("e".to_owned()), TicketId(ticket(number)));
-                let record = store.retract(&event, &ticket).unwrap();
+                let record = undo(&store, "e", &ticket(number));
                 prop_assert_eq!(record.is_some(), is_in);
-                prop_assert!(store.record(&event, &ticket).now_or_never().unwrap().unwrap().is_none());
+                let Scan { event_id, ticket_id, .. } = scan("e", &ticket(number));
+                prop_assert!(store.record(&event_id, &ticket_id).now_or_never().unwrap().unwrap().is_none());
+                entries.extend(is_in.then_some((number, EntryKind::Undone)));
                 expected.retain(|other| *other != number);
                 is_in
             } else {
                 prop_assert_eq!(accepts(&store, "e", &ticket(number)).now_or_never().unwrap(), !is_in);
                 expected.extend((!is_in).then_some(number));
+                entries.extend((!is_in).then_some((number, EntryKind::CheckedIn)));
                 !is_in
             };
             let after = attendance(&store, "e").now_or_never().unwrap();
@@ -197,6 +208,30 @@ proptest! {
             let tickets: Vec<_> = records.iter().map(|record| record["ticket_id"].as_str().unwrap()).collect();
             prop_assert_eq!(tickets, expected.iter().map(|number| ticket(*number)).collect::<Vec<_>>());
         }
+
+        let event = EventId("e".to_owned());
+        let numbered = || (1..).zip(&entries);
+        for after in 0..=entries.len() as u64 {
+            for limit in [1, 3, 1000] {
+                let changes = store.read_changes(&event, after, limit).unwrap();
+                prop_assert_eq!(changes.version, entries.len() as u64);
+                let changes = changes.changes.into_iter().map(|change| (change.seq, change.kind, change.ticket_id.0));
+                let wanted = numbered().filter(|(seq, _)| *seq > after).take(limit);
+                let wanted = wanted.map(|(seq, (number, kind))| (seq, *kind, ticket(*number)));
+                prop_assert_eq!(changes.collect::<Vec<_>>(), wanted.collect::<Vec<_>>());
+            }
+        }
+        for number in 0..30 {
+            let history = store.read_history(&event, &TicketId(ticket(number))).unwrap();
+            let history = history.iter().map(|entry| (entry.seq, entry.kind));
+            let wanted = numbered().filter(|(_, (other, _))| *other == number).map(|(seq, (_, kind))| (seq, *kind));
+            prop_assert_eq!(history.collect::<Vec<_>>(), wanted.collect::<Vec<_>>());
+        }
+        let summary = store.read_summary(&event).unwrap();
+        prop_assert_eq!(summary.total_checked_in, expected.len() as u64);
+        prop_assert_eq!(summary.per_minute.iter().sum::<u32>(), expected.len() as u32);
+        let last = summary.last.map(|last| RecordFields::read(&last).unwrap().0.ticket_id.into_owned());
+        prop_assert_eq!(last, expected.last().map(|number| ticket(*number)));
     }
 }
 
@@ -207,12 +242,13 @@ async fn a_key_stays_with_its_attempt_after_a_retraction() {
     let CheckIn::Accepted(record) = store.check_in(first.clone()).await.unwrap() else {
         panic!("not accepted")
     };
-    let retracted = store.retract(&first.event_id, &first.ticket_id).unwrap();
-    assert_eq!(retracted.as_ref(), Some(&record));
-    assert!(store.retract(&first.event_id, &first.ticket_id).unwrap().is_none());
-    let again = store.check_in(first).await.unwrap();
-    assert!(matches!(again, CheckIn::Replayed(replayed) if replayed == record));
+    let again = async || store.check_in(first.clone()).await.unwrap();
+    assert_eq!(again().await, CheckIn::Replayed { record: record.clone(), stands: true });
+    assert_eq!(undo(&store, "e", "a"), Some(record.clone()));
+    assert_eq!(undo(&store, "e", "a"), None);
+    assert_eq!(again().await, CheckIn::Replayed { record: record.clone(), stands: false });
     assert!(accepts(&store, "e", "a").await);
+    assert_eq!(again().await, CheckIn::Replayed { record, stands: false });
 }
 
 #[tokio::test]
@@ -224,10 +260,10 @@ async fn a_retraction_is_counted_and_is_possible_though_memory_is_full() {
     }
     let before = store.budget.taken();
     for number in 0..number {
-        let ticket = TicketId(number.to_string());
-        assert!(store.retract(&EventId("e".to_owned()), &ticket).unwrap().is_some());
+        assert!(undo(&store, "e", &number.to_string()).is_some());
     }
-    assert_eq!(store.budget.taken(), before + number * RETRACTION_BYTES + FIRST_RETRACTION_BYTES);
+    let each = RETRACTION_BYTES + past_bytes("panitia1".len(), 0);
+    assert_eq!(store.budget.taken(), before + number * each + FIRST_RETRACTION_BYTES);
     assert_eq!(records(&store, "e").await.len(), 0);
 }
 
@@ -286,14 +322,79 @@ fn a_record_and_its_key_are_known_at_the_same_moment() {
         })
         .collect();
     std::thread::scope(|threads| {
-        threads.spawn(|| scans.iter().for_each(|scan| drop(store.insert(scan, Timestamp::now()).unwrap())));
+        threads.spawn(|| {
+            for scan in &scans {
+                let entry = Entry { kind: EntryKind::CheckedIn, scan: scan.clone(), at: Timestamp::now() };
+                drop(store.apply(&entry).unwrap());
+            }
+        });
         for scan in &scans {
             let known =
                 std::iter::repeat_with(|| store.look_up(scan).unwrap()).find_map(|known| match known {
                     Lookup::Decided(outcome) => Some(outcome),
-                    Lookup::New(_) => None,
+                    Lookup::Write(..) => None,
                 });
-            assert!(matches!(known, Some(CheckIn::Replayed(_))), "{scan:?}: {known:?}");
+            assert!(matches!(known, Some(CheckIn::Replayed { .. })), "{scan:?}: {known:?}");
         }
     });
+}
+
+#[tokio::test]
+async fn a_guest_who_was_let_in_offline_with_a_used_ticket_is_an_entry_and_the_first_check_in_stands() {
+    let store = unlimited();
+    let CheckIn::Accepted(first) = store.check_in(scan("e", "a")).await.unwrap() else {
+        panic!("not accepted")
+    };
+    let offline = |key: &str, ticket: &str| Scan {
+        idempotency_key: IdempotencyKey::new(key.as_bytes()),
+        gate: Some("Gerbang Timur".into()),
+        scanned_at: Some("2026-11-24T19:00:00+07:00".into()),
+        admitted: true,
+        ..scan("e", ticket)
+    };
+    for _ in 0..2 {
+        let outcome = store.check_in(offline("1", "a")).await.unwrap();
+        assert_eq!(outcome, CheckIn::Conflict(Some(first.clone())));
+    }
+    assert_eq!(store.check_in(offline("1", "b")).await.unwrap(), CheckIn::KeyReused);
+    assert!(matches!(store.check_in(offline("2", "b")).await.unwrap(), CheckIn::Accepted(_)));
+
+    let event = EventId("e".to_owned());
+    let history = store.read_history(&event, &TicketId("a".to_owned())).unwrap();
+    let kinds: Vec<_> = history.iter().map(|entry| (entry.seq, entry.kind)).collect();
+    assert_eq!(kinds, [(1, EntryKind::CheckedIn), (2, EntryKind::Conflict)]);
+    assert_eq!(history[1].gate.as_deref(), Some("Gerbang Timur"));
+    assert_eq!(history[1].scanned_at.as_deref(), Some("2026-11-24T19:00:00+07:00"));
+    let history = store.read_history(&event, &TicketId("b".to_owned())).unwrap();
+    assert_eq!((history[0].seq, history[0].gate.as_deref()), (3, Some("Gerbang Timur")));
+    assert_eq!(records(&store, "e").await.len(), 2);
+
+    assert!(undo(&store, "e", "a").is_some());
+    let history = store.read_history(&event, &TicketId("a".to_owned())).unwrap();
+    assert_eq!(history.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [1, 2, 4]);
+    assert_eq!(store.check_in(offline("1", "a")).await.unwrap(), CheckIn::Conflict(None), "none stands");
+}
+
+#[tokio::test]
+async fn many_check_ins_are_undone_at_once_by_user_and_by_time() {
+    let store = unlimited();
+    for number in 0..2000 {
+        let by = if number % 2 == 0 { "panitia1" } else { "panitia2" };
+        let scan = Scan { checked_in_by: by.into(), ..scan("e", &number.to_string()) };
+        assert!(matches!(store.check_in(scan).await.unwrap(), CheckIn::Accepted(_)));
+    }
+    let bulk = |by: Option<&str>| BulkUndo {
+        event_id: EventId("e".to_owned()),
+        by: "admin1".into(),
+        filter: CheckInFilter { by: by.map(str::to_owned), ..CheckInFilter::default() },
+    };
+    assert_eq!(store.undo_all(bulk(Some("panitia1"))).await.unwrap(), 1000);
+    assert_eq!(store.undo_all(bulk(Some("panitia1"))).await.unwrap(), 0);
+    assert_eq!(records(&store, "e").await.len(), 1000);
+    let future = CheckInFilter { after: Some(Timestamp::now().next()), ..CheckInFilter::default() };
+    assert_eq!(store.undo_all(BulkUndo { filter: future, ..bulk(None) }).await.unwrap(), 0);
+    let past = CheckInFilter { before: Some(Timestamp::now()), ..CheckInFilter::default() };
+    assert_eq!(store.undo_all(BulkUndo { filter: past, ..bulk(None) }).await.unwrap(), 1000);
+    assert_eq!(store.read_changes(&EventId("e".to_owned()), 3999, 9).unwrap().changes.len(), 1);
+    assert!(accepts(&store, "e", "0").await);
 }

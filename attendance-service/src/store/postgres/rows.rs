@@ -1,4 +1,4 @@
-//! What the statements on check-ins share.
+//! What the statements share.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,13 +15,17 @@ use crate::{
 /// How long a statement is retried after a lost connection.
 pub(super) const RETRY_FOR: Duration = Duration::from_millis(1600);
 
-/// Finds the records of tickets ($1) and of attempts ($2).
-pub(super) const LOOK_UP: &str =
-    "SELECT event_id, ticket_id, checked_in_by, (extract(epoch FROM checked_in_at) * 1000000)::bigint,
-        ticket, attempt
-    FROM attendance.check_ins WHERE ticket = ANY($1) OR attempt = ANY($2)";
+/// The same for what takes longer: a long list, or many undos at once.
+pub(super) const RETRY_BULK_FOR: Duration = Duration::from_secs(8);
 
-/// Stands for ids in the keys of the table: an index takes no text of 10,000 characters.
+/// Begins a transaction. If the connection is cut, the server ends it sooner than usual: others wait for its locks.
+pub(super) const BEGIN: &str = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '2s'";
+
+/// The same, for what takes longer.
+pub(super) const BEGIN_BULK: &str =
+    "BEGIN; SET LOCAL statement_timeout = '8s'; SET LOCAL idle_in_transaction_session_timeout = '2s'";
+
+/// Stands for ids in the keys of the tables: an index takes no text of 10,000 characters.
 pub(super) type Digest = [u8; 32];
 
 /// The digest of a list of texts. The lengths go in too, so that different lists have different digests.
@@ -32,22 +36,55 @@ pub(super) fn digest(texts: &[&[u8]]) -> Digest {
     hash.finalize().into()
 }
 
-/// The JSON of a row that begins with event, ticket, user and time.
-pub(super) fn record(row: &PgRow) -> sqlx::Result<Bytes> {
-    let scan = Scan {
-        event_id: EventId(row.try_get(0)?),
-        ticket_id: TicketId(row.try_get(1)?),
-        checked_in_by: row.try_get::<&str, _>(2)?.into(),
-        idempotency_key: None,
-    };
+/// The key of an event.
+pub(super) fn event_key(event: &EventId) -> Digest {
+    digest(&[event.as_ref().as_bytes()])
+}
+
+/// The key of a ticket.
+pub(super) fn ticket_key(event: &EventId, ticket: &TicketId) -> Digest {
+    digest(&[event.as_ref().as_bytes(), ticket.as_ref().as_bytes()])
+}
+
+/// The JSON of a row that has event, ticket, user and time in the columns from `first` on.
+pub(super) fn record(row: &PgRow, first: usize) -> sqlx::Result<Bytes> {
+    let (event, ticket) = (EventId(row.try_get(first)?), TicketId(row.try_get(first + 1)?));
+    let scan = Scan::new(event, ticket, row.try_get::<&str, _>(first + 2)?.into());
     let prefix = RecordPrefix::new(&scan).map_err(|error| sqlx::Error::Decode(error.into()))?;
-    Ok(prefix.finish(timestamp(row, 3)?))
+    Ok(prefix.finish(timestamp(row, first + 3)?))
 }
 
 /// The time in a column of microseconds since 1970.
 pub(super) fn timestamp(row: &PgRow, column: usize) -> sqlx::Result<Timestamp> {
-    Timestamp::from_micros(row.try_get(column)?).ok_or_else(|| sqlx::Error::Decode("no moment".into()))
+    moment(row.try_get(column)?)
 }
+
+/// The time of microseconds since 1970.
+pub(super) fn moment(micros: i64) -> sqlx::Result<Timestamp> {
+    Timestamp::from_micros(micros).ok_or_else(|| sqlx::Error::Decode("no moment".into()))
+}
+
+/// A number that is never negative.
+pub(super) fn count(row: &PgRow, column: usize) -> sqlx::Result<u64> {
+    row.try_get::<i64, _>(column).map(i64::cast_unsigned)
+}
+
+/// Runs statements on a connection that is kept if all of them are answered, again after a lost connection. They must leave
+/// no transaction open.
+// A macro, because the future of an async closure that borrows is not known to be `Send`.
+macro_rules! retry {
+    ($connections:expr, $retry_for:expr, |$connection:ident| $statements:expr) => {{
+        let run = || async {
+            let mut lease = $connections.lease().await?;
+            let $connection: &mut sqlx::PgConnection = &mut lease;
+            let result = $statements.await?;
+            lease.release();
+            Ok(result)
+        };
+        $connections.retry($retry_for, run).await.map_err($crate::store::postgres::rows::store_error)
+    }};
+}
+pub(super) use retry;
 
 /// What an error of the database means to the caller of the store.
 pub(super) fn store_error(error: sqlx::Error) -> StoreError {

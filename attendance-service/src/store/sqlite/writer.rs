@@ -14,20 +14,25 @@ use tokio::{
 };
 
 use super::{
-    job::{Job, Queued},
+    batch::{Batch, Waiting, sort},
+    events::{read_events, read_tickets, write},
+    job::Job,
     rows::{decode, insert, read},
 };
 use crate::{
+    history::BulkUndo,
     record::Timestamp,
     store::{
         StoreError,
-        memory::{Lookup, MemoryCheckInStore},
+        change::{Change, Changed},
+        entry::Entry,
+        memory::{Applied, LoadedEvents, MemoryCheckInStore},
         reply::{Reply, recv_batch, unavailable},
     },
 };
 
-/// The most scans in one commit: their parameters stay far below SQLite's limit of 32,766.
-const BATCH: usize = 128;
+/// The most entries in one statement, and scans in one commit: their parameters stay far below SQLite's limit of 32,766.
+const BATCH: usize = 512;
 
 /// How long after a failure the file is opened again.
 const REOPEN_AFTER: Duration = Duration::from_millis(250);
@@ -81,7 +86,15 @@ impl Writer {
                     Err(error) => self.refuse(&mut queue, &error),
                 }
             }
-            recv_batch(&mut queue, &mut jobs, BATCH).await;
+            if jobs.is_empty() {
+                recv_batch(&mut queue, &mut jobs, BATCH).await;
+            }
+            // Beside those that were deferred, so that nobody else waits for all of them.
+            while jobs.len() < BATCH
+                && let Ok(job) = queue.try_recv()
+            {
+                jobs.push(job);
+            }
             if jobs.is_empty() {
                 return;
             }
@@ -104,17 +117,33 @@ impl Writer {
     }
 
     async fn load(&mut self, connection: &mut SqliteConnection) -> sqlx::Result<()> {
-        read(connection, self.last_seq, |seq, scan, at| {
-            if !self.memory.load(&scan, at).map_err(decode)? {
+        read(connection, self.last_seq, |seq, entry| {
+            if matches!(self.memory.load(&entry).map_err(decode)?, Applied::Contradicted) {
                 tracing::error!(
                     seq,
-                    "a row is of a ticket that an earlier row checked in: the earlier one counts"
+                    kind = ?entry.kind,
+                    "a row contradicts the earlier rows of its ticket: they count, and it does not"
                 );
             }
             self.last_seq = seq;
             Ok(())
         })
-        .await
+        .await?;
+        let (mut loaded, mut numbers) = (LoadedEvents::default(), Vec::new());
+        read_events(connection, |number, event| {
+            numbers.push(number);
+            loaded.add(event);
+            Ok(())
+        })
+        .await?;
+        read_tickets(connection, |number, tickets| {
+            let index = numbers.binary_search(&number).map_err(|_| decode("tickets of no event"))?;
+            loaded.set_tickets(index, tickets.iter().map(|ticket| ticket.row()));
+            Ok(())
+        })
+        .await?;
+        self.memory.set_events(loaded);
+        Ok(())
     }
 
     /// Refuses all queued jobs. The store refuses new ones for the same reason.
@@ -126,48 +155,122 @@ impl Writer {
         }
     }
 
-    /// Writes the scans of `jobs` in one commit, and answers all jobs.
+    /// Answers jobs, after writing what has to be written for them. Leaves those that can be decided only after that.
     async fn process(&mut self, jobs: &mut Vec<Job>) {
-        let Some(connection) = &mut self.connection else { return };
-        let Sorted { batch, conflicting, probes } = sort(&self.memory, jobs);
-
-        let broken = Arc::clone(&self.broken);
-        let written: Result<(), Box<dyn Error + Send + Sync>> = if let Err(error) = self.lock.check_in_place()
-        {
-            Err(error.into())
-        } else if !batch.is_empty() {
-            let begin = Instant::now();
-            let inserted = await_disk(insert(connection, &batch), &broken).await;
-            inserted.map_err(Box::from).map(|last_seq| {
-                self.commits.observe(begin.elapsed(), batch.len());
-                self.last_seq = last_seq;
-            })
-        } else if !probes.is_empty() && self.probed_at.elapsed() > PROBE_VALID_FOR {
-            await_disk(probe_write(connection), &broken).await.map_err(Box::from)
-        } else {
-            return probes.into_iter().for_each(|reply| reply.send(Ok(())));
-        };
-        let outcome = match written {
-            Ok(()) => {
-                self.probed_at = Instant::now();
-                Ok(())
-            }
-            Err(error) => Err(self.set_broken(&*error)),
-        };
-        for (Queued { scan, reply, .. }, at) in batch {
-            reply.send(outcome.clone().and_then(|()| self.memory.insert(&scan, at)));
+        let Batch { entries, waiting, probes, alone, deferred } = sort(&self.memory, jobs);
+        if !entries.is_empty() {
+            self.append(entries, waiting).await;
         }
-        // Answered only now, when the scans that they lost against are on the disk and in memory.
-        for Queued { scan, reply, .. } in conflicting {
-            reply.send(outcome.clone().and_then(|()| match self.memory.look_up(&scan)? {
-                Lookup::Decided(outcome) => Ok(outcome),
-                Lookup::New(_) => Err(unavailable("the scan has to be sent again")),
-            }));
+        for job in alone {
+            self.process_alone(job).await;
+        }
+        self.answer_probes(probes).await;
+        *jobs = deferred;
+        if let Some(reason) = self.broken.read().clone() {
+            jobs.drain(..).for_each(|job| job.refuse(&reason));
+        }
+    }
+
+    /// Appends entries to the log in one commit, and tells those who wait for them.
+    async fn append(&mut self, entries: Vec<Entry>, waiting: Vec<Waiting>) {
+        let written = self.write(async |connection| insert(connection, &entries).await, entries.len()).await;
+        let outcome = written.map(|last_seq| self.last_seq = last_seq);
+        for (entry, waiting) in entries.iter().zip(waiting) {
+            waiting.answer(outcome.clone().and_then(|()| self.memory.apply(entry)));
+        }
+        self.end_slowness(outcome.is_ok());
+    }
+
+    /// Does what is not about one ticket.
+    async fn process_alone(&mut self, job: Job) {
+        if let Some(reason) = self.broken.read().clone() {
+            return job.refuse(&reason);
+        }
+        match job {
+            Job::UndoAll(undo, reply) if !reply.is_closed() => reply.send(self.undo_all(&undo).await),
+            Job::Change(change, reply) if !reply.is_closed() => reply.send(self.change(change).await),
+            _ => {}
+        }
+    }
+
+    async fn undo_all(&mut self, undo: &BulkUndo) -> Result<u64, StoreError> {
+        let entries = self.memory.entries_to_undo(undo, Timestamp::now())?;
+        if entries.is_empty() {
+            return Ok(0);
+        }
+        let write = async |connection: &mut SqliteConnection| {
+            let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+            let mut last_seq = 0;
+            for entries in entries.chunks(BATCH) {
+                last_seq = insert(&mut transaction, entries).await?;
+            }
+            transaction.commit().await?;
+            Ok(last_seq)
+        };
+        self.last_seq = self.write(write, entries.len()).await?;
+        let undone = self.memory.apply_undos(&entries);
+        self.end_slowness(true);
+        undone
+    }
+
+    async fn change(&mut self, change: Change) -> Result<Changed, StoreError> {
+        let prepared = match self.memory.prepare(change)? {
+            Ok(prepared) => prepared,
+            Err(nothing) => return Ok(nothing),
+        };
+        let write = async |connection: &mut SqliteConnection| write(connection, &prepared.step).await;
+        self.write(write, 1).await?;
+        let changed = self.memory.apply_change(prepared);
+        self.end_slowness(true);
+        Ok(changed)
+    }
+
+    /// Calls `write` to write and commit so many rows. An error begins an outage: what is on the disk is unknown then.
+    async fn write<T>(
+        &mut self,
+        write: impl AsyncFnOnce(&mut SqliteConnection) -> sqlx::Result<T>,
+        rows: usize,
+    ) -> Result<T, StoreError> {
+        if let Err(error) = self.lock.check_in_place() {
+            return Err(self.set_broken(&error));
+        }
+        let Some(connection) = &mut self.connection else {
+            return Err(unavailable("the file is not open"));
+        };
+        let begin = Instant::now();
+        match await_disk(write(connection), &self.broken).await {
+            Ok(written) => {
+                // A test write commits no rows, and is not counted.
+                if rows > 0 {
+                    self.commits.observe(begin.elapsed(), rows);
+                }
+                self.probed_at = Instant::now();
+                Ok(written)
+            }
+            Err(error) => Err(self.set_broken(&error)),
+        }
+    }
+
+    async fn answer_probes(&mut self, probes: Vec<Reply<()>>) {
+        if probes.is_empty() {
+            return;
+        }
+        let mut outcome = match self.broken.read().clone() {
+            Some(reason) => Err(StoreError::Unavailable(reason)),
+            None => Ok(()),
+        };
+        if outcome.is_ok() && self.probed_at.elapsed() > PROBE_VALID_FOR {
+            let write = async |connection: &mut SqliteConnection| probe_write(connection).await;
+            outcome = self.write(write, 0).await;
+            self.end_slowness(outcome.is_ok());
         }
         probes.into_iter().for_each(|reply| reply.send(outcome.clone()));
-        if outcome.is_ok() {
-            // It may have been set while the disk was slow. Now memory has everything that the disk has.
-            *broken.write() = None;
+    }
+
+    /// After a write that took long, memory has everything that the disk has: what was said while the disk was slow is over.
+    fn end_slowness(&self, is_written: bool) {
+        if is_written {
+            *self.broken.write() = None;
         }
     }
 
@@ -178,50 +281,4 @@ impl Writer {
         *self.broken.write() = Some(Arc::clone(&reason));
         StoreError::Unavailable(reason)
     }
-}
-
-/// Jobs by what has to be done for them.
-#[derive(Default)]
-struct Sorted {
-    /// Scans to insert, with their times of acceptance. No two of them conflict.
-    batch: Vec<(Queued, Timestamp)>,
-    /// Scans that conflict with one of `batch`.
-    conflicting: Vec<Queued>,
-    probes: Vec<Reply<()>>,
-}
-
-/// Sorts `jobs`. Answers at once what memory can decide.
-fn sort(memory: &MemoryCheckInStore, jobs: &mut Vec<Job>) -> Sorted {
-    let now = Timestamp::now();
-    let mut sorted = Sorted { batch: Vec::with_capacity(jobs.len()), ..Sorted::default() };
-    for job in jobs.drain(..) {
-        let queued = match job {
-            Job::Probe(reply) => {
-                sorted.probes.push(reply);
-                continue;
-            }
-            Job::CheckIn(queued) => queued,
-        };
-        // The client is gone. If its scan were written, the next scan of the ticket would be refused as a duplicate,
-        // though no client saw it accepted.
-        if queued.reply.is_closed() {
-            continue;
-        }
-        match memory.look_up(&queued.scan) {
-            Ok(Lookup::Decided(outcome)) => queued.reply.send(Ok(outcome)),
-            Err(error) => queued.reply.send(Err(error)),
-            Ok(Lookup::New(_))
-                if sorted.batch.iter().any(|(other, _)| other.scan.conflicts_with(&queued.scan)) =>
-            {
-                sorted.conflicting.push(queued);
-            }
-            Ok(Lookup::New(_)) => {
-                let event = &queued.scan.event_id;
-                let last = sorted.batch.iter().rev().find(|(other, _)| other.scan.event_id == *event);
-                let at = memory.next_timestamp(event, last.map(|(_, at)| *at), now);
-                sorted.batch.push((queued, at));
-            }
-        }
-    }
-    sorted
 }

@@ -54,7 +54,7 @@ async fn a_list_that_has_not_changed_is_not_sent_again(store: Store) {
             let answer = with(&first, IF_NONE_MATCH, known).await;
             assert_eq!((answer.text(), answer.header(ETAG)), ((304, ""), &*tag), "{known}");
             let headers = [answer.header(VARY), answer.header(CACHE_CONTROL)];
-            assert_eq!(headers, ["accept-encoding", "private, no-cache"], "{known}");
+            assert_eq!(headers, ["accept, accept-encoding", "private, no-cache"], "{known}");
         }
         for stale in tags.iter().map(String::as_str).chain(["\"x\"", "W/\"x\"", "nonsense", ""]) {
             assert_eq!(with(&first, IF_NONE_MATCH, stale).await.text(), fresh.text(), "{stale}");
@@ -79,7 +79,7 @@ async fn the_list_is_compressed_for_those_who_want_it(store: Store) {
         let answer = with(&app, ACCEPT_ENCODING, accept).await;
         assert_eq!((answer.status.as_u16(), answer.header(CONTENT_ENCODING)), (200, "gzip"), "{accept}");
         let headers = [answer.header(CONTENT_TYPE), answer.header(VARY)];
-        assert_eq!(headers, ["application/json", "accept-encoding"], "{accept}");
+        assert_eq!(headers, ["application/json", "accept, accept-encoding"], "{accept}");
         assert!(answer.body.len() < expected.len() / 2, "{accept}");
         assert_eq!(unzipped(&answer), expected, "{accept}");
         let again = read(&app, "/attendance/evt1").header(ACCEPT_ENCODING, accept);
@@ -94,7 +94,7 @@ async fn the_list_is_compressed_for_those_who_want_it(store: Store) {
         let answer = with(&app, ACCEPT_ENCODING, accept).await;
         assert_eq!(answer.text(), (200, &*expected), "{accept}");
         let headers = [answer.header(CONTENT_ENCODING), answer.header(VARY)];
-        assert_eq!(headers, ["", "accept-encoding"], "{accept}");
+        assert_eq!(headers, ["", "accept, accept-encoding"], "{accept}");
     }
 }
 

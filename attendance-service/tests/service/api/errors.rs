@@ -22,7 +22,9 @@ use http_body::Frame;
 use shared_http::testing::{Answer, call, post};
 use shared_service::testing::{Store, app::detail, routes};
 
-use super::{CHECK_IN, app, app_with, check_in, token};
+use super::{CHECK_IN, admin, app, app_with, check_in, create_event, token};
+
+const BATCH: &str = "/checkins/batch";
 
 #[tokio::test]
 async fn an_unknown_path_is_not_found_with_any_method_and_any_token() {
@@ -31,12 +33,24 @@ async fn an_unknown_path_is_not_found_with_any_method_and_any_token() {
     let doubled = ["//health", "//health/", "//", "//evil.example.org/"];
     let attendance = ["/attendance", "/attendance/", "/attendance//", "/attendance//a", "/attendance/a/b"];
     let tickets = [
+        "/attendance/a/changes/b",
+        "/attendance/a/live/b",
+        "/attendance/a/tickets/b/history/c",
+        "/attendance/a/undone",
         "/attendance/a/tickets",
         "/attendance/a/tickets/",
         "/attendance/a/tickets/b/c",
         "/attendance/a%2F/b/",
     ];
-    for paths in [&plain[..], &doubled, &attendance, &tickets] {
+    let events = [
+        "/event",
+        "/events/a/b",
+        "/events/a/attendance/b",
+        "/events/a/tickets/b/c",
+        "/events/a/tickets/b/history",
+        "/qr/a",
+    ];
+    for paths in [&plain[..], &doubled, &attendance, &tickets, &events] {
         routes::unknown_paths_are_not_found_with_any_method(&app, paths).await;
     }
 }
@@ -54,6 +68,22 @@ async fn a_known_path_with_slashes_at_its_end_is_where_the_path_itself_is() {
         "/attendance/%ff",
         "/attendance/evt1/tickets/T1",
         "/attendance/evt1/tickets/T1%2F",
+        "/attendance/evt1/tickets/T1/history",
+        "/attendance/evt1/undo",
+        "/attendance/evt1/changes",
+        "/attendance/evt1/live",
+        "/checkins/batch",
+        "/events",
+        "/events/evt1",
+        "/events/konser%2F2026",
+        "/events/evt1/checkins",
+        "/events/evt1/attendance",
+        "/events/evt1/summary",
+        "/events/evt1/tickets",
+        "/events/evt1/tickets/generate",
+        "/events/evt1/tickets/T1%2F",
+        "/events/evt1/offline",
+        "/qr",
         "/docs",
         "/docs/swagger-ui.css",
         "/redoc",
@@ -76,13 +106,54 @@ async fn a_known_path_with_slashes_at_its_end_is_where_the_path_itself_is() {
 async fn all_routes_have_this_in_common() {
     let app = app(Store::Memory).await;
     check_in(&app, "evt1", "T1").await;
-    let read = ["/attendance/evt1", "/attendance/konser%2F2026", "/attendance/evt1/tickets/T1"];
-    let own = read.map(|path| (path, &["GET", "HEAD"][..]));
-    routes::a_wrong_method_is_told_the_right_ones(&app, &[&own[..], &[(CHECK_IN, &["POST"])]].concat()).await;
+    let ticket = "/attendance/evt1/tickets/T1";
+    let read = [
+        "/attendance/evt1",
+        "/attendance/konser%2F2026",
+        "/attendance/evt1/tickets/T1/history",
+        "/attendance/evt1/changes",
+        ticket,
+    ];
+    let events: [(&str, &[&str]); 10] = [
+        ("/events", &["GET", "HEAD", "POST"]),
+        ("/events/evt1", &["DELETE", "GET", "HEAD", "PUT"]),
+        ("/events/evt1/checkins", &["POST"]),
+        ("/events/evt1/attendance", &["GET", "HEAD"]),
+        ("/events/evt1/summary", &["GET", "HEAD"]),
+        ("/events/evt1/tickets", &["GET", "HEAD", "PUT"]),
+        ("/events/evt1/tickets/generate", &["POST"]),
+        ("/events/evt1/tickets/T1", &["DELETE"]),
+        ("/events/evt1/offline", &["GET", "HEAD"]),
+        ("/qr", &["GET", "HEAD", "POST"]),
+    ];
+    routes::a_wrong_method_is_told_the_right_ones(&app, &events).await;
+    let event = create_event(&app, "Konser").await;
+    let of_event = ["", "/attendance", "/summary", "/tickets", "/offline"];
+    let paths: Vec<_> = of_event.iter().map(|path| format!("/events/{event}{path}")).collect();
+    let paths: Vec<_> = paths.iter().map(String::as_str).chain(["/events", "/qr?text=a"]).collect();
+    routes::head_is_answered_like_get_without_the_body(&app, &paths, &admin()).await;
+    for path in ["/events", "/events/evt1/tickets/generate", "/events/evt1/checkins"] {
+        routes::a_body_has_64_kib_and_no_more(&app, path, &admin()).await;
+    }
+    routes::no_depth_of_nesting_breaks_the_service(&app, "/events", &admin(), "location").await;
+    let methods: [(&str, &[&str]); 9] = [
+        ("/attendance/evt1", &["GET", "HEAD"]),
+        ("/attendance/konser%2F2026", &["GET", "HEAD"]),
+        (ticket, &["DELETE", "GET", "HEAD"]),
+        ("/attendance/evt1/tickets/T1/history", &["GET", "HEAD"]),
+        ("/attendance/evt1/undo", &["POST"]),
+        ("/attendance/evt1/changes", &["GET", "HEAD"]),
+        ("/attendance/evt1/live", &["GET", "HEAD"]),
+        (CHECK_IN, &["POST"]),
+        (BATCH, &["POST"]),
+    ];
+    routes::a_wrong_method_is_told_the_right_ones(&app, &methods).await;
     routes::head_is_answered_like_get_without_the_body(&app, &read, &token()).await;
     routes::no_answer_may_be_sniffed_or_named_as_a_referrer(&app, &["/attendance/evt1", CHECK_IN]).await;
     routes::a_body_has_64_kib_and_no_more(&app, CHECK_IN, &token()).await;
-    routes::no_depth_of_nesting_breaks_the_service(&app, CHECK_IN, &token(), "ticket_id").await;
+    for (path, field) in [(CHECK_IN, "ticket_id"), (BATCH, "scans")] {
+        routes::no_depth_of_nesting_breaks_the_service(&app, path, &token(), field).await;
+    }
 }
 
 /// A body that comes in pieces, its length unknown, and tells how often it was asked for one.

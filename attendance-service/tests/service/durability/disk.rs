@@ -216,10 +216,10 @@ async fn a_sync_that_hangs_is_said_in_time_and_settled_when_it_ends() {
 }
 
 /// A filesystem of its own that is small. None where it may not be made: that is said loudly.
-struct Small(Directory);
+pub(super) struct Small(pub(super) Directory);
 
 impl Small {
-    async fn mount(size: &str) -> Option<Self> {
+    pub(super) async fn mount(size: &str) -> Option<Self> {
         let directory = Directory::new();
         let mount = ["-t", "tmpfs", "-o", size, "tixgo"];
         let output = Command::new("mount").args(mount).arg(directory.0.path()).output().await;

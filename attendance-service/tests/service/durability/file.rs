@@ -84,13 +84,18 @@ async fn moments_never_go_back_within_an_event_though_the_clock_starts_in_the_pa
 #[tokio::test]
 async fn of_two_rows_of_one_ticket_the_first_counts_and_the_log_names_the_other() {
     let directory = Directory::filled().await;
-    directory.execute("INSERT INTO check_ins VALUES (5001, 'evt1', 'TICKET-7', 'other', 1, NULL)").await;
+    directory
+        .execute(
+            "INSERT INTO check_ins (seq, event_id, ticket_id, checked_in_by, checked_in_at, idempotency_key)
+        VALUES (5001, 'evt1', 'TICKET-7', 'other', 1, NULL)",
+        )
+        .await;
     let (process, mut gate) = directory.start().await;
     let records = gate.records("evt1").await;
     assert_eq!(records.len(), 5000);
     assert!(records["TICKET-7"].contains("panitia1"), "{}", records["TICKET-7"]);
     let log = process.finish().await;
-    assert!(log.contains("seq=5001") && log.contains("the earlier one counts"), "{log}");
+    assert!(log.contains("seq=5001") && log.contains("contradicts the earlier rows of its ticket"), "{log}");
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ on_lasting_stores![
 ];
 
 /// Waits until nothing is under way of a process that was killed: the statement that it sent to a server goes on.
-async fn settled(store: Store, url: &str) {
+pub(super) async fn settled(store: Store, url: &str) {
     if store != Store::Postgres {
         return;
     }

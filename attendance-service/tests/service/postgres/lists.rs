@@ -7,7 +7,7 @@ use shared_store::testing::execute;
 use sqlx::{Connection, Executor, PgConnection, query_scalar};
 use tokio::time::timeout;
 
-use super::database;
+use super::{all_are_numbered, database};
 use crate::{
     SECOND,
     gate::{Gate, token},
@@ -26,6 +26,7 @@ async fn lists_whose_clients_stall_hold_up_nothing_and_stay_as_they_were() {
         SELECT sha256(n::text::bytea), sha256(n::text::bytea), event, event_id, n || repeat('x', 30000), 'panitia1', now()
         FROM attendance.check_ins, generate_series(1, 1000) AS n";
     execute(&url, long).await;
+    all_are_numbered(&url).await;
     let before = process.kibibytes("VmHWM");
     let whole = gate.list("evt1").await.body;
     assert!(whole.len() > 30_000_000 && whole.starts_with(r#"{"event_id":"evt1","total_checked_in":1001,"#));
@@ -33,7 +34,8 @@ async fn lists_whose_clients_stall_hold_up_nothing_and_stay_as_they_were() {
     println!("a list of {} MB took {grown} KiB", whole.len() / 1_000_000);
     assert!(grown < 20 * 1024, "grown by {grown} KiB");
 
-    // Two rows whose transaction ends only when the lists have begun, and whose place is near their beginning.
+    // Two rows of the release before, whose transaction ends only when the lists have begun, and whose place is near their
+    // beginning.
     let mut late = PgConnection::connect(&url).await.unwrap();
     late.execute("BEGIN").await.unwrap();
     let insert = "INSERT INTO attendance.check_ins
@@ -67,11 +69,17 @@ async fn lists_whose_clients_stall_hold_up_nothing_and_stay_as_they_were() {
     assert!(begin.elapsed() < SECOND * 10, "{:?}", begin.elapsed());
     // And nobody holds anything in the database, which could not clean up meanwhile.
     let open = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
-        AND state <> 'idle' AND pid <> pg_backend_pid()";
-    let none = async { while query_scalar::<_, i64>(open).fetch_one(&mut late).await.unwrap() > 0 {} };
+        AND state <> 'idle' AND pid NOT IN (pg_backend_pid(), $1)";
+    let late_pid: i32 = query_scalar("SELECT pg_backend_pid()").fetch_one(&mut late).await.unwrap();
+    // On a connection of its own: within a transaction the view stays as it was first read.
+    let mut other = PgConnection::connect(&url).await.unwrap();
+    let none = async {
+        while query_scalar::<_, i64>(open).bind(late_pid).fetch_one(&mut other).await.unwrap() > 0 {}
+    };
     timeout(SECOND * 120, none).await.expect("no statement and no transaction");
 
     late.execute("COMMIT").await.unwrap();
+    all_are_numbered(&url).await;
     let now = gate.list("evt1").await.body;
     assert!(now.contains("late-1") && now.starts_with(r#"{"event_id":"evt1","total_checked_in":1004,"#));
     // What it got in the end is as it was in the beginning.
@@ -93,6 +101,7 @@ async fn a_list_comes_in_pieces_that_every_connection_may_hold() {
         SELECT sha256(n::text::bytea), sha256(n::text::bytea), event, event_id, n || repeat('"', n), 'panitia1', now()
         FROM attendance.check_ins, generate_series(1, 500) AS n"#;
     execute(&url, more).await;
+    all_are_numbered(&url).await;
     let request = format!(
         "GET /attendance/evt1 HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer {}\r\nConnection: close\r\n\r\n",
         token()

@@ -89,7 +89,9 @@ async fn moments_never_go_back_within_an_event_though_the_clock_does() {
     let (_turn, url) = database().await;
     let (process, mut gate) = start(service(&url)).await;
     gate.check_in("evt1", "T0", None).await.record();
-    execute(&url, "UPDATE attendance.check_ins SET checked_in_at = '2100-01-01T00:00:00Z'").await;
+    let ahead = "UPDATE attendance.check_ins SET checked_in_at = '2100-01-01T00:00:00Z';
+        UPDATE attendance.logs SET latest = '2100-01-01T00:00:00Z'";
+    execute(&url, ahead).await;
     for (number, ticket) in [(1, "T2"), (2, "T1")] {
         let record = gate.check_in("evt1", ticket, None).await.record();
         let moment = format!(r#""checked_in_at":"2100-01-01T00:00:00.{number:06}+00:00"}}"#);
