@@ -47,6 +47,7 @@ RUN set -eu; \
         echo 'fn main() {}' >"$crate/src/main.rs"; \
     done; \
     echo 'fn main() {}' >shared-http/build.rs; \
+    echo 'fn main() {}' >attendance-service/build.rs; \
     cargo build --release --locked --package identity-service --package attendance-service
 
 # Cargo compares times, and a checkout can be older than the empty crates.

@@ -31,6 +31,7 @@ has() {
         postgresql) [ -n "$(postgres_bin)" ] ;;
         python-3.11-or-3.12) python3 -c 'import sys; sys.exit(sys.version_info[:2] not in {(3, 11), (3, 12)})' 2>/dev/null ;;
         schemathesis) [ -x $venv/bin/st ] || { python3 -m venv $venv && timeout 300 $venv/bin/pip install --quiet 'schemathesis>=4.32,<5'; } >&2 ;;
+        web-packages) tests/web/install >&2 ;;
         a-network) [ -n "$(ip -4 route show default 2>/dev/null)" ] ;;
         *) command -v "$1" >/dev/null ;;
     esac
@@ -49,7 +50,7 @@ collecting_skips() {
 
 check_scripts() {
     local scripts
-    mapfile -t scripts < <(git ls-files '*.sh' .ci/run tests/containers/run)
+    mapfile -t scripts < <(git ls-files '*.sh' .ci/run tests/containers/run tests/web/corpus/run tests/web/install tests/web/run)
     shellcheck -x "${scripts[@]}"
 }
 
@@ -67,6 +68,7 @@ install_missing() {
     local missing=() plugins=
     has shellcheck || missing+=(shellcheck)
     has chromium && has chromedriver || missing+=(chromium chromium-driver)
+    has node || missing+=(nodejs)
     has curl || missing+=(curl)
     has openssl || missing+=(openssl)
     has jq || missing+=(jq)
@@ -197,5 +199,53 @@ smoke_on_every_address() {
     grep -A 1 '^Others in your network' target/ci-run.log | grep -qE '^  http://[0-9.]+:28081  http://[0-9.]+:28082$' ||
         { echo 'run.sh does not show where others reach it'; exit 1; }
 }
+# `run.sh event` in a fresh directory, so that ./data is its own: twice, for the second start goes on with what the first
+# has made.
+smoke_event() (
+    identity=28081 attendance=28082 log=$PWD/target/ci-event.log target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
+    directory=$(mktemp -d) run=
+    trap '[ -z "$run" ] || kill -TERM "$run" 2>/dev/null || true; wait; rm -rf "$directory"' EXIT
+    mkdir "$directory/bin"
+    printf '#!/bin/sh\ncd "%s" && exec "%s" "$@"\n' "$PWD" "$(command -v cargo)" >"$directory/bin/cargo"
+    chmod +x "$directory/bin/cargo"
+    cp run.sh smoke-test.sh "$directory"
+    cd "$directory"
+    start_event() {
+        : >"$log"
+        env "$@" PATH="$directory/bin:$PATH" CARGO_TARGET_DIR="$target" IDENTITY_PORT=$identity ATTENDANCE_PORT=$attendance \
+            ./run.sh event >"$log" 2>&1 &
+        run=$!
+        until grep -q '^TixGo is ready' "$log"; do
+            kill -0 "$run" 2>/dev/null || { cat "$log"; exit 1; }
+            sleep 0.5
+        done
+    }
+    stop_event() { kill -TERM "$run"; wait "$run"; run=; }
+    kept() { cat data/jwt-secret data/tls/*.pem | sha256sum; }
+    # Over loopback, and at the address that phones are shown.
+    smoke_over_tls() {
+        local shown host
+        shown=$(sed -n 's|^Gerbang.* https://\([^:]*\):.*|\1|p' "$log")
+        for host in localhost "$shown"; do
+            CURL_CA_BUNDLE=data/tls/certificate.pem SMOKE_USERNAME=admin SMOKE_PASSWORD=$1 \
+                ./smoke-test.sh "https://$host:$identity" "https://$host:$attendance" | tail -n 1
+        done
+    }
+
+    start_event JWT_SECRET=not-this-one
+    grep -q '^Not used in an event: JWT_SECRET of the environment' "$log"
+    password=$(sed -n '/it is shown this once/{n;s/ //g;p;}' "$log")
+    smoke_over_tls "$password"
+    curl -sS -o /dev/null -w '%{http_code} %{redirect_url}\n' "http://localhost:$attendance/gate" | grep -qx "307 https://localhost:$attendance/gate"
+    [ "$(stat -c %a data data/jwt-secret data/tls/key.pem | paste -sd ' ')" = '700 600 600' ]
+    before=$(kept)
+    stop_event
+
+    start_event
+    [ "$before" = "$(kept)" ] || { echo 'run.sh event does not go on with its secret and certificate'; exit 1; }
+    if grep -qE "shown this once|$password" "$log"; then echo 'run.sh event shows a password again'; exit 1; fi
+    smoke_over_tls "$password"
+    stop_event
+)
 # Both in the database of with_postgres.
 smoke_in_postgres() { smoke "DATABASE_URL=$TEST_POSTGRES_URL"; }

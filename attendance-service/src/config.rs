@@ -5,14 +5,17 @@ use std::net::SocketAddr;
 use clap::{Parser, Subcommand};
 use shared_auth::Secrets;
 use shared_http::{
-    config::{Environment, HttpConfig, Settings},
+    config::{Environment, HttpConfig, Origin, Settings},
     process::ConfigError,
-    shown_settings::ShownSettings,
+    shown_settings::{ShownSettings, or_none},
 };
 use shared_service::{ATTENDANCE, CommonArgs};
 use shared_store::Location;
 
 use crate::store::sqlite;
+
+/// Where `run.sh` starts identity-service.
+const DEVELOPMENT_IDENTITY: &str = "http://localhost:18081";
 
 /// TixGo attendance-service: checks every ticket in exactly once, and tells who came.
 ///
@@ -29,6 +32,11 @@ pub struct Args {
     /// on. In a container at most half of its limit. Not with PostgreSQL, which holds its own [default: 256]
     #[arg(long, env, value_name = "MB")]
     max_store_mb: Option<String>,
+
+    /// Where browsers reach identity-service, such as `https://identity.example.org`: /gate and /desk log people in there
+    /// [default: none, in development `http://localhost:18081`]
+    #[arg(long, env, value_name = "ORIGIN")]
+    identity_url: Option<String>,
 
     /// What to do instead of serving
     #[command(subcommand)]
@@ -59,6 +67,8 @@ pub struct Config {
     pub location: Location,
     /// How many bytes of memory the check-ins may take.
     pub max_store_bytes: u64,
+    /// Where browsers reach identity-service.
+    pub identity_url: Option<Origin>,
 }
 
 impl Args {
@@ -73,7 +83,18 @@ impl Args {
         let http = self.common.http.check(&mut settings, ATTENDANCE.default_port, &[], location.directory());
         let secrets = self.common.token.check(&mut settings, http.environment);
         let megabytes = settings.number("MAX_STORE_MB", &self.max_store_mb, 256, 1, 1 << 20);
-        settings.finish(Config { http, secrets, location, max_store_bytes: megabytes << 20 })
+        let identity_url = match http.environment {
+            Environment::Development => Origin::parse(DEVELOPMENT_IDENTITY),
+            Environment::Production => None,
+        };
+        let identity_url = settings.read(
+            "IDENTITY_URL",
+            &self.identity_url,
+            identity_url,
+            "the scheme, host and port of identity-service, such as https://identity.example.org",
+            |text| Origin::parse(text).map(Some),
+        );
+        settings.finish(Config { http, secrets, location, max_store_bytes: megabytes << 20, identity_url })
     }
 }
 
@@ -85,6 +106,7 @@ impl Config {
         self.secrets.show(&mut shown);
         self.location.show(&mut shown);
         shown.show("MAX_STORE_MB", self.max_store_bytes >> 20);
+        shown.show("IDENTITY_URL", or_none(self.identity_url.as_ref()));
         shown
     }
 

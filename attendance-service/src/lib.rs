@@ -19,8 +19,9 @@ pub mod service;
 pub mod store;
 pub mod ticket;
 pub mod ticket_code;
+pub mod web;
 
-use std::{ops::Deref, sync::Arc};
+use std::{io, ops::Deref, sync::Arc};
 
 use axum::{Router, extract::FromRef};
 use shared_auth::TokenVerifier;
@@ -128,9 +129,14 @@ impl FromRef<AppState> for Arc<TokenVerifier> {
 }
 
 /// The whole service, without a socket.
-pub fn app(state: AppState, config: &Config, telemetry: Telemetry) -> Router {
+///
+/// # Errors
+///
+/// The files of the gate and the desk cannot be prepared.
+pub fn app(state: AppState, config: &Config, telemetry: Telemetry) -> io::Result<Router> {
     let pages = pages::pages(&routes::about(), routes::document);
+    let web = web::router(config.identity_url.as_ref())?;
     let health = health::router(&ATTENDANCE, Arc::new(state.clone()));
-    let router = routes::router().with_state(state).merge(health).merge(pages);
-    middleware::stack(router, config.http.stack(telemetry))
+    let router = routes::router().with_state(state).merge(health).merge(pages).merge(web);
+    Ok(middleware::stack(router, config.http.stack(telemetry)))
 }

@@ -21,6 +21,7 @@ mod ticket_csv;
 mod tickets;
 mod undo;
 
+pub(crate) use attendance::{accepts_gzip, is_unchanged};
 use shared_auth::openapi::BearerScheme;
 use shared_http::{
     ApiError,
@@ -40,7 +41,7 @@ pub(crate) fn about() -> About {
         service: "attendance-service",
         indonesian: "Setiap tiket masuk tepat satu kali, dan panitia tahu siapa yang datang.",
         english: TAGLINE,
-        pages: None,
+        pages: Some(String::new()),
         notice: "",
     }
 }

@@ -11,8 +11,10 @@ use shared_http::{
     config::HttpConfig,
     metrics::Registry,
     process::{ConfigError, Failure},
-    shown_settings::ShownSettings,
+    report::Report,
+    shown_settings::{NONE, ShownSettings},
     telemetry::Telemetry,
+    text::printable,
 };
 use shared_service::{ATTENDANCE, CommonArgs, IDENTITY, Service, ServiceInfo, Task};
 use shared_store::{Content, Location};
@@ -68,12 +70,26 @@ impl Service for Attendance {
         config.announce(address);
     }
 
+    fn examine(report: &mut Report, settings: &ShownSettings) {
+        match settings.get("IDENTITY_URL") {
+            NONE => report.note(
+                "pages: /gate and /desk log nobody in by name, only gate passes work; set IDENTITY_URL to the address \
+                 where browsers reach identity-service, and there CORS_ALLOWED_ORIGINS to that of this service",
+            ),
+            url => report.good(format_args!(
+                "pages: /gate and /desk log people in at {}; there CORS_ALLOWED_ORIGINS has to name the address of this \
+                 service",
+                printable(url)
+            )),
+        }
+    }
+
     async fn open(
         config: &Config,
         registry: &mut Registry,
         telemetry: Telemetry,
     ) -> Result<Router, Box<dyn Error + Send + Sync>> {
-        Ok(app(AppState::open(config, registry).await?, config, telemetry))
+        Ok(app(AppState::open(config, registry).await?, config, telemetry)?)
     }
 }
 

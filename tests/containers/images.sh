@@ -53,8 +53,8 @@ printf 'FROM scratch\nCOPY . /\n' |
     docker buildx build --quiet --file - --output "type=tar,dest=$work/context.tar" "$clone" >/dev/null
 context=$(tar -tf "$work/context.tar")
 check 'the context has the source' contains "$context" identity-service/src/main.rs
-check 'the context has nothing but configuration, manifests, sources, assets and migrations' \
-    same "$(grep -vE '/$|^\.cargo/config\.toml$|^Cargo\.lock$|(^|/)(Cargo\.toml|build\.rs)$|/(src|assets|migrations)/' <<<"$context")" ''
+check 'the context has nothing but configuration, manifests, sources, assets, migrations and pages' \
+    same "$(grep -vE '/$|^\.cargo/config\.toml$|^Cargo\.lock$|(^|/)(Cargo\.toml|build\.rs)$|/(src|assets|migrations)/|^web/' <<<"$context")" ''
 check 'no .env, .git or secret reaches the build' fails grep -qa "$secret" "$work/context.tar"
 
 ### What was built

@@ -27,6 +27,7 @@ mod schema;
 mod tickets;
 mod tokens;
 mod undo;
+mod web;
 
 use std::{fmt::Write, sync::Arc};
 
@@ -87,7 +88,11 @@ async fn open(url: &str, settings: &[(&str, &str)]) -> (Router, AppState) {
     let args: Args = args(&[&[("database-url", url)], settings].concat());
     let config = args.check().expect("settings that are right");
     let state = AppState::open(&config, &mut Registry::default()).await.expect("a store");
-    (attendance_service::app(state.clone(), &config, Telemetry::default()), state)
+    (
+        attendance_service::app(state.clone(), &config, Telemetry::default())
+            .expect("the files of the pages"),
+        state,
+    )
 }
 
 /// An event that has a list of tickets.
