@@ -14,7 +14,7 @@ use attendance_service::{
 };
 use futures_util::{StreamExt, TryStreamExt};
 use shared_store::testing::execute;
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::timeout};
 
 use super::{
     database,
@@ -23,6 +23,7 @@ use super::{
         two_replicas, undo, undone,
     },
 };
+use crate::SECOND;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs PostgreSQL"]
@@ -49,7 +50,7 @@ async fn check_ins_and_undos_of_one_ticket_alternate() {
             }
         });
     }
-    tasks.join_all().await;
+    timeout(SECOND * 60, tasks.join_all()).await.expect("undos that happen");
     let entries = history(&replicas[0], "T1").await;
     for (index, entry) in entries.iter().enumerate() {
         let expected = if index % 2 == 0 { EntryKind::CheckedIn } else { EntryKind::Undone };
