@@ -43,7 +43,7 @@ async fn the_log_says_who_changed_events_and_tickets() {
     }
 }
 
-/// A client on a slow network brings in a list of 300 KiB, for which it needs twice as long as the deadline.
+/// A client on a slow network brings in a list of 350 KiB, for which it needs twice as long as the deadline.
 #[tokio::test]
 async fn a_long_list_may_arrive_slowly() {
     let mut command = service("memory:");
